@@ -1,0 +1,225 @@
+"""Every failure Fathom expects, as a class with a message, a hint and details. No Qt here.
+
+An error says three things: what happened (``message``, one sentence), what the reader can do
+about it (``hint``, may be empty) and what a bug report needs (``details``, may be long). The
+window shows them through one door; the command line prints the first two in one line and exits
+with ``exit_code``. Errors cross the engine protocol by ``code``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class FathomError(Exception):
+    """Base of all expected failures.
+
+    Attributes:
+        code: stable name, the same in the protocol, in ``--json`` output and in logs.
+        exit_code: what the command line exits with: 1 for a failure, 2 for bad input.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "", details: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def one_line(self) -> str:
+        """Return message and hint in one line, as the command line prints them."""
+        text = f"{self.message} {self.hint}" if self.hint else self.message
+        return " ".join(text.split())
+
+    def to_json(self) -> dict[str, str]:
+        """Return the error as the protocol and ``--json`` carry it."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "details": self.details,
+        }
+
+
+# --- bad input: the user gave something that cannot be used -------------------------------------
+
+
+class BadInputError(FathomError):
+    """Something the user gave cannot be used; nothing was changed."""
+
+    code = "bad_input"
+    exit_code = 2
+
+
+class CheckpointNotFoundError(BadInputError):
+    """The path or library name leads to no checkpoint."""
+
+    code = "checkpoint_not_found"
+
+
+class NotGgufError(BadInputError):
+    """The file is not a GGUF file, whatever its name says."""
+
+    code = "not_gguf"
+
+
+class CorruptGgufError(BadInputError):
+    """A GGUF header contradicts itself or the file; ``offset`` is where, in bytes."""
+
+    code = "corrupt_gguf"
+
+    def __init__(
+        self, message: str, *, offset: int = -1, hint: str = "", details: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint, details=details)
+        self.offset = offset
+
+
+class TruncatedGgufError(CorruptGgufError):
+    """The file ends before its last tensor does, as after a broken download."""
+
+    code = "truncated_gguf"
+
+
+class MissingShardError(BadInputError):
+    """A checkpoint of several files lacks one of them."""
+
+    code = "missing_shard"
+
+
+class UnknownArchitectureError(BadInputError):
+    """The checkpoint's architecture is one the engine cannot run."""
+
+    code = "unknown_architecture"
+
+
+class ContextTooLargeError(BadInputError):
+    """The context asked for cannot fit in this machine's memory."""
+
+    code = "context_too_large"
+
+
+class PromptTooLongError(BadInputError):
+    """The conversation is longer than the context that was loaded."""
+
+    code = "prompt_too_long"
+
+
+class TemplateError(BadInputError):
+    """The checkpoint's chat template failed, ran too long or refused the conversation."""
+
+    code = "template"
+
+
+class InvalidSettingError(BadInputError):
+    """A setting has a type or value outside its declared bounds."""
+
+    code = "invalid_setting"
+
+
+# --- the engine ---------------------------------------------------------------------------------
+
+
+class EngineError(FathomError):
+    """The engine child failed."""
+
+    code = "engine"
+
+
+class EngineStartError(EngineError):
+    """The engine child could not be started or never said hello."""
+
+    code = "engine_start"
+
+
+class EngineVersionError(EngineError):
+    """The engine child speaks another version of the protocol."""
+
+    code = "engine_version"
+
+
+class EngineProtocolError(EngineError):
+    """The engine child sent something that is not the protocol."""
+
+    code = "engine_protocol"
+
+
+class EngineCrashedError(EngineError):
+    """The engine child died; ``outcome`` says how in words."""
+
+    code = "engine_crashed"
+
+
+class EngineUnresponsiveError(EngineError):
+    """The engine child did not react in time and was ended."""
+
+    code = "engine_unresponsive"
+
+
+class EngineBusyError(EngineError):
+    """The engine is doing something else, or no checkpoint is loaded."""
+
+    code = "engine_busy"
+
+
+class OutOfMemoryError(EngineError):
+    """A device or the RAM has no room for what was asked."""
+
+    code = "out_of_memory"
+
+
+class LoadError(EngineError):
+    """llama.cpp refused the checkpoint; ``details`` holds its own words."""
+
+    code = "load"
+
+
+class DecodeError(EngineError):
+    """llama.cpp failed while computing tokens."""
+
+    code = "decode"
+
+
+# --- the installation, stores and settings ------------------------------------------------------
+
+
+class InstallationError(FathomError):
+    """A part of Fathom's own installation is missing or broken."""
+
+    code = "installation"
+
+
+class StoreError(FathomError):
+    """The conversation store cannot be read or written."""
+
+    code = "store"
+
+
+class StoreVersionError(StoreError):
+    """The conversation store was written by a newer Fathom."""
+
+    code = "store_version"
+
+
+class SettingsFileError(FathomError):
+    """The settings file cannot be read or written."""
+
+    code = "settings_file"
+
+
+def _subclasses(base: type[FathomError]) -> list[type[FathomError]]:
+    direct = base.__subclasses__()
+    return direct + [leaf for child in direct for leaf in _subclasses(child)]
+
+
+def error_from_json(data: dict[str, Any]) -> FathomError:
+    """Rebuild an error that crossed the protocol; an unknown code becomes ``EngineError``."""
+    by_code = {cls.code: cls for cls in _subclasses(FathomError)}
+    cls = by_code.get(str(data.get("code", "")), EngineError)
+    return cls(
+        str(data.get("message", "")),
+        hint=str(data.get("hint", "")),
+        details=str(data.get("details", "")),
+    )

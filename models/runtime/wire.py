@@ -1,0 +1,85 @@
+"""Plain JSON data into typed protocol dataclasses, with every type checked. No Qt here."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from typing import Any, TypeVar
+
+from models.errors import EngineProtocolError
+
+_T = TypeVar("_T")
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def build(cls: type[_T], data: Any, *, strict: bool) -> _T:
+    """Build a dataclass from JSON data, checking every field's type.
+
+    Args:
+        cls: the dataclass.
+        data: a JSON object with the dataclass's field names.
+        strict: whether an unknown field is an error (requests) or ignored (events).
+
+    Raises:
+        EngineProtocolError: a field is missing, unknown or of another type.
+    """
+    if not isinstance(data, dict):
+        raise EngineProtocolError(f"{cls.__name__} must be an object.")
+    hints = _hints(cls)
+    unknown = sorted(set(data) - set(hints))
+    if strict and unknown:
+        raise EngineProtocolError(f"{cls.__name__} has no field {unknown[0]!r}.")
+    values = {
+        name: _convert(hints[name], value, f"{cls.__name__}.{name}")
+        for name, value in data.items()
+        if name in hints
+    }
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise EngineProtocolError(
+            f"{cls.__name__} lacks a field.", details=str(error)
+        ) from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    args = typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _convert_optional(args, value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise EngineProtocolError(f"{where} must be a list.")
+        return tuple(_convert(args[0], item, where) for item in value)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise EngineProtocolError(f"{where} must be an object.")
+        return {str(key): _convert(args[1], item, where) for key, item in value.items()}
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value, strict=False)
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_optional(args: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None:
+        return None
+    present = [arg for arg in args if arg is not type(None)]
+    return _convert(present[0], value, where)
+
+
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, bool):
+        raise EngineProtocolError(f"{where} must be of type int.")
+    if not isinstance(value, hint):
+        raise EngineProtocolError(f"{where} must be of type {hint.__name__}.")
+    return value
