@@ -1,0 +1,96 @@
+"""What every test gets: a private home, no display, and a check that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS_DIR = Path(__file__).resolve().parent
+REPO_ROOT = TESTS_DIR.parent
+
+# Test folders are no packages, so helpers are imported as `from helpers.x import y`; the repository
+# root comes first so that `models` and `app` are the program's packages and not tests/models.
+for folder in (TESTS_DIR, REPO_ROOT):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+# Before Qt is loaded by anybody.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from helpers.leaks import LeakCheck  # noqa: E402  (needs the path set above)
+from helpers.logcheck import LogCheck  # noqa: E402  (needs the path set above)
+
+_PRIVATE_DIRS = {
+    "HOME": ".",
+    "USERPROFILE": ".",
+    "APPDATA": "AppData/Roaming",
+    "LOCALAPPDATA": "AppData/Local",
+    "XDG_CONFIG_HOME": ".config",
+    "XDG_DATA_HOME": ".local/share",
+    "XDG_STATE_HOME": ".local/state",
+}
+
+
+@pytest.fixture(scope="session")
+def session_cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cache folder of the whole run: fontconfig would otherwise scan every font in each child."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def private_home(
+    tmp_path_factory: pytest.TempPathFactory,
+    session_cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """Point HOME and its relatives into a folder of this test, so that no real data is touched."""
+    home = tmp_path_factory.mktemp("home")
+    for variable, relative in _PRIVATE_DIRS.items():
+        folder = home / relative
+        folder.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setenv(variable, str(folder))
+    runtime_dir = home / "runtime"
+    runtime_dir.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime_dir))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(session_cache_dir))
+    for variable in [name for name in os.environ if name.startswith("FATHOM_")]:
+        monkeypatch.delenv(variable)
+    # Children find the program whatever folder they run in.
+    monkeypatch.setenv("PYTHONPATH", str(REPO_ROOT))
+    return home
+
+
+@pytest.fixture(autouse=True)
+def allow_logs(private_home: Path) -> Iterator[LogCheck]:
+    """Fail the test on a log record of WARNING or above that it did not allow.
+
+    A test that provokes one says so: ``allow_logs("engine .* died")`` (a regular expression
+    searched in the message), before or after it happens.
+    """
+    with LogCheck() as check:
+        yield check
+    check.assert_clean()
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(allow_logs: LogCheck) -> Iterator[LeakCheck]:
+    """Fail the test when a thread or child process that it started outlives it.
+
+    Depends on the other autouse fixture so that the order of teardown is fixed: what a test
+    and its own fixtures hold is closed first, then leaks are looked for, then logs.
+    """
+    check = LeakCheck()
+    yield check
+    check.assert_clean()
+
+
+@pytest.fixture
+def base_dir(tmp_path: Path) -> Path:
+    """Return an empty folder for ``--basedir``: settings, data, cache and logs of one test."""
+    folder = tmp_path / "base"
+    folder.mkdir(mode=0o700)
+    return folder
