@@ -161,7 +161,7 @@ def ui_font(
     font.setPixelSize(size)
     font.setWeight(weight)
     if tabular:
-        font.setFeature(QFont.Tag(b"tnum"), 1)
+        font.setFeature(QFont.Tag("tnum"), 1)
     return font
 
 
