@@ -1,0 +1,120 @@
+"""The program's log: a rotating file, stderr with ``--debug``, the engine's own file. No Qt here.
+
+What people write and what models answer never goes into a log: log ``private(text)`` instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+import threading
+from pathlib import Path
+from typing import TextIO
+
+LOG_NAME = "fathom.log"
+ENGINE_LOG_NAME = "engine.log"
+
+_FILE_BYTES = 2_000_000
+_FILES_KEPT = 3
+_OWN_PACKAGES = ("app", "models")
+_FORMAT = "%(asctime)s %(levelname)-7s %(process)d %(threadName)s %(name)s: %(message)s"
+
+_log = logging.getLogger(__name__)
+
+
+class LogSetup:
+    """What ``configure`` installed; ``close`` takes it off again.
+
+    Attributes:
+        file: the log file, None when it cannot be written.
+    """
+
+    def __init__(self, file: Path | None, handlers: list[logging.Handler], *, debug: bool) -> None:
+        self.file = file
+        self._handlers = handlers
+        own_level = logging.DEBUG if debug else logging.INFO
+        levels = {"": logging.WARNING, **dict.fromkeys(_OWN_PACKAGES, own_level)}
+        self._levels_before = {name: logging.getLogger(name).level for name in levels}
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        for handler in handlers:
+            handler.setFormatter(logging.Formatter(_FORMAT))
+            logging.getLogger().addHandler(handler)
+
+    def close(self) -> None:
+        """Remove and close the handlers, and give the loggers their levels back."""
+        root = logging.getLogger()
+        for handler in self._handlers:
+            root.removeHandler(handler)
+            handler.close()
+        self._handlers = []
+        for name, level in self._levels_before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def configure(log_dir: Path, *, debug: bool = False, stream: TextIO | None = None) -> LogSetup:
+    """Send the log to ``log_dir/fathom.log`` and, with ``debug``, to ``stream`` (stderr).
+
+    A folder that cannot be written is no reason not to start: warnings then go to the stream.
+    """
+    handlers: list[logging.Handler] = []
+    problem: OSError | None = None
+    file: Path | None = log_dir / LOG_NAME
+    try:
+        handlers.append(_file_handler(log_dir / LOG_NAME))
+    except OSError as error:
+        problem, file = error, None
+    if debug or problem is not None:
+        shown = logging.StreamHandler(stream or sys.stderr)
+        shown.setLevel(logging.DEBUG if debug else logging.WARNING)
+        handlers.append(shown)
+    setup = LogSetup(file, handlers, debug=debug)
+    if problem is not None:
+        _log.warning("No log file in %s: %s", log_dir, problem)
+    return setup
+
+
+def private(text: str) -> str:
+    """Return what may be logged of a conversation's text: its length."""
+    return f"<{len(text)} characters>"
+
+
+class EngineLog:
+    """The engine child's standard error in a file of its own, with one older file kept.
+
+    ``write`` may be called from the thread that reads the child and never fails: a full disk
+    must not end an answer.
+    """
+
+    def __init__(self, log_dir: Path, *, limit_bytes: int = _FILE_BYTES) -> None:
+        self.path = log_dir / ENGINE_LOG_NAME
+        self._limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+
+    def write(self, data: bytes) -> None:
+        """Append what the child wrote."""
+        try:
+            with self._lock:
+                self._make_room(len(data))
+                with self.path.open("ab") as file:
+                    file.write(data)
+        except OSError as error:
+            _log.debug("The engine's log cannot be written: %s", error)
+
+    def _make_room(self, more_bytes: int) -> None:
+        try:
+            size_bytes = self.path.stat().st_size
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return
+        if size_bytes + more_bytes > self._limit_bytes:
+            self.path.replace(self.path.with_name(ENGINE_LOG_NAME + ".1"))
+
+
+def _file_handler(path: Path) -> logging.Handler:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The file is opened at once, so that a folder without permission shows now.
+    return logging.handlers.RotatingFileHandler(
+        path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8"
+    )
