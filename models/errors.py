@@ -203,6 +203,18 @@ class StoreVersionError(StoreError):
     code = "store_version"
 
 
+class StoreCorruptError(StoreError):
+    """The conversation file is damaged; it can be set aside and a new one begun."""
+
+    code = "store_corrupt"
+
+
+class StoreLockedError(StoreError):
+    """Another program holds the conversation file; trying again makes sense."""
+
+    code = "store_locked"
+
+
 class SettingsFileError(FathomError):
     """The settings file cannot be read or written."""
 

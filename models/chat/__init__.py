@@ -1,1 +1,1 @@
-"""TBD."""
+"""Conversations: their tree, their store, prompts, reasoning. No Qt here."""
