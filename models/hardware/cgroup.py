@@ -117,9 +117,9 @@ def _chain(mount: _Mount, path: str) -> list[str]:
 
 
 def _memory_limit(version: int, folder: Path) -> MemoryLimit | None:
-    if version == 2:
-        names, usage_name, prefix = ("memory.max", "memory.high"), "memory.current", ""
-    else:
+    names: tuple[str, ...] = ("memory.max", "memory.high")
+    usage_name, prefix = "memory.current", ""
+    if version == 1:
         names, usage_name, prefix = ("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_"
     limits = [(value, name) for name in names if (value := read_int(folder / name)) is not None]
     limits = [limit for limit in limits if limit[0] < _UNLIMITED_BYTES]

@@ -16,11 +16,13 @@ from models.hardware.files import read_int, read_text
 from models.hardware.readouts import CpuReadout, Reading
 
 # What ggml's CPU backend has code for; the other flags say nothing about speed here.
-_FEATURES = frozenset(
+_X86_FEATURES = (
     "sse3 ssse3 sse4_1 sse4_2 avx f16c fma bmi2 avx2 avx_vnni avx512f avx512dq avx512bw avx512vl "
-    "avx512vbmi avx512_vbmi2 avx512_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16 "
-    "asimd asimdhp asimddp i8mm sve sve2 svei8mm sme sme2 bf16 vsx lsx lasx".split()
+    "avx512vbmi avx512_vbmi2 avx512_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16"
 )
+_OTHER_FEATURES = "asimd asimdhp asimddp i8mm sve sve2 svei8mm sme sme2 bf16 vsx lsx lasx"
+_FEATURES = frozenset(f"{_X86_FEATURES} {_OTHER_FEATURES}".split())
+_ALIASES = {"pni": "sse3"}
 _SYSCTL_TIMEOUT_S = 2.0
 
 
@@ -78,7 +80,8 @@ def _parse_cpuinfo(text: str) -> tuple[str, tuple[str, ...]]:
         fields.setdefault(key.strip(), value.strip())
     name = fields.get("model name") or fields.get("Model") or fields.get("Hardware") or ""
     flags = (fields.get("flags") or fields.get("Features") or "").split()
-    return name, tuple(sorted({flag for flag in flags if flag in _FEATURES}))
+    known = {_ALIASES.get(flag, flag) for flag in flags} & _FEATURES
+    return name, tuple(sorted(known))
 
 
 def _sysctl(name: str) -> str:
