@@ -84,7 +84,7 @@ class NvidiaReader:
         nvml, handle = self._nvml, board.handle
         memory = self._ask(nvml.nvmlDeviceGetMemoryInfo, handle)
         load = self._ask(nvml.nvmlDeviceGetUtilizationRates, handle)
-        celsius = self._ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
+        celsius = self._celsius(handle)
         milliwatts = self._ask(nvml.nvmlDeviceGetPowerUsage, handle)
         values = {
             "total_bytes": memory and "nvmlDeviceGetMemoryInfo",
@@ -107,6 +107,14 @@ class NvidiaReader:
             bus_id=board.bus_id,
             sources={key: name for key, name in values.items() if name},
         )
+
+    def _celsius(self, handle: Any) -> int | None:
+        nvml = self._nvml
+        celsius = self._ask(nvml.nvmlDeviceGetTemperatureV, handle, nvml.NVML_TEMPERATURE_GPU)
+        if celsius is None:
+            # Drivers before 12.8 know only the older call, which CUDA 14 drops.
+            celsius = self._ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
+        return celsius
 
 
 def _text(value: Any) -> str:
