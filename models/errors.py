@@ -59,6 +59,12 @@ class CheckpointNotFoundError(BadInputError):
     code = "checkpoint_not_found"
 
 
+class CheckpointUnreadableError(BadInputError):
+    """The checkpoint is there, but the system does not let Fathom read it."""
+
+    code = "checkpoint_unreadable"
+
+
 class NotGgufError(BadInputError):
     """The file is not a GGUF file, whatever its name says."""
 
@@ -81,6 +87,18 @@ class TruncatedGgufError(CorruptGgufError):
     """The file ends before its last tensor does, as after a broken download."""
 
     code = "truncated_gguf"
+
+
+class UnsupportedGgufError(BadInputError):
+    """A sound GGUF file of a version or byte order that the engine cannot read."""
+
+    code = "unsupported_gguf"
+
+
+class NotAChatModelError(BadInputError):
+    """A sound GGUF file that holds something else than a model to chat with."""
+
+    code = "not_a_chat_model"
 
 
 class MissingShardError(BadInputError):

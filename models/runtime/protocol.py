@@ -339,7 +339,17 @@ _EVENT_NAMES: dict[type, str] = {
     Log: "log",
 }
 _EVENT_TYPES = {name: cls for cls, name in _EVENT_NAMES.items()}
-FINAL_EVENTS = (DeviceList, Loaded, Unloaded, Done, Cancelled, CancelAccepted, Pong, Bye, ErrorEvent)
+FINAL_EVENTS = (
+    DeviceList,
+    Loaded,
+    Unloaded,
+    Done,
+    Cancelled,
+    CancelAccepted,
+    Pong,
+    Bye,
+    ErrorEvent,
+)
 
 
 @dataclass(frozen=True)

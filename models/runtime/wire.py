@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import types
 import typing
+from collections.abc import Hashable
 from typing import Any, TypeVar
 
 from models.errors import EngineProtocolError
@@ -14,7 +15,7 @@ _T = TypeVar("_T")
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Hashable) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
@@ -43,9 +44,7 @@ def build(cls: type[_T], data: Any, *, strict: bool) -> _T:
     try:
         return cls(**values)
     except TypeError as error:
-        raise EngineProtocolError(
-            f"{cls.__name__} lacks a field.", details=str(error)
-        ) from error
+        raise EngineProtocolError(f"{cls.__name__} lacks a field.", details=str(error)) from error
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

@@ -1,0 +1,265 @@
+"""The engine's verbs over llama.cpp: devices, load, unload, generate. No Qt here.
+
+One checkpoint, one context, one request at a time; the worker sees to that. ``cancel`` may be
+called from any thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from models.errors import EngineBusyError
+from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
+from models.hardware.memory import RamReader
+from models.runtime.llama.abort import AbortFlag
+from models.runtime.llama.bindings import LlamaLibrary, library_version
+from models.runtime.llama.checkpoint import (
+    LoadCancelledError,
+    LoadedCheckpoint,
+    ProgressMeter,
+    load_failure,
+    must_not_repack,
+)
+from models.runtime.llama.devices import list_devices
+from models.runtime.llama.dry_run import DryRun, resolve_context, room_now
+from models.runtime.llama.generation import Generator, Outcome, Progress, TextAssembler
+from models.runtime.llama.log_capture import LogCapture
+from models.runtime.llama.parameters import check_settings, with_threads
+from models.runtime.llama.sampling import check_sampling
+from models.runtime.llama.template import ChatTemplate, opens_reasoning
+from models.runtime.llama.threads import physical_cores
+from models.runtime.protocol import (
+    DeviceList,
+    GenerateRequest,
+    Loaded,
+    LoadProgress,
+    LoadSettings,
+    Started,
+    Stats,
+    Usage,
+)
+
+
+class LlamaBackend:
+    """llama.cpp as the worker uses it.
+
+    Args:
+        log_sink: called with level and text for llama.cpp's warnings and errors.
+
+    Raises:
+        InstallationError: the library is missing or does not run on this machine.
+    """
+
+    def __init__(self, log_sink: Callable[[str, str], None]) -> None:
+        self._abort = AbortFlag()
+        self._log_sink = log_sink
+        self._dry = False
+        self._library = LlamaLibrary()
+        self._log = LogCapture(self._library, self._pass_on)
+        self._library.start()
+        self._checkpoint: LoadedCheckpoint | None = None
+        self._generator: Generator | None = None
+        self._template: ChatTemplate | None = None
+        self._progress: Progress | None = None
+        self._process = psutil.Process()
+
+    def _pass_on(self, level: str, text: str) -> None:
+        # A cancelled computation and a rehearsed one complain of what is meant to happen.
+        if not self._abort.is_set() and not self._dry:
+            self._log_sink(level, text)
+
+    @staticmethod
+    def version() -> str:
+        """Return the version of llama-cpp-python, which names the llama.cpp it carries."""
+        return library_version()
+
+    def devices(self) -> DeviceList:
+        """Return the devices ggml sees now."""
+        return list_devices(self._library)
+
+    def cancel(self) -> None:
+        """Stop what runs, from any thread."""
+        self._abort.set()
+
+    def allow(self) -> None:
+        """Forget an earlier cancel; the worker calls it when a request begins."""
+        self._abort.clear()
+
+    # --- loading --------------------------------------------------------------------------------
+
+    def load(
+        self, path: str, settings: LoadSettings, report: Callable[[LoadProgress], None]
+    ) -> Loaded:
+        """Load a checkpoint; one that is loaded already is freed first.
+
+        Raises:
+            BadInputError: the file or a setting cannot be used.
+            EngineError: llama.cpp refused, or there is no room.
+            LoadCancelledError: ``cancel`` was called.
+        """
+        start_s = time.monotonic()
+        check_settings(settings)
+        facts = inspect_checkpoint(Path(path))
+        self.unload()
+        warnings: list[str] = []
+        settings = with_threads(settings, physical_cores())
+        if settings.use_extra_bufts and must_not_repack(self._library, facts.architecture):
+            settings = dataclasses.replace(settings, use_extra_bufts=False)
+            warnings.append("Repacked weights are off: on this CPU they would end the engine.")
+        with ProgressMeter(facts.size_bytes, report) as meter:
+            meter.enter_stage("checking")
+            settings = self._resolve(facts, settings)
+            checkpoint = LoadedCheckpoint(
+                self._library, self._log, facts, settings, abort=self._abort, progress=meter
+            )
+            try:
+                meter.enter_stage("warmup")
+                checkpoint.warm_up()
+                self._template = self._compile_template(facts, checkpoint)
+            except BaseException:
+                checkpoint.close()
+                raise
+        self._checkpoint = checkpoint
+        self._generator = Generator(self._library, checkpoint, self._abort)
+        warnings += _context_warnings(checkpoint)
+        return Loaded(
+            model=checkpoint.info(),
+            devices=checkpoint.devices,
+            settings=checkpoint.settings,
+            warnings=tuple(warnings),
+            elapsed_s=time.monotonic() - start_s,
+        )
+
+    def _resolve(self, facts: CheckpointFacts, settings: LoadSettings) -> LoadSettings:
+        self._dry = True
+        try:
+            with self._log.recording() as lines:
+                dry_run = DryRun(
+                    self._library, str(facts.path), settings, lambda: load_failure(lines)
+                )
+                with contextlib.closing(dry_run):
+                    room = room_now(self._library, RamReader().read().available_bytes)
+                    n_ctx = resolve_context(dry_run, settings, room)
+        finally:
+            self._dry = False
+        if self._abort.is_set():
+            raise LoadCancelledError
+        return dataclasses.replace(settings, n_ctx=n_ctx)
+
+    @staticmethod
+    def _compile_template(facts: CheckpointFacts, checkpoint: LoadedCheckpoint) -> ChatTemplate:
+        vocabulary = checkpoint.vocabulary
+        return ChatTemplate(
+            facts.template,
+            bos_token=vocabulary.text_of(vocabulary.bos),
+            eos_token=vocabulary.text_of(vocabulary.eos),
+        )
+
+    def unload(self) -> None:
+        """Free the checkpoint's memory."""
+        if self._checkpoint is not None:
+            self._checkpoint.close()
+        self._checkpoint = self._generator = self._template = self._progress = None
+        gc.collect()  # parameter structs hold callbacks in cycles with their closures
+
+    # --- answering ------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        request: GenerateRequest,
+        started: Callable[[Started], None],
+        emit: Callable[[str, str, int], None],
+    ) -> tuple[Outcome, Usage]:
+        """Answer a conversation.
+
+        Args:
+            request: what to answer.
+            started: called once, when the prompt is tokenized.
+            emit: called with (text, reasoning, tokens covered) as the answer comes.
+
+        Raises:
+            EngineBusyError: nothing is loaded.
+            BadInputError: the conversation or a sampling value cannot be used.
+            EngineError: llama.cpp failed.
+        """
+        if self._checkpoint is None or self._generator is None or self._template is None:
+            raise EngineBusyError("No checkpoint is loaded.", hint="Load one first.")
+        check_sampling(request.sampling)
+        progress = Progress(start_s=time.monotonic())
+        self._progress = progress
+        prompt = self._template.render(request.messages, request.template_options)
+        tokens = self._generator.prepare(prompt, progress)
+        reasoning_open = opens_reasoning(prompt)
+        started(Started(progress.prompt_tokens, progress.reused_tokens, reasoning_open))
+        assembler = TextAssembler(request, reasoning_open=reasoning_open, emit=emit)
+        outcome = self._generator.answer(tokens, request, assembler, progress)
+        return outcome, self._usage(progress, outcome.seed)
+
+    def _usage(self, progress: Progress, seed: int) -> Usage:
+        now_s = time.monotonic()
+        checkpoint = self._checkpoint
+        return Usage(
+            prompt_tokens=progress.prompt_tokens,
+            reused_tokens=progress.reused_tokens,
+            completion_tokens=progress.completion_tokens,
+            ttft_s=progress.ttft_s,
+            prefill_tok_s=progress.prefill_tok_s(now_s),
+            decode_tok_s=progress.decode_mean_tok_s(),
+            elapsed_s=now_s - progress.start_s,
+            seed=seed,
+            context_used=progress.context_used,
+            context_total=checkpoint.n_ctx if checkpoint else 0,
+            devices=checkpoint.devices if checkpoint else (),
+            peak_rss_bytes=self.peak_rss_bytes(),
+        )
+
+    def stats(self) -> Stats:
+        """Return the live figures; safe to call from another thread while an answer runs."""
+        now_s = time.monotonic()
+        progress = self._progress or Progress(phase="idle")
+        checkpoint = self._checkpoint
+        return Stats(
+            phase=progress.phase,
+            prefill_tokens_done=progress.prefill_tokens_done,
+            prefill_tokens_total=progress.prompt_tokens - progress.reused_tokens,
+            prefill_tok_s=progress.prefill_tok_s(now_s),
+            decode_tok_s=progress.decode_tok_s(now_s) if progress.phase == "decode" else 0.0,
+            decode_mean_tok_s=progress.decode_mean_tok_s(),
+            ttft_s=progress.ttft_s,
+            completion_tokens=progress.completion_tokens,
+            context_used=progress.context_used,
+            context_total=checkpoint.n_ctx if checkpoint else 0,
+            devices=checkpoint.devices if checkpoint else (),
+            rss_bytes=self._process.memory_info().rss,
+            peak_rss_bytes=self.peak_rss_bytes(),
+        )
+
+    def peak_rss_bytes(self) -> int:
+        """Return the largest resident size this process ever had."""
+        if sys.platform == "win32":
+            return int(self._process.memory_info().peak_wset)
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _context_warnings(checkpoint: LoadedCheckpoint) -> list[str]:
+    info = checkpoint.info()
+    warnings = []
+    if info.n_ctx_train and checkpoint.n_ctx > info.n_ctx_train:
+        warnings.append(
+            f"The context of {checkpoint.n_ctx:,} tokens is longer than the {info.n_ctx_train:,} "
+            "this checkpoint was trained for: answers may get worse past that."
+        )
+    if info.template_source == "fallback":
+        warnings.append("The checkpoint has no chat template; a plain one is used.")
+    return warnings

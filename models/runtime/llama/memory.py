@@ -1,0 +1,147 @@
+"""Bytes per device, from llama.cpp itself. No Qt here.
+
+``llama_get_memory_breakdown`` (src/llama-ext.h) returns ``std::map<buffer type, {model, context,
+compute}>`` by value. It is the exact account of a context, and of a simulated one (``no_alloc``)
+as well. The map is read here by its memory layout, which is libstdc++'s; with another C++ library
+the figures come from the log, rounded to 10 KiB, and say so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from models.runtime.llama.bindings import LlamaLibrary
+from models.runtime.protocol import DeviceMemory
+
+_SYMBOL = "_Z26llama_get_memory_breakdownPK13llama_context"
+_LOG_LINE = re.compile(
+    r"\s(?P<buffer>\S+) (?P<part>model|KV|output|compute|RS) buffer size\s*=\s*(?P<mib>[0-9.]+) MiB"
+)
+
+
+class _TreeNode(ctypes.Structure):
+    """``std::_Rb_tree_node<pair<buffer type, three size_t>>``."""
+
+
+_TreeNode._fields_ = (
+    ("color", ctypes.c_int),
+    ("parent", ctypes.POINTER(_TreeNode)),
+    ("left", ctypes.POINTER(_TreeNode)),
+    ("right", ctypes.POINTER(_TreeNode)),
+    ("buft", ctypes.c_void_p),
+    ("weights", ctypes.c_size_t),
+    ("context", ctypes.c_size_t),
+    ("compute", ctypes.c_size_t),
+)
+
+
+class _Tree(ctypes.Structure):
+    """``std::map``: an empty comparator padded to a pointer, the header node, the size."""
+
+    _fields_ = (
+        ("comparator", ctypes.c_void_p),
+        ("color", ctypes.c_int),
+        ("root", ctypes.POINTER(_TreeNode)),
+        ("first", ctypes.POINTER(_TreeNode)),
+        ("last", ctypes.POINTER(_TreeNode)),
+        ("count", ctypes.c_size_t),
+    )
+
+
+@dataclass(frozen=True)
+class BufferUse:
+    """What one buffer type holds, in bytes."""
+
+    buffer: str
+    device: str
+    kind: str
+    is_host: bool
+    weights_bytes: int
+    kv_bytes: int
+    compute_bytes: int
+
+
+def read_breakdown(library: LlamaLibrary, context: Any) -> list[BufferUse] | None:
+    """Return llama.cpp's own account, or None where its C++ map cannot be read."""
+    function = getattr(library.api._lib, _SYMBOL, None)
+    if function is None:
+        return None
+    function.restype = None
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+    tree = _Tree()
+    function(ctypes.byref(tree), context)
+    nodes: list[_TreeNode] = []
+    _walk(tree.root, nodes)
+    if len(nodes) != tree.count:
+        return None
+    return [_buffer_use(library, node) for node in nodes]
+
+
+def _walk(node: Any, into: list[_TreeNode]) -> None:
+    if node:
+        _walk(node.contents.left, into)
+        into.append(node.contents)
+        _walk(node.contents.right, into)
+
+
+def _buffer_use(library: LlamaLibrary, node: Any) -> BufferUse:
+    ggml = library.ggml
+    device = ggml.buft_device(node.buft)
+    kind = ggml.device_kind(device) if device else "cpu"
+    is_host = bool(ggml.buft_is_host(node.buft))
+    on_cpu = is_host or kind in ("cpu", "accel")
+    return BufferUse(
+        buffer=ggml.buft_name(node.buft).decode(),
+        device="CPU" if on_cpu else ggml.dev_name(device).decode(),
+        kind="cpu" if on_cpu else kind,
+        is_host=is_host,
+        weights_bytes=node.weights,
+        kv_bytes=node.context,
+        compute_bytes=node.compute,
+    )
+
+
+def per_device(uses: Iterable[BufferUse], output_bytes: int) -> tuple[DeviceMemory, ...]:
+    """Add up buffer types per device; the output buffer lies in host memory."""
+    totals: dict[str, DeviceMemory] = {}
+    for use in uses:
+        before = totals.get(use.device, DeviceMemory(use.device, use.kind, 0, 0, 0))
+        totals[use.device] = DeviceMemory(
+            use.device,
+            use.kind,
+            before.weights_bytes + use.weights_bytes,
+            before.kv_bytes + use.kv_bytes,
+            before.compute_bytes + use.compute_bytes,
+            output_bytes if use.device == "CPU" else 0,
+        )
+    return tuple(sorted(totals.values(), key=lambda memory: (memory.kind == "cpu", memory.name)))
+
+
+def from_log(lines: Iterable[tuple[str, str]]) -> tuple[DeviceMemory, ...]:
+    """Read the same figures from llama.cpp's log of a load (MiB with two decimals)."""
+    totals: dict[str, dict[str, int]] = {}
+    for _, line in lines:
+        match = _LOG_LINE.search(line)
+        if match is None:
+            continue
+        buffer = match["buffer"]
+        device = "CPU" if buffer.startswith("CPU") or buffer.endswith("_Host") else buffer
+        part = {"RS": "KV"}.get(match["part"], match["part"])
+        parts = totals.setdefault(device, {})
+        parts[part] = parts.get(part, 0) + round(float(match["mib"]) * 2**20)
+    return tuple(
+        DeviceMemory(
+            name,
+            "cpu" if name == "CPU" else "gpu",
+            parts.get("model", 0),
+            parts.get("KV", 0),
+            parts.get("compute", 0),
+            parts.get("output", 0),
+            "llama.cpp log",
+        )
+        for name, parts in totals.items()
+    )

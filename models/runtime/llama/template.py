@@ -1,0 +1,230 @@
+"""Renders a checkpoint's own chat template, which is code from a stranger. No Qt here.
+
+A template comes with the checkpoint and may be hostile. It runs in Jinja's immutable sandbox, in
+the engine child only, under a deadline and a size limit. The deadline is kept by a watchdog that
+raises inside the rendering thread: a loop that never ends executes bytecode and is stopped; single
+operations that could take for ever (huge powers, repeated strings) are refused beforehand.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import json
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+import jinja2.exceptions
+import jinja2.ext
+import jinja2.sandbox
+
+from models.errors import TemplateError
+from models.runtime.protocol import PromptMessage
+
+DEADLINE_S = 5.0
+MAX_PROMPT_CHARS = 64 * 1024 * 1024
+_MAX_TEMPLATE_CHARS = 1024 * 1024
+_MAX_PRODUCT = 1_000_000
+
+# For checkpoints without a template: the format DeepSeek LLM was trained with.
+FALLBACK_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'user' %}User: {{ message['content'] }}\n\n"
+    "{% elif message['role'] == 'assistant' %}Assistant: {{ message['content'] }}{{ eos_token }}"
+    "{% else %}{{ message['content'] }}\n\n{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+
+
+class _DeadlineError(Exception):
+    """Raised into the rendering thread by the watchdog."""
+
+
+class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """The sandbox, with arithmetic that cannot be made to run for ever or fill the memory."""
+
+    intercepted_binops = frozenset(("*", "**", "%"))
+
+    def call_binop(
+        self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
+    ) -> Any:
+        if operator == "**" and not (_is_small(left) and _is_small(right)):
+            raise jinja2.exceptions.SecurityError("a power of large numbers")
+        if operator == "*" and _product_size(left, right) > _MAX_PRODUCT:
+            raise jinja2.exceptions.SecurityError("a repetition of this size")
+        if operator == "%" and isinstance(left, str):
+            raise jinja2.exceptions.SecurityError("formatting with %")
+        return super().call_binop(context, operator, left, right)
+
+
+def _is_small(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) <= 64
+
+
+def _product_size(left: Any, right: Any) -> int:
+    for sequence, count in ((left, right), (right, left)):
+        if isinstance(sequence, (str, list, tuple)) and isinstance(count, int):
+            return len(sequence) * max(count, 0)
+    return 0
+
+
+def _raise_exception(message: str) -> None:
+    raise TemplateError(
+        "The checkpoint's chat template refuses this conversation.", details=str(message)[:2000]
+    )
+
+
+def _to_json(value: Any, **options: Any) -> str:
+    indent = options.get("indent")
+    return json.dumps(
+        value,
+        ensure_ascii=bool(options.get("ensure_ascii", False)),
+        indent=indent if isinstance(indent, int) and indent <= 16 else None,
+    )
+
+
+def _strftime_now(pattern: str) -> str:
+    return datetime.datetime.now().astimezone().strftime(pattern[:200])
+
+
+class _Watchdog:
+    """Raises ``_DeadlineError`` in the thread that made it once the time is over.
+
+    The lock makes stopping exact: after ``__exit__`` nothing is raised any more.
+    """
+
+    def __init__(self, deadline_s: float) -> None:
+        self._target = threading.get_ident()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._deadline_s = deadline_s
+        self._thread = threading.Thread(target=self._watch, name="template-deadline", daemon=True)
+
+    def __enter__(self) -> _Watchdog:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._over.set()
+        with self._lock:
+            pass
+        self._thread.join()
+
+    def _watch(self) -> None:
+        if self._over.wait(self._deadline_s):
+            return
+        # Again and again: a template may catch nothing, but a filter's own code may.
+        while not self._over.is_set():
+            with self._lock:
+                if not self._over.is_set():
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                        ctypes.c_ulong(self._target), ctypes.py_object(_DeadlineError)
+                    )
+            self._over.wait(0.05)
+
+
+class ChatTemplate:
+    """A compiled chat template.
+
+    Args:
+        source: the template text; None or empty takes ``FALLBACK_TEMPLATE``.
+        bos_token: what the template sees as ``bos_token``.
+        eos_token: what the template sees as ``eos_token``.
+        deadline_s: how long compiling or rendering may take.
+
+    Raises:
+        TemplateError: it does not compile, or is larger than 1 MB.
+    """
+
+    def __init__(
+        self,
+        source: str | None,
+        *,
+        bos_token: str = "",
+        eos_token: str = "",
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self.source_name = "checkpoint" if source else "fallback"
+        text = source or FALLBACK_TEMPLATE
+        if len(text) > _MAX_TEMPLATE_CHARS:
+            raise TemplateError("The checkpoint's chat template is larger than 1 MB.")
+        self._deadline_s = deadline_s
+        self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
+        environment = _Sandbox(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            autoescape=False,
+            extensions=[jinja2.ext.loopcontrols],
+        )
+        environment.filters["tojson"] = _to_json
+        environment.globals["raise_exception"] = _raise_exception
+        environment.globals["strftime_now"] = _strftime_now
+        self._template = self._guarded(lambda: environment.from_string(text))
+
+    def render(self, messages: Sequence[PromptMessage], options: dict[str, Any]) -> str:
+        """Return the prompt for a conversation, ready for the model's answer.
+
+        Args:
+            messages: the conversation, oldest first.
+            options: further variables of the template, such as ``enable_thinking``.
+
+        Raises:
+            TemplateError: the template fails, refuses, runs too long or writes too much.
+        """
+        variables: dict[str, Any] = {
+            **options,
+            **self._tokens,
+            "messages": [_as_template_sees(message) for message in messages],
+            "add_generation_prompt": True,
+        }
+        return str(self._guarded(lambda: self._collect(variables)))
+
+    def _collect(self, variables: dict[str, Any]) -> str:
+        parts: list[str] = []
+        size = 0
+        for part in self._template.generate(variables):
+            size += len(part)
+            if size > MAX_PROMPT_CHARS:
+                raise TemplateError("The checkpoint's chat template writes without end.")
+            parts.append(part)
+        return "".join(parts)
+
+    def _guarded(self, work: Any) -> Any:
+        try:
+            with _Watchdog(self._deadline_s):
+                return work()
+        except TemplateError:
+            raise
+        except _DeadlineError:
+            raise TemplateError(
+                f"The checkpoint's chat template did not finish in {self._deadline_s:g} s.",
+                hint="The file may be damaged or hostile. Get it from another publisher.",
+            ) from None
+        except (jinja2.TemplateError, ArithmeticError, LookupError) as error:
+            raise _template_failure(error) from error
+        except (TypeError, ValueError, AttributeError, RecursionError, MemoryError) as error:
+            raise _template_failure(error) from error
+
+
+def _template_failure(error: BaseException) -> TemplateError:
+    return TemplateError(
+        "The checkpoint's chat template fails on this conversation.",
+        hint="Try a new conversation, or another file of this checkpoint.",
+        details=f"{type(error).__name__}: {error}"[:2000],
+    )
+
+
+def _as_template_sees(message: PromptMessage) -> dict[str, Any]:
+    seen: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.reasoning:
+        # The name that the templates of R1-0528, V3.1 and Qwen3 read.
+        seen["reasoning_content"] = message.reasoning
+    return seen
+
+
+def opens_reasoning(prompt: str) -> bool:
+    """Whether the rendered prompt ends inside an opened ``<think>``."""
+    return prompt.rstrip().endswith("<think>")

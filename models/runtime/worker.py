@@ -1,0 +1,341 @@
+"""The engine child: reads requests, drives the backend, writes events. No Qt here.
+
+Three threads: the main thread works requests off one at a time (llama.cpp runs here); the reader
+takes requests from standard input, so that ``cancel`` and ``shutdown`` work in the middle of a long
+prefill; the ticker sends live figures at 2 Hz while an answer runs.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO
+
+from models.errors import EngineError, EngineProtocolError, FathomError
+from models.runtime.protocol import (
+    MAX_LINE_BYTES,
+    PROTOCOL_VERSION,
+    Bye,
+    CancelAccepted,
+    Cancelled,
+    Delta,
+    Done,
+    ErrorEvent,
+    Event,
+    EventBody,
+    GenerateRequest,
+    Hello,
+    LoadSettings,
+    Log,
+    Pong,
+    Request,
+    StatsEvent,
+    Unloaded,
+    decode_line,
+    encode_line,
+    event_to_json,
+)
+from models.runtime.wire import build
+from models.version import VERSION
+
+if TYPE_CHECKING:
+    from models.runtime.llama.backend import LlamaBackend
+
+_STATS_PERIOD_S = 0.5
+_EXIT_GRACE_S = 1.5
+_OPS_AT_ONCE = ("cancel", "ping", "shutdown")
+
+
+class EventWriter:
+    """Writes whole event lines to the protocol's own file descriptor, from any thread."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lock = threading.Lock()
+
+    def send(self, request_id: int | None, body: EventBody) -> None:
+        """Write one event; a parent that is gone is noticed by the reader, not here."""
+        line = memoryview(encode_line(event_to_json(Event(request_id, body))))
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            while line:
+                line = line[os.write(self._fd, line) :]
+
+
+class RequestQueue:
+    """Requests waiting for the main thread, and which of them were cancelled.
+
+    ``on_cancel_running`` is called under the lock, so that a cancel can never hit the request that
+    comes after the one it was meant for.
+    """
+
+    def __init__(
+        self, *, on_begin: Callable[[], None], on_cancel_running: Callable[[], None]
+    ) -> None:
+        self._condition = threading.Condition()
+        self._waiting: collections.deque[Request] = collections.deque()
+        self._cancelled: set[int] = set()
+        self._running: int | None = None
+        self._closed = False
+        self._on_begin = on_begin
+        self._on_cancel_running = on_cancel_running
+
+    def put(self, request: Request) -> None:
+        """Add a request at the end."""
+        with self._condition:
+            self._waiting.append(request)
+            self._condition.notify()
+
+    def next(self) -> Request | None:
+        """Wait for a request and mark it as running; None once the queue is closed."""
+        with self._condition:
+            self._running = None
+            while not self._waiting and not self._closed:
+                self._condition.wait()
+            if self._closed:
+                return None
+            request = self._waiting.popleft()
+            self._running = request.id
+            self._on_begin()
+            return request
+
+    def take_cancelled(self, request_id: int) -> bool:
+        """Whether a request was cancelled while it waited."""
+        with self._condition:
+            found = request_id in self._cancelled
+            self._cancelled.discard(request_id)
+            return found
+
+    def cancel(self, target: int) -> bool:
+        """Cancel a waiting or running request; return whether there was one."""
+        with self._condition:
+            if target == self._running:
+                self._on_cancel_running()
+                return True
+            if any(request.id == target for request in self._waiting):
+                self._cancelled.add(target)
+                return True
+            return False
+
+    def close(self) -> None:
+        """Stop what runs and let ``next`` return None."""
+        with self._condition:
+            self._closed = True
+            self._on_cancel_running()
+            self._condition.notify_all()
+
+
+class StatsTicker:
+    """Calls ``send`` every 0.5 s while an answer runs."""
+
+    def __init__(self, send: Callable[[int], None]) -> None:
+        self._send = send
+        self._condition = threading.Condition()
+        self._request_id: int | None = None
+        threading.Thread(target=self._run, name="stats", daemon=True).start()
+
+    def start(self, request_id: int) -> None:
+        """Begin ticking for a request."""
+        with self._condition:
+            self._request_id = request_id
+            self._condition.notify()
+
+    def stop(self) -> None:
+        """Stop ticking; when this returns, no figure of the request is on its way any more."""
+        with self._condition:
+            self._request_id = None
+            self._condition.notify()
+
+    def _run(self) -> None:
+        with self._condition:
+            while True:
+                while self._request_id is None:
+                    self._condition.wait()
+                self._condition.wait(_STATS_PERIOD_S)
+                if self._request_id is not None:
+                    self._send(self._request_id)
+
+
+class Worker:
+    """Works requests off until it is told to stop or its parent is gone."""
+
+    def __init__(self, requests: BinaryIO, writer: EventWriter, backend: LlamaBackend) -> None:
+        self._requests = requests
+        self._writer = writer
+        self._backend = backend
+        self._queue = RequestQueue(on_begin=backend.allow, on_cancel_running=backend.cancel)
+        self._ticker = StatsTicker(self._send_stats)
+        self._shutdown_id: int | None = None
+
+    def run(self) -> None:
+        """Read and work until ``shutdown`` or end of input."""
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
+        while (request := self._queue.next()) is not None:
+            self._work_off(request)
+        self._backend.unload()
+        if self._shutdown_id is not None:
+            self._writer.send(self._shutdown_id, Bye())
+
+    # --- the reader thread ----------------------------------------------------------------------
+
+    def _read(self) -> None:
+        while True:
+            line = self._requests.readline(MAX_LINE_BYTES + 1)
+            if not line or not line.endswith(b"\n"):
+                break
+            try:
+                self._accept(_parse_request(line))
+            except EngineProtocolError as error:
+                self._writer.send(_request_id_of(line), _error_event(error))
+            if self._shutdown_id is not None:
+                break
+        self._queue.close()
+        # A backend that does not come back (a hung driver) must not keep the process alive.
+        timer = threading.Timer(_EXIT_GRACE_S, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
+
+    def _accept(self, request: Request) -> None:
+        if request.op not in _OPS_AT_ONCE:
+            self._queue.put(request)
+        elif request.op == "ping":
+            self._writer.send(request.id, Pong())
+        elif request.op == "shutdown":
+            self._shutdown_id = request.id
+        else:
+            target = request.fields.get("target")
+            if not isinstance(target, int):
+                raise EngineProtocolError("cancel needs the id of a request as its target.")
+            self._writer.send(request.id, CancelAccepted(target, self._queue.cancel(target)))
+
+    # --- the main thread ------------------------------------------------------------------------
+
+    def _work_off(self, request: Request) -> None:
+        if self._queue.take_cancelled(request.id):
+            self._writer.send(request.id, Cancelled(None))
+            return
+        try:
+            body = self._answer(request)
+        except FathomError as error:
+            body = _error_event(error)
+        except Exception as error:  # noqa: BLE001  The process boundary: a bug is reported.
+            body = _error_event(
+                EngineError(
+                    "The engine met an error in its own code.",
+                    hint="Please report it with the details.",
+                    details="".join(traceback.format_exception(error)),
+                )
+            )
+        self._writer.send(request.id, body)
+
+    def _answer(self, request: Request) -> EventBody:
+        handlers: dict[str, Callable[[Request], EventBody]] = {
+            "devices": lambda _: self._backend.devices(),
+            "load": self._load,
+            "unload": self._unload,
+            "generate": self._generate,
+        }
+        handler = handlers.get(request.op)
+        if handler is None:
+            raise EngineProtocolError(f"There is no request named {request.op!r}.")
+        return handler(request)
+
+    def _load(self, request: Request) -> EventBody:
+        from models.runtime.llama.checkpoint import LoadCancelledError
+
+        fields = dict(request.fields)
+        path = fields.pop("path", None)
+        if not isinstance(path, str):
+            raise EngineProtocolError("load needs a path.")
+        settings = build(LoadSettings, fields.pop("settings", {}), strict=True)
+        _refuse_unknown(fields)
+        try:
+            loaded = self._backend.load(
+                path, settings, lambda progress: self._writer.send(request.id, progress)
+            )
+        except LoadCancelledError:
+            self._backend.unload()
+            return Cancelled(None)
+        self._writer.send(request.id, StatsEvent(self._backend.stats()))
+        return loaded
+
+    def _unload(self, request: Request) -> EventBody:
+        _refuse_unknown(request.fields)
+        self._backend.unload()
+        return Unloaded()
+
+    def _generate(self, request: Request) -> EventBody:
+        generate = build(GenerateRequest, request.fields, strict=True)
+        self._ticker.start(request.id)
+        try:
+            outcome, usage = self._backend.generate(
+                generate,
+                lambda started: self._writer.send(request.id, started),
+                lambda text, reasoning, tokens: self._writer.send(
+                    request.id, Delta(text, reasoning, tokens)
+                ),
+            )
+        finally:
+            self._ticker.stop()
+        self._writer.send(request.id, StatsEvent(self._backend.stats()))
+        return Cancelled(usage) if outcome.cancelled else Done(outcome.stop_reason, usage)
+
+    def _send_stats(self, request_id: int) -> None:
+        self._writer.send(request_id, StatsEvent(self._backend.stats()))
+
+
+def _parse_request(line: bytes) -> Request:
+    data = decode_line(line)
+    request_id, op = data.pop("id", None), data.pop("op", None)
+    if not isinstance(request_id, int) or not isinstance(op, str):
+        raise EngineProtocolError("A request needs an id and an op.")
+    return Request(request_id, op, data)
+
+
+def _request_id_of(line: bytes) -> int | None:
+    try:
+        request_id = decode_line(line).get("id")
+    except EngineProtocolError:
+        return None
+    return request_id if isinstance(request_id, int) else None
+
+
+def _refuse_unknown(fields: dict[str, object]) -> None:
+    if fields:
+        raise EngineProtocolError(f"The request has an unknown field {min(fields)!r}.")
+
+
+def _error_event(error: FathomError) -> ErrorEvent:
+    return ErrorEvent(**error.to_json())
+
+
+def _take_protocol_fd() -> int:
+    """Keep the protocol on a private descriptor and point fd 1 at fd 2.
+
+    Whatever a library prints from now on lands in the parent's error tail, never between two
+    events.
+    """
+    protocol_fd = os.dup(1)
+    os.dup2(2, 1)
+    return protocol_fd
+
+
+def main() -> int:
+    """Run the engine child on standard input and output; return its exit status."""
+    writer = EventWriter(_take_protocol_fd())
+    try:
+        from models.runtime.llama.backend import LlamaBackend
+
+        backend = LlamaBackend(lambda level, text: writer.send(None, Log(level, text)))
+    except FathomError as error:
+        writer.send(None, _error_event(error))
+        return 1
+    writer.send(None, Hello(PROTOCOL_VERSION, VERSION, "llama.cpp", backend.version(), os.getpid()))
+    Worker(sys.stdin.buffer, writer, backend).run()
+    # Skips the interpreter's own tear-down, in which ctypes libraries may call freed callbacks.
+    sys.stderr.flush()
+    os._exit(0)
