@@ -1,0 +1,216 @@
+"""One chunk of an answer as it stands on the page: its document, its place, how it is painted."""
+
+from __future__ import annotations
+
+import math
+
+from PySide6.QtCore import QPointF, QRect, QRectF, Qt
+from PySide6.QtGui import (
+    QAbstractTextDocumentLayout,
+    QBrush,
+    QPainter,
+    QPalette,
+    QTextCharFormat,
+    QTextCursor,
+)
+
+from app.theme import RADIUS_CARD, SIZE_SMALL, SPACE_M, SPACE_S, ui_font
+from app.widgets.chat_blocks import Chunk, close_inline_marks
+from app.widgets.chat_rich import ChunkDocument, RichStyle, hairline_pen
+
+CODE_HEADER_PX = 34
+_CODE_PADDING_PX = SPACE_M
+_SCROLLBAR_PX = 10
+_INDENT_PX_PER_SPACE = 8
+
+
+class Piece:
+    """A chunk with its document and geometry; ``top`` is relative to the body."""
+
+    def __init__(self, chunk: Chunk, style: RichStyle, *, is_open: bool) -> None:
+        self.chunk = chunk
+        self.document = ChunkDocument()
+        self.top = 0
+        self.height = 0
+        self.scroll_x = 0
+        self.content_width = 0
+        self.text_width = 0
+        self.selection: tuple[int, int] | None = None
+        self._style = style
+        self._inline_rects: list[QRectF] | None = None
+        self.show(chunk, is_open=is_open)
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it has a header with language and copy button."""
+        return self.chunk.kind == "code"
+
+    @property
+    def left(self) -> int:
+        """Where the piece begins, for code and paragraphs inside a list item."""
+        return min(self.chunk.indent, 8) * _INDENT_PX_PER_SPACE
+
+    @property
+    def bottom(self) -> int:
+        """First pixel below the piece."""
+        return self.top + self.height
+
+    @property
+    def overflow(self) -> int:
+        """By how many px the content is wider than its place."""
+        return max(0, self.content_width - self.text_width)
+
+    @property
+    def length(self) -> int:
+        """Last cursor position."""
+        return self.document.characterCount() - 1
+
+    def show(self, chunk: Chunk, *, is_open: bool) -> None:
+        """Render a newer state of the same chunk."""
+        self.chunk = chunk
+        shown = chunk
+        if is_open and chunk.kind == "text":
+            shown = Chunk("text", close_inline_marks(chunk.text), indent=chunk.indent)
+        self.document.show_chunk(shown, self._style)
+        self._inline_rects = None
+
+    def restyle(self, style: RichStyle) -> None:
+        """Render again in another style."""
+        self._style = style
+        self.document.restyle(self.chunk, style)
+        self._inline_rects = None
+
+    def lay_out(self, width: int) -> None:
+        """Wrap to a body ``width`` px wide and work out the height."""
+        self.text_width = max(40, width - self.left - (2 * _CODE_PADDING_PX if self.is_code else 0))
+        if self.document.textWidth() != self.text_width:
+            self.document.setTextWidth(self.text_width)
+        height = math.ceil(self.document.size().height())
+        self.content_width = math.ceil(self.document.idealWidth()) if self._may_overflow() else 0
+        if self.overflow:
+            height += _SCROLLBAR_PX
+        self.scroll_x = min(self.scroll_x, self.overflow)
+        if self.is_code:
+            height += CODE_HEADER_PX + 2 * _CODE_PADDING_PX
+        self.height = height
+        self._inline_rects = None
+
+    def _may_overflow(self) -> bool:
+        return self.is_code or "|" in self.chunk.text
+
+    def text_origin(self) -> QPointF:
+        """Where the document's top left corner is painted, in body coordinates."""
+        if self.is_code:
+            return QPointF(
+                self.left + _CODE_PADDING_PX - self.scroll_x,
+                self.top + CODE_HEADER_PX + _CODE_PADDING_PX,
+            )
+        return QPointF(self.left - self.scroll_x, self.top)
+
+    def position_at(self, point: QPointF) -> int:
+        """Return the cursor position nearest to a point of the body."""
+        local = point - self.text_origin()
+        if local.y() < 0:
+            return 0
+        if point.y() > self.bottom:
+            return self.length
+        found = self.document.documentLayout().hitTest(local, Qt.HitTestAccuracy.FuzzyHit)
+        return max(0, min(found, self.length))
+
+    def link_at(self, point: QPointF) -> str:
+        """Return the address of the link under a point, or nothing."""
+        if self.is_code:
+            return ""
+        return self.document.documentLayout().anchorAt(point - self.text_origin())
+
+    def scroll_bar_rect(self) -> QRect:
+        """Return where the horizontal scroll bar of wide content stands."""
+        left = self.left + (_CODE_PADDING_PX if self.is_code else 0)
+        top = self.bottom - _SCROLLBAR_PX - (4 if self.is_code else 0)
+        return QRect(left, top, self.text_width, _SCROLLBAR_PX)
+
+    def paint(self, painter: QPainter, clip: QRect, palette: QPalette, width: int) -> None:
+        """Paint what of the piece lies inside ``clip``."""
+        if self.is_code:
+            self._paint_frame(painter, width)
+        painter.save()
+        origin = self.text_origin()
+        box = QRectF(clip)
+        if self.overflow:
+            inner = QRectF(origin.x() + self.scroll_x, self.top, self.text_width, self.height)
+            box = box.intersected(inner)
+            painter.setClipRect(box)
+        painter.translate(origin)
+        self._paint_backgrounds(painter)
+        context = QAbstractTextDocumentLayout.PaintContext()
+        context.clip = box.translated(-origin)
+        context.palette = palette
+        if self.selection is not None:
+            context.selections = [self._painted_selection(palette)]
+        self.document.documentLayout().draw(painter, context)
+        painter.restore()
+
+    def _paint_frame(self, painter: QPainter, width: int) -> None:
+        box = QRectF(self.left + 0.5, self.top + 0.5, width - self.left - 1, self.height - 1)
+        painter.setPen(hairline_pen(self._style))
+        painter.setBrush(self._style.code_background)
+        painter.drawRoundedRect(box, RADIUS_CARD, RADIUS_CARD)
+        line_y = self.top + CODE_HEADER_PX - 0.5
+        painter.drawLine(QPointF(box.left(), line_y), QPointF(box.right(), line_y))
+        painter.setPen(self._style.quiet)
+        painter.setFont(ui_font(SIZE_SMALL))
+        label = QRectF(box.left() + _CODE_PADDING_PX, self.top, box.width() - 120, CODE_HEADER_PX)
+        painter.drawText(label, Qt.AlignmentFlag.AlignVCenter, self.chunk.language or "code")
+
+    def _paint_backgrounds(self, painter: QPainter) -> None:
+        if self.is_code or self.chunk.kind == "plain":
+            return
+        if self._inline_rects is None:
+            self._inline_rects = self.document.inline_code_rects()
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._style.inline_background)
+        for rect in self._inline_rects:
+            painter.drawRoundedRect(rect, 4, 4)
+        if ">" in self.chunk.text:
+            painter.setBrush(self._style.hairline)
+            for rect in self.document.quote_rects():
+                painter.drawRect(rect)
+
+    def _painted_selection(self, palette: QPalette) -> QAbstractTextDocumentLayout.Selection:
+        start, end = self.selection or (0, 0)
+        selection = QAbstractTextDocumentLayout.Selection()
+        selection.cursor = QTextCursor(self.document)
+        selection.cursor.setPosition(min(start, self.length))
+        selection.cursor.setPosition(min(end, self.length), QTextCursor.MoveMode.KeepAnchor)
+        chosen = QTextCharFormat()
+        chosen.setBackground(QBrush(palette.color(QPalette.ColorRole.Highlight)))
+        chosen.setForeground(QBrush(palette.color(QPalette.ColorRole.HighlightedText)))
+        selection.format = chosen
+        return selection
+
+    def selected_text(self) -> str:
+        """Return the selected text: Markdown when all of it is selected, else as shown."""
+        if self.selection is None:
+            return ""
+        start, end = self.selection
+        if start <= 0 and end >= self.length:
+            return self.chunk.text
+        cursor = QTextCursor(self.document)
+        cursor.setPosition(min(start, self.length))
+        cursor.setPosition(min(end, self.length), QTextCursor.MoveMode.KeepAnchor)
+        return cursor.selection().toPlainText()
+
+    def span_at(self, position: int, unit: QTextCursor.SelectionType) -> tuple[int, int]:
+        """Return the word or block around a cursor position."""
+        cursor = QTextCursor(self.document)
+        cursor.setPosition(min(position, self.length))
+        cursor.select(unit)
+        return cursor.selectionStart(), cursor.selectionEnd()
+
+    def gap_before(self, previous: Piece | None) -> int:
+        """Return the space above the piece in px."""
+        if previous is None:
+            return 0
+        if self.chunk.text.lstrip().startswith("#") and not self.is_code:
+            return 2 * SPACE_M
+        return SPACE_M if not (self.is_code or previous.is_code) else SPACE_M + SPACE_S // 2

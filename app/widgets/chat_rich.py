@@ -1,0 +1,290 @@
+"""Turns one chunk of an answer into a laid-out document: Markdown, code or plain text.
+
+Raw HTML is shown as text and nothing is ever fetched: images and style sheets that a text names
+resolve to nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject, QRectF, QUrl
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QFont,
+    QPen,
+    QTextBlock,
+    QTextBlockFormat,
+    QTextBlockUserData,
+    QTextCharFormat,
+    QTextCursor,
+    QTextDocument,
+    QTextFormat,
+    QTextFrameFormat,
+    QTextLength,
+    QTextOption,
+    QTextTable,
+)
+
+from app.theme import SIZE_BASE, SIZE_HEADING, SIZE_TITLE, Theme, mono_font, ui_font
+from app.widgets.chat_blocks import Chunk
+from app.widgets.chat_highlight import CodeHighlighter
+
+_FEATURES = (
+    QTextDocument.MarkdownFeature.MarkdownDialectGitHub
+    | QTextDocument.MarkdownFeature.MarkdownNoHTML
+)
+_LINE_HEIGHT_PERCENT = 145
+_PROPORTIONAL = QTextBlockFormat.LineHeightTypes.ProportionalHeight.value
+_INDENT_PX = 24
+_QUOTE_LEVEL = QTextFormat.Property.BlockQuoteLevel
+_CODE_FENCE = QTextFormat.Property.BlockCodeFence
+_CODE_LANGUAGE = QTextFormat.Property.BlockCodeLanguage
+_RULER = QTextFormat.Property.BlockTrailingHorizontalRulerWidth
+
+
+@dataclass(frozen=True)
+class RichStyle:
+    """Fonts and colours of one kind of text in the transcript."""
+
+    font: QFont
+    mono: QFont
+    text: QColor
+    quiet: QColor
+    accent: QColor
+    hairline: QColor
+    code_background: QColor
+    inline_background: QColor
+    theme: Theme
+
+    @staticmethod
+    def of(theme: Theme, *, quiet: bool = False) -> RichStyle:
+        """Return the style of answers, or the quieter one of reasoning."""
+        return RichStyle(
+            font=ui_font(SIZE_BASE if quiet else SIZE_HEADING),
+            mono=mono_font(SIZE_BASE if not quiet else SIZE_BASE - 1),
+            text=theme.color("text_quiet" if quiet else "text"),
+            quiet=theme.color("text_quiet"),
+            accent=theme.color("accent"),
+            hairline=theme.color("hairline"),
+            code_background=theme.color("window"),
+            inline_background=theme.color("hover"),
+            theme=theme,
+        )
+
+
+class ChunkDocument(QTextDocument):
+    """The document of one chunk; never loads a resource."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.setUndoRedoEnabled(False)
+        self.setDocumentMargin(0)
+        self.setIndentWidth(_INDENT_PX)
+        self._highlighter: CodeHighlighter | None = None
+        self._code = ""
+
+    def loadResource(self, kind: int, url: QUrl | str) -> object:  # noqa: ARG002
+        """Return nothing: an answer must not make the program read a file or the network."""
+        return None
+
+    def show_chunk(self, chunk: Chunk, style: RichStyle) -> None:
+        """Render a chunk, replacing what the document held."""
+        if chunk.kind == "code":
+            self._show_code(chunk, style)
+            return
+        self.setDefaultFont(style.font)
+        if chunk.kind == "plain":
+            self.setPlainText(chunk.text)
+            _set_line_height(self)
+            return
+        self.setMarkdown(chunk.text, _FEATURES)
+        _polish(self, style)
+
+    def _show_code(self, chunk: Chunk, style: RichStyle) -> None:
+        if self._highlighter is None:
+            self.setDefaultFont(style.mono)
+            option = QTextOption()
+            option.setWrapMode(QTextOption.WrapMode.NoWrap)
+            option.setTabStopDistance(style.mono.pixelSize() * 2.4)
+            self.setDefaultTextOption(option)
+            self._highlighter = CodeHighlighter(self, chunk.language, style.theme)
+        if self._code and chunk.text.startswith(self._code):
+            cursor = QTextCursor(self)
+            cursor.movePosition(QTextCursor.MoveOperation.End)
+            cursor.insertText(chunk.text[len(self._code) :])
+        else:
+            self.setPlainText(chunk.text)
+            _set_line_height(self)
+        self._code = chunk.text
+
+    def restyle(self, chunk: Chunk, style: RichStyle) -> None:
+        """Render again after the theme changed."""
+        if self._highlighter is not None:
+            self._highlighter.setDocument(None)
+            self._highlighter.deleteLater()
+            self._highlighter = None
+        self._code = ""
+        self.show_chunk(chunk, style)
+
+    def inline_code_rects(self) -> list[QRectF]:
+        """Return where inline code stands, for the soft background behind it."""
+        rects: list[QRectF] = []
+        layout = self.documentLayout()
+        block = self.begin()
+        while block.isValid():
+            spans = block.userData()
+            if isinstance(spans, _CodeSpans):
+                origin = layout.blockBoundingRect(block).topLeft()
+                rects.extend(rect.translated(origin) for rect in spans.rects(block))
+            block = block.next()
+        return rects
+
+    def quote_rects(self) -> list[QRectF]:
+        """Return the bars that stand left of quoted blocks."""
+        rects: list[QRectF] = []
+        layout = self.documentLayout()
+        block = self.begin()
+        while block.isValid():
+            level = block.blockFormat().intProperty(_QUOTE_LEVEL)
+            if level:
+                box = layout.blockBoundingRect(block)
+                rects.append(QRectF(0, box.top() - 3, 3, box.height() + 6))
+            block = block.next()
+        return rects
+
+
+class _CodeSpans(QTextBlockUserData):
+    """Where inline code begins and ends in a block, in characters."""
+
+    def __init__(self, spans: list[tuple[int, int]]) -> None:
+        super().__init__()
+        self._spans = spans
+
+    def rects(self, block: QTextBlock) -> list[QRectF]:
+        layout = block.layout()
+        result = []
+        for start, end in self._spans:
+            for index in range(layout.lineCount()):
+                line = layout.lineAt(index)
+                first = max(start, line.textStart())
+                last = min(end, line.textStart() + line.textLength())
+                if first >= last:
+                    continue
+                left, right = line.cursorToX(first), line.cursorToX(last)
+                x1, x2 = (side[0] if isinstance(side, tuple) else side for side in (left, right))
+                top = line.y() + line.height() - line.descent() - line.ascent()
+                height = line.ascent() + line.descent()
+                result.append(QRectF(x1 - 3, top - 1, x2 - x1 + 6, height + 2))
+        return result
+
+
+def _set_line_height(document: QTextDocument) -> None:
+    cursor = QTextCursor(document)
+    cursor.select(QTextCursor.SelectionType.Document)
+    block_format = QTextBlockFormat()
+    block_format.setLineHeight(_LINE_HEIGHT_PERCENT, _PROPORTIONAL)
+    cursor.mergeBlockFormat(block_format)
+
+
+def _polish(document: QTextDocument, style: RichStyle) -> None:
+    cursor = QTextCursor(document)
+    cursor.beginEditBlock()
+    block = document.begin()
+    first = True
+    while block.isValid():
+        _polish_block(block, style, is_first=first)
+        first = False
+        block = block.next()
+    for frame in document.rootFrame().childFrames():
+        if isinstance(frame, QTextTable):
+            _polish_table(frame, style)
+    cursor.endEditBlock()
+
+
+def _polish_block(block: QTextBlock, style: RichStyle, *, is_first: bool) -> None:
+    cursor = QTextCursor(block)
+    block_format = block.blockFormat()
+    in_list = block.textList() is not None
+    in_table = cursor.currentTable() is not None
+    is_code = block_format.hasProperty(_CODE_FENCE) or block_format.hasProperty(_CODE_LANGUAGE)
+    block_format.setLineHeight(_LINE_HEIGHT_PERCENT if not in_table else 130, _PROPORTIONAL)
+    gap = 0 if is_first or in_table or is_code else 4 if in_list else 8
+    block_format.setTopMargin(gap)
+    block_format.setBottomMargin(0)
+    level = block_format.intProperty(_QUOTE_LEVEL)
+    if level:
+        block_format.setLeftMargin(16 * level)
+    if block_format.hasProperty(_RULER):
+        block_format.setTopMargin(4)
+    cursor.setBlockFormat(block_format)
+    _polish_text(block, style, quoted=bool(level))
+
+
+def _polish_text(block: QTextBlock, style: RichStyle, *, quoted: bool) -> None:
+    heading = block.blockFormat().headingLevel()
+    spans: list[tuple[int, int]] = []
+    changes: list[tuple[int, int, QTextCharFormat]] = []
+    for item in block:
+        fragment = item.fragment()
+        char_format = fragment.charFormat()
+        start = fragment.position() - block.position()
+        if char_format.fontFixedPitch():
+            spans.append((start, start + fragment.length()))
+        elif not (heading or quoted or char_format.isAnchor() or char_format.isImageFormat()):
+            continue
+        changes.append(
+            (fragment.position(), fragment.length(), _char_format(char_format, heading, style))
+        )
+    cursor = QTextCursor(block)
+    for position, length, char_format in changes:
+        cursor.setPosition(position)
+        cursor.setPosition(position + length, QTextCursor.MoveMode.KeepAnchor)
+        cursor.setCharFormat(char_format)
+    if spans:
+        block.setUserData(_CodeSpans(spans))
+
+
+def _char_format(old: QTextCharFormat, heading: int, style: RichStyle) -> QTextCharFormat:
+    result = QTextCharFormat(old)
+    if old.fontFixedPitch():
+        result.setFont(style.mono, QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly)
+        result.clearProperty(QTextFormat.Property.FontPointSize)
+    elif heading:
+        font = ui_font(SIZE_TITLE if heading <= 2 else SIZE_HEADING, QFont.Weight.DemiBold)
+        result.clearProperty(QTextFormat.Property.FontSizeAdjustment)
+        result.setFont(font, QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly)
+    if old.isAnchor():
+        result.setForeground(QBrush(style.accent))
+        result.setFontUnderline(True)
+    return result
+
+
+def _polish_table(table: QTextTable, style: RichStyle) -> None:
+    table_format = table.format()
+    table_format.setBorderCollapse(True)
+    table_format.setBorder(1)
+    table_format.setBorderBrush(QBrush(style.hairline))
+    table_format.setBorderStyle(QTextFrameFormat.BorderStyle.BorderStyle_Solid)
+    table_format.setCellPadding(7)
+    table_format.setCellSpacing(0)
+    table_format.setTopMargin(0)
+    table_format.setBottomMargin(0)
+    table_format.setWidth(QTextLength())
+    table.setFormat(table_format)
+    for column in range(table.columns()):
+        cell = table.cellAt(0, column)
+        cell_format = cell.format()
+        cell_format.setBackground(QBrush(style.code_background))
+        cell.setFormat(cell_format)
+        cursor = cell.firstCursorPosition()
+        cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
+        bold = QTextCharFormat()
+        bold.setFontWeight(QFont.Weight.DemiBold)
+        cursor.mergeCharFormat(bold)
+
+
+def hairline_pen(style: RichStyle) -> QPen:
+    """Return the pen of borders."""
+    return QPen(style.hairline, 1)
