@@ -32,7 +32,8 @@ def build(cls: type[_T], data: Any, *, strict: bool) -> _T:
     """
     if not isinstance(data, dict):
         raise EngineProtocolError(f"{cls.__name__} must be an object.")
-    hints = _hints(cls)
+    key: Any = cls
+    hints = _hints(key)
     unknown = sorted(set(data) - set(hints))
     if strict and unknown:
         raise EngineProtocolError(f"{cls.__name__} has no field {unknown[0]!r}.")

@@ -6,7 +6,6 @@ called from any thread.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
 import sys
@@ -29,7 +28,7 @@ from models.runtime.llama.checkpoint import (
     must_not_repack,
 )
 from models.runtime.llama.devices import list_devices
-from models.runtime.llama.dry_run import DryRun, resolve_context, room_now
+from models.runtime.llama.dry_run import DryRun, resolve, room_now
 from models.runtime.llama.generation import Generator, Outcome, Progress, TextAssembler
 from models.runtime.llama.log_capture import LogCapture
 from models.runtime.llama.parameters import check_settings, with_threads
@@ -142,17 +141,19 @@ class LlamaBackend:
         self._dry = True
         try:
             with self._log.recording() as lines:
-                dry_run = DryRun(
-                    self._library, str(facts.path), settings, lambda: load_failure(lines)
+                room = room_now(self._library, RamReader().read().available_bytes)
+                settings = resolve(
+                    settings,
+                    room,
+                    lambda tried: DryRun(
+                        self._library, str(facts.path), tried, lambda: load_failure(lines)
+                    ),
                 )
-                with contextlib.closing(dry_run):
-                    room = room_now(self._library, RamReader().read().available_bytes)
-                    n_ctx = resolve_context(dry_run, settings, room)
         finally:
             self._dry = False
         if self._abort.is_set():
             raise LoadCancelledError
-        return dataclasses.replace(settings, n_ctx=n_ctx)
+        return settings
 
     @staticmethod
     def _compile_template(facts: CheckpointFacts, checkpoint: LoadedCheckpoint) -> ChatTemplate:

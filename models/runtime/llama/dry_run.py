@@ -7,10 +7,11 @@ context is exact (0.1 s for a small checkpoint, 0.5 s for one of 671B). It is wh
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from models.errors import ContextTooLargeError, FathomError, OutOfMemoryError
 from models.runtime.llama.bindings import LlamaLibrary
@@ -95,6 +96,11 @@ class DryRun:
         """The context the checkpoint was trained for, in tokens."""
         return int(self._library.api.llama_model_n_ctx_train(self._model))
 
+    @property
+    def n_layer(self) -> int:
+        """How many layers there are to place."""
+        return int(self._library.api.llama_model_n_layer(self._model))
+
     def need(self, n_ctx: int) -> Need | None:
         """Return what a context of ``n_ctx`` tokens needs; None where no account can be read."""
         api = self._library.api
@@ -121,28 +127,40 @@ class DryRun:
 
 
 @dataclass(frozen=True)
+class Shortage:
+    """The first device that has too little room, in bytes; ``device`` is RAM or a GPU's name."""
+
+    device: str
+    needed_bytes: int
+    free_bytes: int
+
+    def in_words(self) -> str:
+        """Return the shortage as a clause."""
+        return (
+            f"it needs {format_bytes(self.needed_bytes)} of {self.device} and "
+            f"{format_bytes(max(self.free_bytes, 0))} are free"
+        )
+
+
+@dataclass(frozen=True)
 class Room:
     """What is free right now: RAM for anonymous memory, and each GPU by device name, in bytes."""
 
     ram_bytes: int
     gpu_bytes: dict[str, int]
 
-    def shortage(self, need: Need) -> str:
-        """Return what does not fit as a clause in words, empty when everything fits."""
+    def shortage(self, need: Need | None) -> Shortage | None:
+        """Return what does not fit, None when everything fits (or the need is not known)."""
+        if need is None:
+            return None
         ram_room = self.ram_bytes - _RAM_MARGIN_BYTES
         if need.anonymous_bytes > ram_room:
-            return (
-                f"{format_bytes(need.anonymous_bytes)} of RAM are needed and "
-                f"{format_bytes(max(ram_room, 0))} are free"
-            )
+            return Shortage("RAM", need.anonymous_bytes, ram_room)
         for name, needed in need.gpu_bytes.items():
-            room = self.gpu_bytes.get(name, 0) - _GPU_MARGIN_BYTES
-            if needed > room:
-                return (
-                    f"{format_bytes(needed)} are needed on {name} and "
-                    f"{format_bytes(max(room, 0))} are free"
-                )
-        return ""
+            gpu_room = self.gpu_bytes.get(name, 0) - _GPU_MARGIN_BYTES
+            if needed > gpu_room:
+                return Shortage(f"memory on {name}", needed, gpu_room)
+        return None
 
 
 def room_now(library: LlamaLibrary, ram_available_bytes: int) -> Room:
@@ -154,53 +172,102 @@ def room_now(library: LlamaLibrary, ram_available_bytes: int) -> Room:
     return Room(ram_available_bytes, gpu)
 
 
-def resolve_context(dry_run: DryRun, settings: LoadSettings, room: Room) -> int:
-    """Return the context to load: the one asked for, or the largest default that fits.
+class Rehearsal(Protocol):
+    """What choosing settings needs of a dry run."""
+
+    @property
+    def n_ctx_train(self) -> int:
+        """The context the checkpoint was trained for, in tokens."""
+
+    @property
+    def n_layer(self) -> int:
+        """How many layers there are to place."""
+
+    def need(self, n_ctx: int) -> Need | None:
+        """Return what a context of ``n_ctx`` tokens needs."""
+
+    def close(self) -> None:
+        """Free what the dry run holds."""
+
+
+def resolve(
+    settings: LoadSettings, room: Room, rehearse: Callable[[LoadSettings], Rehearsal]
+) -> LoadSettings:
+    """Choose the context and the number of GPU layers where the settings leave them open.
+
+    A context of 0 becomes the largest one up to 8192 tokens that fits. With ``n_gpu_layers`` -1 as
+    many layers as fit go to the GPUs; a number that was asked for is kept.
 
     Raises:
         ContextTooLargeError: the context asked for does not fit; the hint names one that does.
         OutOfMemoryError: not even the smallest context fits.
     """
-    if settings.n_ctx:
-        need = dry_run.need(settings.n_ctx)
-        shortage = room.shortage(need) if need else ""
-        if shortage:
-            raise _context_error(dry_run, settings.n_ctx, shortage, room)
-        return settings.n_ctx
-    n_ctx = min(_DEFAULT_CONTEXT, dry_run.n_ctx_train or _DEFAULT_CONTEXT)
-    while True:
-        need = dry_run.need(n_ctx)
-        shortage = room.shortage(need) if need else ""
-        if not shortage:
-            return n_ctx
-        if n_ctx <= _SMALLEST_CONTEXT:
-            raise OutOfMemoryError(
-                f"There is no room to load this checkpoint: {shortage}.",
-                hint="Close other programs, or choose a smaller checkpoint.",
+    with contextlib.closing(rehearse(settings)) as rehearsal:
+        n_ctx, n_layer = _first_context(rehearsal, settings), rehearsal.n_layer
+        shortage = room.shortage(rehearsal.need(n_ctx))
+        if shortage is None:
+            return dataclasses.replace(settings, n_ctx=n_ctx)
+        if shortage.device == "RAM" or settings.n_gpu_layers != -1:
+            return dataclasses.replace(
+                settings, n_ctx=_smaller_context(rehearsal, settings, n_ctx, room)
             )
-        n_ctx //= 2
+    layers = _most_gpu_layers(settings, n_ctx, n_layer, room, rehearse)
+    settings = dataclasses.replace(settings, n_gpu_layers=layers)
+    with contextlib.closing(rehearse(settings)) as rehearsal:
+        if room.shortage(rehearsal.need(n_ctx)) is not None:
+            n_ctx = _smaller_context(rehearsal, settings, n_ctx, room)
+    return dataclasses.replace(settings, n_ctx=n_ctx)
 
 
-def _context_error(dry_run: DryRun, n_ctx: int, shortage: str, room: Room) -> FathomError:
-    fitting = _largest_fitting(dry_run, n_ctx, room)
-    if fitting == 0:
-        return OutOfMemoryError(
-            f"There is no room to load this checkpoint: {shortage}.",
+def _first_context(rehearsal: Rehearsal, settings: LoadSettings) -> int:
+    return settings.n_ctx or min(_DEFAULT_CONTEXT, rehearsal.n_ctx_train or _DEFAULT_CONTEXT)
+
+
+def _most_gpu_layers(
+    settings: LoadSettings,
+    n_ctx: int,
+    n_layer: int,
+    room: Room,
+    rehearse: Callable[[LoadSettings], Rehearsal],
+) -> int:
+    """Bisect the largest number of GPU layers that leaves the margin free on every device."""
+    low, high = 0, n_layer + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        tried = dataclasses.replace(settings, n_gpu_layers=middle)
+        with contextlib.closing(rehearse(tried)) as rehearsal:
+            shortage = room.shortage(rehearsal.need(n_ctx))
+        if shortage is None or shortage.device == "RAM":
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _smaller_context(rehearsal: Rehearsal, settings: LoadSettings, n_ctx: int, room: Room) -> int:
+    """Return a context that fits where ``n_ctx`` does not, or say why there is none."""
+    shortage = room.shortage(rehearsal.need(n_ctx))
+    fitting = _largest_fitting(rehearsal, n_ctx, room)
+    words = shortage.in_words() if shortage else ""
+    if fitting < _SMALLEST_CONTEXT:
+        raise OutOfMemoryError(
+            f"There is no room to load this checkpoint: {words}.",
             hint="Close other programs, or choose a smaller checkpoint.",
         )
-    return ContextTooLargeError(
-        f"A context of {n_ctx:,} tokens does not fit: {shortage}.",
-        hint=f"{fitting:,} tokens would fit.",
-    )
+    if settings.n_ctx:
+        raise ContextTooLargeError(
+            f"A context of {n_ctx:,} tokens does not fit: {words}.",
+            hint=f"{fitting:,} tokens would fit.",
+        )
+    return fitting
 
 
-def _largest_fitting(dry_run: DryRun, n_ctx: int, room: Room) -> int:
+def _largest_fitting(rehearsal: Rehearsal, n_ctx: int, room: Room) -> int:
     """Bisect the largest context below ``n_ctx`` that fits, in steps of 256 tokens."""
-    low, high = 0, n_ctx // 256
+    low, high = 0, -(-n_ctx // 256)
     while high - low > max(1, low // 64):
         middle = (low + high) // 2
-        need = dry_run.need(middle * 256)
-        if need is not None and not room.shortage(need):
+        if room.shortage(rehearsal.need(middle * 256)) is None:
             low = middle
         else:
             high = middle
