@@ -1,0 +1,226 @@
+"""The window: rail, pages, status bar, and the keys that reach all of them."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, QEvent, QSize, Qt, Signal, Slot
+from PySide6.QtGui import QAction, QCloseEvent, QHideEvent, QKeySequence, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from app.theme import SIZE_HEADING, SPACE_S
+from app.views.rail import Place, Rail
+from app.views.toast_area import ToastArea
+from app.widgets.labels import Weight, text_label
+
+if TYPE_CHECKING:
+    from app.messages import Messages
+    from app.views.status_bar import StatusBar
+
+COLLAPSE_BELOW = 900
+DEFAULT_SIZE = QSize(1280, 800)
+MINIMUM_SIZE = QSize(640, 480)
+
+CHAT, MODELS, MONITOR, SETTINGS = "chat", "models", "monitor", "settings"
+
+
+class MainWindow(QMainWindow):
+    """Composes what it is given; knows no page by its class.
+
+    A page may be given as a function that makes it: it is called when the page is first shown,
+    so that the window is there sooner.
+    """
+
+    close_requested = Signal()
+    new_chat_requested = Signal()
+    search_requested = Signal()
+    visible_changed = Signal(bool)
+    page_changed = Signal(str)
+
+    def __init__(
+        self,
+        pages: Mapping[str, Callable[[], QWidget]],
+        status_bar: StatusBar,
+        messages: Messages,
+    ) -> None:
+        super().__init__()
+        self.setWindowTitle("Fathom")
+        self.setMinimumSize(MINIMUM_SIZE)
+        self.resize(DEFAULT_SIZE)
+        self._makers = dict(pages)
+        self._pages: dict[str, QWidget] = {}
+        self._may_close = False
+        self._current = ""
+        self.rail = Rail(self._places())
+        self.rail.chosen.connect(self.show_page)
+        self.status_bar = status_bar
+        status_bar.clicked.connect(self._show_monitor)
+        self._stack = QStackedWidget()
+        self._stack.setSizePolicy(self._stack.sizePolicy())
+        self._lay_out()
+        self.toasts = ToastArea(messages, self._stack)
+        self._stopping = self._make_stopping()
+        self._add_actions()
+
+    @property
+    def current_page(self) -> str:
+        """The name of the page that is shown."""
+        return self._current
+
+    def page(self, name: str) -> QWidget:
+        """Return a page, made now if it was not needed before."""
+        if name not in self._pages:
+            page = self._makers[name]()
+            self._pages[name] = page
+            self._stack.addWidget(page)
+        return self._pages[name]
+
+    @Slot(str)
+    def show_page(self, name: str) -> None:
+        """Show a page and mark it in the rail."""
+        if name == self._current:
+            return
+        self._current = name
+        self._stack.setCurrentWidget(self.page(name))
+        self.rail.set_current(name)
+        self.toasts.raise_()
+        self.page_changed.emit(name)
+
+    def saved_place(self) -> str:
+        """Return size and place of the window as text for the settings."""
+        return bytes(self.saveGeometry().toBase64().data()).decode()
+
+    def restore_place(self, text: str) -> None:
+        """Go where ``saved_place`` says; anything else is ignored."""
+        try:
+            raw = binascii.a2b_base64(text.encode(), strict_mode=True) if text else b""
+        except (ValueError, UnicodeEncodeError):
+            return
+        if raw:
+            self.restoreGeometry(QByteArray(raw))
+
+    def finish_close(self) -> None:
+        """Close for good; the engine has ended."""
+        self._may_close = True
+        self.close()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ask for the engine to be stopped first; ``finish_close`` then closes."""
+        if self._may_close:
+            event.accept()
+            return
+        event.ignore()
+        if self._stopping.isHidden():
+            self._stopping.setGeometry(self.rect())
+            self._stopping.show()
+            self._stopping.raise_()
+            self.close_requested.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fold the rail where the window is narrow."""
+        super().resizeEvent(event)
+        self.rail.set_collapsed(self.width() < COLLAPSE_BELOW)
+        self._stopping.setGeometry(self.rect())
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Tell that there is somebody to show figures to."""
+        super().showEvent(event)
+        self.visible_changed.emit(not self.isMinimized())
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Tell that nobody sees the figures."""
+        super().hideEvent(event)
+        self.visible_changed.emit(False)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Notice when the window is minimised."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.WindowStateChange:
+            self.visible_changed.emit(self.isVisible() and not self.isMinimized())
+
+    def _places(self) -> list[Place]:
+        return [
+            Place(CHAT, "message-square", self.tr("Chat"), "Ctrl+1"),
+            Place(MODELS, "boxes", self.tr("Models"), "Ctrl+2"),
+            Place(MONITOR, "activity", self.tr("Monitor"), "Ctrl+3"),
+            Place(SETTINGS, "settings", self.tr("Settings"), "Ctrl+4"),
+        ]
+
+    def _lay_out(self) -> None:
+        middle = QHBoxLayout()
+        middle.setSpacing(0)
+        line = QFrame()
+        line.setProperty("kind", "hairline")
+        line.setFixedWidth(1)
+        middle.addWidget(self.rail)
+        middle.addWidget(line)
+        middle.addWidget(self._stack, 1)
+        central = QWidget()
+        column = QVBoxLayout(central)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(middle, 1)
+        column.addWidget(self.status_bar)
+        self.setCentralWidget(central)
+
+    def _make_stopping(self) -> QWidget:
+        cover = QWidget(self)
+        cover.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        cover.setProperty("kind", "page")
+        title = text_label(
+            self.tr("Stopping the engine"), size=SIZE_HEADING, weight=Weight.DemiBold
+        )
+        sentence = text_label(self.tr("Everything is saved."), tone="quiet")
+        layout = QVBoxLayout(cover)
+        layout.setSpacing(SPACE_S)
+        layout.addStretch(2)
+        layout.addWidget(title, 0, Qt.AlignmentFlag.AlignHCenter)
+        layout.addWidget(sentence, 0, Qt.AlignmentFlag.AlignHCenter)
+        layout.addStretch(3)
+        cover.hide()
+        return cover
+
+    def _add_actions(self) -> None:
+        for place in self._places():
+            action = self._action(place.title, place.shortcut)
+            action.setData(place.name)
+            action.triggered.connect(self._show_from_action)
+        self._action(self.tr("Settings"), "Ctrl+,").triggered.connect(self._show_settings)
+        self._action(self.tr("New chat"), "Ctrl+N").triggered.connect(self._new_chat)
+        self._action(self.tr("Search conversations"), "Ctrl+F").triggered.connect(self._search)
+        self._action(self.tr("Go to the newest notice"), "F6").triggered.connect(
+            self.toasts.focus_newest
+        )
+        self._action(self.tr("Quit"), "Ctrl+Q").triggered.connect(self.close)
+
+    def _action(self, text: str, shortcut: str) -> QAction:
+        action = QAction(text, self)
+        action.setShortcut(QKeySequence(shortcut))
+        self.addAction(action)
+        return action
+
+    @Slot()
+    def _show_from_action(self) -> None:
+        action = self.sender()
+        if isinstance(action, QAction):
+            self.show_page(action.data())
+
+    @Slot()
+    def _show_monitor(self) -> None:
+        self.show_page(MONITOR)
+
+    @Slot()
+    def _show_settings(self) -> None:
+        self.show_page(SETTINGS)
+
+    @Slot()
+    def _new_chat(self) -> None:
+        self.show_page(CHAT)
+        self.new_chat_requested.emit()
+
+    @Slot()
+    def _search(self) -> None:
+        self.show_page(CHAT)
+        self.search_requested.emit()

@@ -1,0 +1,73 @@
+"""The frame of a page: a title, what stands beside it, and a column that scrolls."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+
+from app.theme import SIZE_TITLE, SPACE_L, SPACE_M, SPACE_XL
+from app.widgets.labels import Weight, text_label
+
+HEADER_HEIGHT = 56
+
+
+class Page(QWidget):
+    """Title bar of 56 px above whatever the page puts into ``body``."""
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("kind", "page")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setAccessibleName(title)
+        header = QWidget()
+        header.setFixedHeight(HEADER_HEIGHT)
+        self.header = QHBoxLayout(header)
+        self.header.setContentsMargins(SPACE_XL, 0, SPACE_XL, 0)
+        self.header.setSpacing(SPACE_M)
+        self.header.addWidget(text_label(title, size=SIZE_TITLE, weight=Weight.DemiBold))
+        self.body = QVBoxLayout()
+        self.body.setContentsMargins(0, 0, 0, 0)
+        self.body.setSpacing(0)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(header)
+        layout.addLayout(self.body, 1)
+
+
+class ScrollColumn(QScrollArea):
+    """A column of at most ``width`` px in the middle, which scrolls up and down."""
+
+    def __init__(self, width: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        outer = QWidget()
+        inner = QWidget()
+        inner.setMaximumWidth(width)
+        row = QHBoxLayout(outer)
+        row.setContentsMargins(SPACE_XL, 0, SPACE_XL, SPACE_XL)
+        row.addWidget(inner)
+        self.column = QVBoxLayout(inner)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(SPACE_L)
+        self.setWidget(outer)
+        outer.setAutoFillBackground(False)
+        self.viewport().setAutoFillBackground(False)
+
+
+def card(parent: QWidget | None = None) -> QFrame:
+    """Return a surface with a hairline round it."""
+    frame = QFrame(parent)
+    frame.setProperty("kind", "card")
+    return frame
+
+
+def hairline(parent: QWidget | None = None) -> QFrame:
+    """Return a line of 1 px across."""
+    line = QFrame(parent)
+    line.setProperty("kind", "hairline")
+    line.setFixedHeight(1)
+    return line
