@@ -1,1 +1,1 @@
-"""TBD."""
+"""Reading GGUF headers, bounded and without tensor data. No Qt here."""

@@ -1,1 +1,1 @@
-"""TBD."""
+"""Checkpoints on this machine: several roots, found by name or path. No Qt here."""

@@ -1,0 +1,163 @@
+"""Refuses hyper-parameters on which llama.cpp aborts instead of failing. No Qt here.
+
+llama.cpp checks these with GGML_ASSERT, which ends the process without a word that a user could
+read. The rules are those of ``llama_model_base::load_hparams`` (src/llama-model.cpp) and of the
+DeepSeek models (src/models/deepseek*.cpp) of the llama.cpp in llama-cpp-python 0.3.36. What
+llama.cpp refuses with a message of its own is left to it.
+"""
+
+from __future__ import annotations
+
+from models.errors import CorruptGgufError
+from models.gguf.architectures import RECURRENT_ARCHITECTURES
+from models.gguf.header import ArrayInfo, GgufHeader, read_array
+from models.gguf.source import ByteSource
+
+MAX_LAYERS = 512
+MAX_EXPERTS = 1024
+
+_MAX_U32 = 2**32 - 1
+_MAX_HEADS = 65_536
+_ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
+_MLA_ARCHITECTURES = ("deepseek2", "deepseek2-ocr", "deepseek32")
+# These drop a count of one expert before they check it.
+_FORGIVING_ARCHITECTURES = ("hunyuan_vl", "hunyuan-dense")
+
+
+def check_hyperparameters(header: GgufHeader, architecture: str, source: ByteSource) -> None:
+    """Check the numbers that llama.cpp trusts.
+
+    Raises:
+        CorruptGgufError: one of them is missing or cannot be true.
+    """
+    _Check(header, architecture, source).run()
+
+
+class _Check:
+    def __init__(self, header: GgufHeader, architecture: str, source: ByteSource) -> None:
+        self._header = header
+        self._architecture = architecture
+        self._source = source
+
+    def run(self) -> None:
+        layers = self._needed("block_count", 1, MAX_LAYERS)
+        mtp_layers = self._given("nextn_predict_layers", 0)
+        if mtp_layers >= layers:
+            self._refuse("nextn_predict_layers", mtp_layers, f"0 to {layers - 1}")
+        self._needed("context_length", 1, _MAX_U32)
+        self._needed("embedding_length", 1, _MAX_U32)
+        self._check_heads(layers)
+        self._check_experts(layers)
+        self._check_rope()
+        if self._architecture in _MLA_ARCHITECTURES:
+            self._check_mla()
+        if self._architecture == "deepseek":
+            self._check_head_sizes()
+
+    def _check_heads(self, layers: int) -> None:
+        if self._architecture in RECURRENT_ARCHITECTURES:
+            return
+        heads = self._per_layer("attention.head_count", layers)
+        kv_heads = self._per_layer("attention.head_count_kv", layers)
+        # One number for all layers must be a real one; lists of hybrid models may hold zeros.
+        if len(heads) == 1 and heads[0] == 0:
+            self._refuse("attention.head_count", 0, f"1 to {_MAX_HEADS}")
+        if not heads and self._architecture.startswith("deepseek"):
+            self._needed("attention.head_count", 1, _MAX_HEADS)
+        for key, counts in (("head_count", heads), ("head_count_kv", kv_heads)):
+            if counts and max(counts) > _MAX_HEADS:
+                self._refuse(f"attention.{key}", max(counts), f"at most {_MAX_HEADS}")
+        if len(heads) == len(kv_heads) == 1 and kv_heads[0] and heads[0] % kv_heads[0]:
+            self._refuse("attention.head_count_kv", kv_heads[0], f"a divisor of {heads[0]}")
+
+    def _check_experts(self, layers: int) -> None:
+        experts = self._given("expert_count", 0)
+        if experts <= 1 and self._architecture in _FORGIVING_ARCHITECTURES:
+            return
+        used = max(self._per_layer("expert_used_count", layers), default=0)
+        groups = self._given("expert_group_count", 0)
+        used_groups = self._given("expert_group_used_count", 0)
+        if experts > MAX_EXPERTS:
+            self._refuse("expert_count", experts, f"at most {MAX_EXPERTS}")
+        if used > experts or (experts > 0 and used == 0):
+            self._refuse("expert_used_count", used, f"1 to {experts}" if experts else "0")
+        if groups and groups >= experts:
+            self._refuse("expert_group_count", groups, f"below {experts}")
+        if groups > 1 and experts % groups:
+            self._refuse("expert_group_count", groups, f"a divisor of {experts}")
+        if groups > 1 and not 0 < used_groups < groups:
+            self._refuse("expert_group_used_count", used_groups, f"1 to {groups - 1}")
+
+    def _check_rope(self) -> None:
+        key = self._key("rope.scaling.type")
+        kind = self._header.metadata.get(key, "none")
+        if kind not in _ROPE_SCALINGS:
+            self._refuse("rope.scaling.type", str(kind)[:80], ", ".join(_ROPE_SCALINGS))
+
+    def _check_mla(self) -> None:
+        key_length = self._given("attention.key_length_mla", 0)
+        value_length = self._given("attention.value_length_mla", 0)
+        if bool(key_length) != bool(value_length):
+            self._refuse("attention.value_length_mla", value_length, "set with key_length_mla")
+        head_size = key_length or self._head_size("attention.key_length")
+        rope = self._given("rope.dimension_count", self._head_size("attention.key_length"))
+        if rope >= head_size:
+            self._refuse("rope.dimension_count", rope, f"below {head_size}")
+
+    def _check_head_sizes(self) -> None:
+        key_length = self._head_size("attention.key_length")
+        for name in ("attention.value_length", "rope.dimension_count"):
+            default = key_length if name.startswith("rope") else self._head_size(name)
+            size = self._given(name, default)
+            if size != key_length:
+                self._refuse(name, size, str(key_length))
+
+    def _head_size(self, name: str) -> int:
+        """Return a head's size: as given, or the embedding over the heads."""
+        embedding = self._given("embedding_length", 0)
+        heads = self._per_layer("attention.head_count", MAX_LAYERS)
+        return self._given(name, embedding // heads[0] if heads and heads[0] else embedding)
+
+    def _key(self, name: str) -> str:
+        return f"{self._architecture}.{name}"
+
+    def _given(self, name: str, default: int) -> int:
+        """Return a number that may be missing."""
+        key = self._key(name)
+        if key not in self._header.metadata:
+            return default
+        value = self._header.integer(key)
+        if value is None:
+            raise self._error(f"{key} is not a whole number")
+        if not 0 <= value <= _MAX_U32:
+            self._refuse(name, value, f"0 to {_MAX_U32}")
+        return value
+
+    def _needed(self, name: str, low: int, high: int) -> int:
+        key = self._key(name)
+        if key not in self._header.metadata:
+            raise self._error(f"it lacks {key}")
+        value = self._given(name, 0)
+        if not low <= value <= high:
+            self._refuse(name, value, f"{low} to {high}")
+        return value
+
+    def _per_layer(self, name: str, layers: int) -> tuple[int, ...]:
+        """Return one number for all layers, a number for each layer, or nothing."""
+        value = self._header.metadata.get(self._key(name))
+        if not isinstance(value, ArrayInfo):
+            return () if value is None else (self._given(name, 0),)
+        elements = read_array(self._source, value, limit=MAX_LAYERS) or ()
+        numbers = tuple(element for element in elements if isinstance(element, int))
+        if not numbers or len(numbers) != value.count or min(numbers) < 0:
+            self._refuse(name, f"a list of {value.count:,}", f"{layers} numbers")
+        return numbers
+
+    def _refuse(self, name: str, value: object, expected: str) -> None:
+        raise self._error(f"{self._key(name)} is {value}, expected {expected}")
+
+    def _error(self, what: str) -> CorruptGgufError:
+        return CorruptGgufError(
+            f"{self._source.name} cannot be run: {what}.",
+            hint="Look for another file of the model.",
+        )
