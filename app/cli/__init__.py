@@ -1,1 +1,1 @@
-"""TBD."""
+"""The verbs of the command line, over the same core as the window. No Qt here."""

@@ -1,0 +1,51 @@
+"""The one entry: window, verb or engine child, chosen before Qt or llama.cpp is imported."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run Fathom with the given arguments (default: the process's) and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["engine"]:
+        from models.runtime.worker import main as engine_main
+
+        return engine_main()
+    if arguments[:1] == ["check-qt"]:
+        from app.check_qt import check_qt
+
+        return check_qt()
+    from app.cli.parser import parse
+
+    options = parse(arguments)
+    if options.verb:
+        from app.cli.verbs import run_verb
+
+        return run_verb(options)
+    return _open_window(options)
+
+
+def _open_window(options: argparse.Namespace) -> int:
+    try:
+        from app.application import GuiOptions, run_gui
+    except ImportError as error:
+        if not (error.name or "").startswith(("PySide6", "shiboken6")):
+            raise
+        sys.stderr.write(f'fathom: Qt cannot be loaded ({error}). Run "fathom doctor".\n')
+        return 1
+    return run_gui(
+        GuiOptions(
+            base_dir=options.base_dir,
+            model=options.window_model,
+            debug=options.debug,
+            demo_question=options.demo_question,
+            screenshot=options.screenshot,
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""From the user's settings and the options of a verb to what the engine is asked. No Qt here."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from models.runtime.protocol import GenerateRequest, LoadSettings, PromptMessage, Sampling
+from models.settings import Settings
+
+
+def load_settings(settings: Settings, *, n_ctx: int | None = None) -> LoadSettings:
+    """Return how to load; ``n_ctx`` None takes the setting."""
+    kv_type = settings.get_str("engine.kv_type")
+    return LoadSettings(
+        n_ctx=settings.get_int("engine.n_ctx") if n_ctx is None else n_ctx,
+        n_threads=settings.get_int("engine.n_threads"),
+        flash_attn=settings.get_str("engine.flash_attn"),
+        type_k=kv_type,
+        type_v=kv_type,
+    )
+
+
+def sampling(
+    settings: Settings, *, temperature: float | None = None, seed: int | None = None
+) -> Sampling:
+    """Return how to sample: the settings, with what was given instead."""
+    declared = {spec.key for spec in settings.specs()}
+    keys = {field.name: f"sampling.{field.name}" for field in fields(Sampling)}
+    values = {name: settings.get(key) for name, key in keys.items() if key in declared}
+    given = {"temperature": temperature, "seed": seed}
+    values.update({name: value for name, value in given.items() if value is not None})
+    return Sampling(**values)  # type: ignore[arg-type]
+
+
+def question(
+    settings: Settings,
+    prompt: str,
+    *,
+    system: str | None,
+    max_tokens: int | None,
+    how: Sampling,
+) -> GenerateRequest:
+    """Return the request for one question outside any conversation."""
+    system_prompt = settings.get_str("chat.system_prompt") if system is None else system
+    messages = [PromptMessage("system", system_prompt)] if system_prompt else []
+    messages.append(PromptMessage("user", prompt))
+    limit = settings.get_int("chat.max_tokens") if max_tokens is None else max_tokens
+    return GenerateRequest(tuple(messages), how, limit)

@@ -1,0 +1,214 @@
+"""What may be typed after ``fathom``, and every number's bounds. No Qt here."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from models.version import VERSION
+
+BAD_INPUT = 2
+
+_DESCRIPTION = "Runs DeepSeek models, and other GGUF checkpoints, on your own machine."
+_EPILOG = """\
+Without a verb the window opens.
+
+  fathom run demo --prompt "Why is the sky blue?"
+  fathom run ~/models/DeepSeek-R1-Distill-Qwen-7B-Q4_K_M.gguf --prompt "Hi" --json
+  fathom devices
+
+"fathom VERB --help" says what a verb takes. Exit codes: 0 done, 1 failed, 2 bad input,
+70 a bug in Fathom, 130 stopped with Ctrl-C."""
+
+_MAX_TOKENS = 16_777_216
+_MAX_SEED = 4_294_967_294
+_WINDOW_OPTIONS = {
+    "window_model": "--model",
+    "demo_question": "--demo-question",
+    "screenshot": "--screenshot",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with 2."""
+        self.exit(BAD_INPUT, f'fathom: {message}. See "{self.prog} --help".\n')
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(
+                f'"{text[:40]}" is not a whole number from {low} to {high:,}'
+            )
+        return number
+
+    return convert
+
+
+def _decimal(low: float, high: float) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(
+                f'"{text[:40]}" is not a number from {low:g} to {high:g}'
+            )
+        return number
+
+    return convert
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("the text is not valid UTF-8") from None
+    return text
+
+
+def _shared() -> Parser:
+    """Options that may stand before or after the verb."""
+    shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument(
+        "--basedir",
+        dest="base_dir",
+        metavar="DIR",
+        type=Path,
+        help="keep settings, conversations, models and logs in DIR",
+    )
+    shared.add_argument(
+        "--debug", action="store_true", help="write a detailed log, to the terminal too"
+    )
+    return shared
+
+
+def build_parser() -> Parser:
+    """Return the parser of the whole program."""
+    shared = _shared()
+    parser = Parser(
+        prog="fathom",
+        usage="fathom [options]\n       fathom VERB [options]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"Fathom {VERSION}")
+    window = parser.add_argument_group("the window")
+    window.add_argument(
+        "--model",
+        dest="window_model",
+        metavar="NAME",
+        help="load this checkpoint: a name or a path",
+    )
+    window.add_argument(
+        "--demo-question",
+        metavar="TEXT",
+        help="ask the demo checkpoint TEXT, print the answer and exit",
+    )
+    window.add_argument(
+        "--screenshot", metavar="PATH", type=Path, help="save a picture of the window at the end"
+    )
+    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB")
+    _add_run(verbs, shared)
+    _add_devices(verbs, shared)
+    _add_doctor(verbs, shared)
+    return parser
+
+
+def _add_verb(verbs: Any, shared: Parser, name: str, summary: str, more: str) -> Parser:
+    verb = verbs.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}. {more}",
+        parents=[shared],
+        allow_abbrev=False,
+    )
+    assert isinstance(verb, Parser)
+    verb.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    return verb
+
+
+def _add_run(verbs: Any, shared: Parser) -> None:
+    run = _add_verb(
+        verbs,
+        shared,
+        "run",
+        "answer one question with a checkpoint",
+        "The answer goes to standard output as it comes, everything else to standard error. "
+        "What is not given here is taken from the settings.",
+    )
+    run.add_argument("model", metavar="MODEL", help='path of a GGUF file, or a name such as "demo"')
+    run.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        required=True,
+        type=_text,
+        help='the question; "-" reads it from standard input',
+    )
+    run.add_argument("--system", metavar="TEXT", type=_text, help="the system prompt")
+    run.add_argument(
+        "--max-tokens",
+        metavar="N",
+        type=_whole(0, _MAX_TOKENS),
+        help="longest answer in tokens; 0: until the context is full",
+    )
+    run.add_argument(
+        "--temp",
+        metavar="X",
+        type=_decimal(0, 5),
+        help="temperature; 0: always the likeliest token",
+    )
+    run.add_argument("--seed", metavar="N", type=_whole(-1, _MAX_SEED), help="seed; -1: draw one")
+    run.add_argument(
+        "--ctx",
+        metavar="N",
+        type=_whole(0, _MAX_TOKENS),
+        help="context in tokens; 0: chosen for the checkpoint",
+    )
+
+
+def _add_devices(verbs: Any, shared: Parser) -> None:
+    _add_verb(
+        verbs,
+        shared,
+        "devices",
+        "show what Fathom sees of this machine",
+        "Every figure says where it was read.",
+    )
+
+
+def _add_doctor(verbs: Any, shared: Parser) -> None:
+    _add_verb(
+        verbs,
+        shared,
+        "doctor",
+        "check the installation",
+        "Loads the demo checkpoint, decodes some tokens and reports; exits with 1 when something "
+        "is wrong. The output is made for bug reports and names no user and no home folder.",
+    )
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options; bad ones end the process with one line and code 2."""
+    parser = build_parser()
+    defaults = argparse.Namespace(base_dir=None, debug=False)
+    options = parser.parse_args(list(arguments), namespace=defaults)
+    if options.verb:
+        for name, flag in _WINDOW_OPTIONS.items():
+            if getattr(options, name) is not None:
+                parser.error(f"{flag} is for the window and does not go with {options.verb}")
+    return options

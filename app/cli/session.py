@@ -1,0 +1,145 @@
+"""What every verb needs: folders, settings, library, and an engine child to talk to. No Qt here."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+
+from models.errors import EngineUnresponsiveError, error_from_json
+from models.library.demo import find_demo
+from models.library.library import Library
+from models.paths import Paths
+from models.runtime.command import engine_command
+from models.runtime.protocol import ErrorEvent, Event, Hello, Log
+from models.runtime.supervisor import (
+    EngineFailed,
+    EngineNotice,
+    EngineSupervisor,
+    EventReceived,
+    SafeModeRetry,
+)
+from models.settings import Settings
+
+_log = logging.getLogger(__name__)
+_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+# On Windows a wait without a limit cannot be interrupted by Ctrl-C.
+_WAIT_S = 0.5
+
+
+@dataclass(frozen=True)
+class Session:
+    """The user's folders and settings."""
+
+    paths: Paths
+    settings: Settings
+
+    def library(self) -> Library:
+        """Return the checkpoints of this user, the demo included."""
+        roots = (self.paths.models_dir, *self.settings.get_paths("library.roots"))
+        return Library(roots, find_demo())
+
+
+@dataclass(frozen=True)
+class _Interrupt:
+    """Ctrl-C was pressed."""
+
+
+class EngineConversation:
+    """One engine child that a verb asks one thing at a time; use it as a context manager.
+
+    Attributes:
+        hello: the child's first words, once they came.
+        retried: whether the engine crashed and was started again in safe mode.
+        interrupted: whether Ctrl-C was pressed.
+    """
+
+    def __init__(self) -> None:
+        self.hello: Hello | None = None
+        self.retried = False
+        self.interrupted = False
+        self._notices: queue.SimpleQueue[EngineNotice | _Interrupt] = queue.SimpleQueue()
+        self.supervisor = EngineSupervisor(engine_command(), listener=self._notices.put)
+
+    def follow(self, request_id: int, *, limit_s: float | None = None) -> Iterator[Event]:
+        """Yield the events of a request up to its final one, which is never an error.
+
+        The first Ctrl-C cancels the request; its ``Cancelled`` is then the final event.
+
+        Raises:
+            FathomError: the request failed, the engine died, or ``limit_s`` passed.
+        """
+        end = None if limit_s is None else time.monotonic() + limit_s
+        while True:
+            if end is not None and time.monotonic() > end:
+                raise EngineUnresponsiveError(
+                    f"The engine has not answered within {limit_s:.0f} s."
+                )
+            try:
+                notice = self._notices.get(timeout=_WAIT_S)
+            except queue.Empty:
+                continue
+            event = self._take(notice, request_id)
+            if event is not None:
+                yield event
+                if event.is_final:
+                    return
+
+    def last(self, request_id: int, *, limit_s: float | None = None) -> Event:
+        """Wait for a request's final event."""
+        *_, final = self.follow(request_id, limit_s=limit_s)
+        return final
+
+    @contextmanager
+    def ctrl_c_cancels(self) -> Iterator[None]:
+        """Let the first Ctrl-C cancel the request that is followed, and the second end all."""
+
+        def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            # SimpleQueue.put may be called from a signal handler.
+            self._notices.put(_Interrupt())
+
+        before = signal.signal(signal.SIGINT, on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _take(self, notice: EngineNotice | _Interrupt, request_id: int) -> Event | None:
+        """Note what a notice says; return the event when it belongs to the request."""
+        if isinstance(notice, _Interrupt):
+            self.interrupted = True
+            self.supervisor.cancel(request_id)
+        elif isinstance(notice, SafeModeRetry):
+            self.retried = True
+        elif isinstance(notice, EngineFailed) and notice.request_id in (None, request_id):
+            raise notice.error
+        elif isinstance(notice, EventReceived):
+            self._note(notice.event)
+            if notice.event.request_id == request_id:
+                return notice.event
+        return None
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event.body, ErrorEvent):
+            raise error_from_json(vars(event.body))
+        if isinstance(event.body, Hello):
+            self.hello = event.body
+        elif isinstance(event.body, Log):
+            _log.log(_LEVELS.get(event.body.level, logging.DEBUG), "engine: %s", event.body.text)
+
+    def __enter__(self) -> EngineConversation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.supervisor.stop()
