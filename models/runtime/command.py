@@ -1,0 +1,37 @@
+"""How the engine child is started: from a checkout, installed or frozen. No Qt here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+_ROOT_DIR = Path(__file__).resolve().parents[2]
+
+
+def engine_command() -> list[str]:
+    """Return the command line of the engine child."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable, "engine"]
+    # -P: without it a folder named "app" where the user happens to stand would be run instead.
+    return [sys.executable, "-P", "-m", "app", "engine"]
+
+
+def engine_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the child's environment: this process's own, ``extra``, and what the pipe needs.
+
+    Args:
+        extra: variables laid over this process's environment.
+    """
+    env = dict(os.environ)
+    env.update(extra or {})
+    # Paths and prompts cross the pipe as UTF-8, whatever the locale; nothing waits in a buffer.
+    env["PYTHONUTF8"] = "1"
+    env["PYTHONUNBUFFERED"] = "1"
+    if (_ROOT_DIR / "pyproject.toml").is_file():
+        # A checkout that need not be installed. Never done for site-packages: they would come
+        # before the standard library.
+        paths = [str(_ROOT_DIR), *filter(None, [env.get("PYTHONPATH")])]
+        env["PYTHONPATH"] = os.pathsep.join(paths)
+    return env
