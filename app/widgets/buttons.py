@@ -38,6 +38,7 @@ class TextButton(QPushButton):
         super().__init__(text, parent)
         self._kind = kind
         self._icon_name = icon_name
+        self._words = ""
         self.setProperty("kind", kind)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         if kind == "primary":
@@ -53,6 +54,16 @@ class TextButton(QPushButton):
         self.style().unpolish(self)
         self.style().polish(self)
         self._paint_icon()
+
+    def set_icon_only(self, icon_only: bool) -> None:
+        """Show the icon alone where there is no room; the text is the tooltip then."""
+        words = self._words or self.text()
+        if icon_only == bool(self._words):
+            return
+        self._words = words if icon_only else ""
+        self.setText("" if icon_only else words)
+        self.setToolTip(self._words)
+        self.setAccessibleName(self._words)
 
     def changeEvent(self, event: QEvent) -> None:
         """Give the icon the colour of the new theme."""

@@ -18,13 +18,13 @@ class Page(QWidget):
         super().__init__(parent)
         self.setProperty("kind", "page")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setAccessibleName(title)
         header = QWidget()
         header.setFixedHeight(HEADER_HEIGHT)
         self.header = QHBoxLayout(header)
         self.header.setContentsMargins(SPACE_XL, 0, SPACE_XL, 0)
         self.header.setSpacing(SPACE_M)
-        self.header.addWidget(text_label(title, size=SIZE_TITLE, weight=Weight.DemiBold))
+        self._title = text_label(title, size=SIZE_TITLE, weight=Weight.DemiBold)
+        self.header.addWidget(self._title)
         self.body = QVBoxLayout()
         self.body.setContentsMargins(0, 0, 0, 0)
         self.body.setSpacing(0)
@@ -33,6 +33,12 @@ class Page(QWidget):
         layout.setSpacing(0)
         layout.addWidget(header)
         layout.addLayout(self.body, 1)
+        self.set_title(title)
+
+    def set_title(self, title: str) -> None:
+        """Name the page."""
+        self._title.setText(title)
+        self.setAccessibleName(title)
 
 
 class ScrollColumn(QScrollArea):

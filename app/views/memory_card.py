@@ -1,0 +1,148 @@
+"""What the loaded model holds in each memory: bars at one scale, and the same in figures."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XL
+from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, text_label
+from app.widgets.stacked_bar import LegendItem, Part, StackedBar
+from models.hardware.readouts import HardwareSnapshot
+from models.runtime.protocol import DeviceMemory
+from models.units import format_bytes, split_bytes
+
+_COLUMNS = 6
+
+
+class MemoryCard(QFrame):
+    """One row a device: name, bar, weights, KV, compute, total."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("kind", "card")
+        self._devices: tuple[DeviceMemory, ...] = ()
+        self._totals: tuple[int, ...] = ()
+        self._names: tuple[str, ...] = ()
+        self._rows: list[_DeviceRow] = []
+        self._narrow = False
+        self._grid = QGridLayout()
+        self._grid.setHorizontalSpacing(SPACE_L)
+        self._grid.setVerticalSpacing(SPACE_M)
+        self._grid.setColumnStretch(1, 1)
+        self._heads = [
+            text_label(text, size=SIZE_SMALL, tone="quiet")
+            for text in (self.tr("Weights"), self.tr("KV"), self.tr("Compute"), self.tr("Total"))
+        ]
+        for column, head in enumerate(self._heads, start=2):
+            self._grid.addWidget(head, 0, column, Qt.AlignmentFlag.AlignRight)
+        self._legend = QHBoxLayout()
+        self._legend.setSpacing(0)
+        for name, token, hatched in self._legend_entries():
+            self._legend.addWidget(LegendItem(name, token, hatched=hatched))
+        self._legend.addStretch(1)
+        title = text_label(self.tr("Memory by device"), weight=Weight.Medium)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_L)
+        layout.setSpacing(SPACE_M)
+        layout.addWidget(title)
+        layout.addLayout(self._grid)
+        layout.addSpacing(SPACE_S)
+        layout.addLayout(self._legend)
+
+    def set_devices(self, devices: tuple[DeviceMemory, ...]) -> None:
+        """Show the split; bars are drawn when the sizes of the memories are known too."""
+        if devices == self._devices:
+            return
+        self._devices = devices
+        while len(self._rows) < len(devices):
+            self._rows.append(_DeviceRow(self._grid, len(self._rows) + 1))
+        while len(self._rows) > len(devices):
+            self._rows.pop().remove()
+        self.set_narrow(self._narrow)
+        self._fill()
+
+    def set_hardware(self, snapshot: HardwareSnapshot) -> None:
+        """Learn how large each memory is."""
+        gpus = iter(snapshot.gpus)
+        totals, names = [], []
+        for device in self._devices:
+            gpu = next(gpus, None) if device.kind in ("gpu", "igpu") else None
+            total = (gpu.total_bytes or 0) if gpu else snapshot.ram.total_bytes
+            totals.append(max(total, device.total_bytes))
+            names.append(gpu.name if gpu else self.tr("RAM"))
+        if (tuple(totals), tuple(names)) != (self._totals, self._names):
+            self._totals, self._names = tuple(totals), tuple(names)
+            self._fill()
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Leave the columns between the bar and the total out."""
+        self._narrow = narrow
+        for head in self._heads[:3]:
+            head.setVisible(not narrow)
+        for row in self._rows:
+            row.set_narrow(narrow)
+
+    def _legend_entries(self) -> list[tuple[str, str, bool]]:
+        return [
+            (self.tr("Weights"), "dense", False),
+            (self.tr("KV"), "kv", False),
+            (self.tr("Compute"), "compute", False),
+        ]
+
+    def _fill(self) -> None:
+        known = len(self._totals) == len(self._devices)
+        totals = self._totals if known else tuple(d.total_bytes for d in self._devices)
+        scale = max(totals, default=1)
+        for number, (row, device) in enumerate(zip(self._rows, self._devices, strict=True)):
+            name = self._names[number] if known else device.name
+            row.fill(device, name, totals[number], scale, self._parts(device))
+
+    def _parts(self, device: DeviceMemory) -> list[Part]:
+        compute_bytes = device.compute_bytes + device.output_bytes
+        sizes = (device.weights_bytes, device.kv_bytes, compute_bytes)
+        return [
+            Part(name, token, size, format_bytes(size))
+            for (name, token, _), size in zip(self._legend_entries(), sizes, strict=True)
+        ]
+
+
+class _DeviceRow:
+    """The widgets of one line of the grid."""
+
+    def __init__(self, grid: QGridLayout, line: int) -> None:
+        self._name = ElidedLabel()
+        self._name.setMinimumWidth(64)
+        self._name.setMaximumWidth(200)
+        self._bar = StackedBar("")
+        self._bar.setMinimumWidth(SPACE_XL * 3)
+        self._figures = [RunsLabel(reserve="888 MB") for _ in range(4)]
+        grid.addWidget(self._name, line, 0)
+        grid.addWidget(self._bar, line, 1)
+        for column, figure in enumerate(self._figures, start=2):
+            figure.set_align(Qt.AlignmentFlag.AlignRight)
+            grid.addWidget(figure, line, column, Qt.AlignmentFlag.AlignRight)
+
+    def fill(
+        self, device: DeviceMemory, name: str, total: int, scale: int, parts: list[Part]
+    ) -> None:
+        """Show one device."""
+        self._name.set_full_text(name)
+        self._name.setToolTip(f"{device.name}, {device.source}")
+        self._bar.setAccessibleName(name)
+        self._bar.set_parts(parts, total, scale)
+        sizes = [*(int(part.size) for part in parts), device.total_bytes]
+        for figure, size in zip(self._figures, sizes, strict=True):
+            value, unit = split_bytes(size)
+            figure.set_runs([Run(value), Run(f" {unit}", "text_quiet")])
+            figure.setToolTip(f"{size:,} B, {device.source}")
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Show the total alone."""
+        for figure in self._figures[:3]:
+            figure.setVisible(not narrow)
+
+    def remove(self) -> None:
+        """Take the line out of the grid."""
+        for widget in (self._name, self._bar, *self._figures):
+            widget.deleteLater()
