@@ -19,7 +19,7 @@ from models.chat.schema import SCHEMA_VERSION, is_foreign, migrate, user_version
 from models.chat.search import search_text
 from models.errors import StoreCorruptError, StoreError, StoreLockedError, StoreVersionError
 
-_COMPANIONS = ("-wal", "-shm")
+_COMPANIONS = ("-wal", "-journal", "-shm")
 _DAMAGED_HINT = "It can be kept aside under another name and a new one begun."
 
 
@@ -106,8 +106,12 @@ class Database:
         )
 
     def _check_version(self) -> None:
-        """Look at the file without writing to it."""
-        connection = self._connect(f"{self.path.absolute().as_uri()}?mode=ro")
+        """Look at the file without writing to it or beside it."""
+        uri = f"{self.path.absolute().as_uri()}?mode=ro"
+        if not any(_size(file) for file in _companions(self.path)[:2]):
+            # No log to read: SQLite need not make one.
+            uri += "&immutable=1"
+        connection = self._connect(uri)
         try:
             version = user_version(connection)
             foreign = is_foreign(connection)
@@ -267,11 +271,19 @@ def _companions(path: Path) -> tuple[Path, ...]:
 
 
 def _close_to_others(path: Path) -> None:
-    if os.name != "posix" or not path.exists() or not path.stat().st_mode & 0o077:
+    if os.name != "posix":
         return
-    # Another user's file, lent to us: its owner decides.
-    with contextlib.suppress(PermissionError):
-        path.chmod(0o600)
+    # A log that another program just removed; another user's file, lent to us: its owner decides.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _sync_folder(folder: Path) -> None:

@@ -287,14 +287,14 @@ def test_any_tree_holds_together(
             known = list(parents)
             parent = known[choice % len(known)] if known and below else None
             parents[store.add_message(c, parent, "user", str(choice)).id] = parent
-        for message_id in parents:
+        for message_id, own_parent in parents.items():
             expected: list[int] = []
             at: int | None = message_id
             while at is not None:
                 expected.insert(0, at)
                 at = parents[at]
             assert [m.id for m in store.path_to_leaf(c, message_id)] == expected
-            siblings = [i for i, parent in parents.items() if parent == parents[message_id]]
+            siblings = [i for i, parent in parents.items() if parent == own_parent]
             assert [m.id for m in store.siblings(message_id)] == siblings
             leaf = store.newest_leaf(message_id)
             assert leaf not in parents.values()
