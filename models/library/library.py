@@ -48,6 +48,10 @@ class Library:
         self._roots = tuple(roots)
         self._demo = demo
 
+    def set_roots(self, roots: Sequence[Path]) -> None:
+        """Look into other folders from now on; may be called from any thread."""
+        self._roots = tuple(roots)
+
     def entries(self) -> tuple[LibraryEntry, ...]:
         """Look at the disk and return what is there: the demo first, the rest by name.
 

@@ -52,8 +52,20 @@ class Scan:
         self._files_left = MAX_FILES
 
     def run(self, root: Path) -> list[FoundCheckpoint]:
-        """Return what lies below ``root``, in the order of the names; nothing when it is absent."""
-        return _grouped(list(self._files(root, MAX_DEPTH)))
+        """Return what lies below ``root``, in the order of the names; nothing when it is absent.
+
+        A root may also be a file: the checkpoint that it belongs to.
+        """
+        files = self._set_of(root) if root.is_file() else self._files(root, MAX_DEPTH)
+        return _grouped(list(files))
+
+    def _set_of(self, path: Path) -> Iterator[_File]:
+        try:
+            for file in _parts(path):
+                if not self._was_seen(file.path.stat()):
+                    yield file
+        except OSError as error:
+            _log.info("File left out of the library: %s", error)
 
     def _files(self, folder: Path, depth: int) -> Iterator[_File]:
         folders: list[Path] = []
@@ -109,10 +121,14 @@ def describe_file(path: Path) -> FoundCheckpoint:
     Raises:
         OSError: the system refuses to look.
     """
+    return _grouped(_parts(path))[0]
+
+
+def _parts(path: Path) -> list[_File]:
     parts = [path]
     if parse_shard_name(path.name) is not None:
         parts = [part for part in path.parent.iterdir() if _same_set(part, path)]
-    return _grouped([_File(part, part.stat().st_size) for part in parts])[0]
+    return [_File(part, part.stat().st_size) for part in parts]
 
 
 def _same_set(one: Path, other: Path) -> bool:
