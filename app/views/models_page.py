@@ -13,6 +13,7 @@ from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
 from app.bridges.settings import SettingsBridge
 from app.tasks import TaskRunner
 from app.theme import SPACE_M
+from app.views.words import tokens_words
 from app.widgets.buttons import TextButton
 from app.widgets.empty_state import EmptyState
 from app.widgets.labels import text_label
@@ -42,7 +43,7 @@ class ModelsPage(Page):
         runner: TaskRunner,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__("", parent)
+        super().__init__("", width=_WIDTH, parent=parent)
         self.set_title(self.tr("Models"))
         self._load_model = load_model
         self._settings = settings
@@ -147,7 +148,7 @@ class ModelsPage(Page):
             facts.quantization,
             facts.architecture,
             self.tr("{0} parameters").format(format_count(facts.parameters)),
-            self.tr("{0} context").format(format_count(facts.n_ctx_train)),
+            self.tr("{0} context").format(tokens_words(facts.n_ctx_train)),
         ]
         if len(facts.shards) > 1:
             words.append(self.tr("{0} files").format(len(facts.shards)))
@@ -161,7 +162,7 @@ class ModelsPage(Page):
         if row is None:
             return
         self._errors[entry] = error.one_line()
-        row.set_facts([entry.path.name], tooltip=str(entry.path))
+        row.set_facts([], tooltip=str(entry.path))
         self._show_row(entry, row, self._load_model.status)
 
     def _row_pressed(self, entry: LibraryEntry) -> None:
@@ -180,6 +181,7 @@ class ModelsPage(Page):
         mine = status.entry == entry
         if mine and status.phase is LoadPhase.LOADING:
             row.set_progress(*self._progress_words(status))
+            row.set_note("", "fail")
             return
         row.end_progress()
         ready = mine and status.is_ready

@@ -21,7 +21,7 @@ from models.units import format_bytes, split_bytes, split_rate
 
 WINDOW_S = 180.0
 _WIDTH = 1120
-_ONE_COLUMN_BELOW = 720
+_ONE_COLUMN_BELOW = 560
 _NARROW_BELOW = 620
 LabelOf = Callable[[float], str]
 _GPU_TOKENS = ("attention", "routed_experts", "shared_experts", "kv")
@@ -33,7 +33,7 @@ class MonitorPage(Page):
     models_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__("", parent)
+        super().__init__("", width=_WIDTH, parent=parent)
         self.set_title(self.tr("Monitor"))
         self._model = ElidedLabel()
         self._model.setProperty("tone", "quiet")
@@ -149,6 +149,11 @@ class MonitorPage(Page):
         if gpus:
             self._show_vram(gpus[: len(_GPU_TOKENS)], at_s)
             return
+        if self._gpu_names:
+            self._gpu_names = ()
+            self.fourth.set_name(self.tr("Engine memory"))
+            self.fourth.graph.set_series([(self.tr("Engine memory"), "attention")])
+            self.fourth.graph.set_ceiling(0.0)
         engine = snapshot.engine
         self.fourth.append(at_s, [float(engine.rss_bytes) if engine else None])
         if engine is None:

@@ -40,7 +40,7 @@ class SettingsPage(Page):
     """Groups of rows: title and help on the left, the control on the right."""
 
     def __init__(self, settings: SettingsBridge, parent: QWidget | None = None) -> None:
-        super().__init__("", parent)
+        super().__init__("", width=TEXT_COLUMN_WIDTH, parent=parent)
         self.set_title(self.tr("Settings"))
         self._settings = settings
         self._rows: dict[str, SettingRow] = {}

@@ -8,11 +8,12 @@ from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QToolTip, QWidget
 
 from app.actions.load_model import LoadPhase, ModelStatus
 from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, current_theme
+from app.views.words import tokens_words
 from app.widgets.gauge import Gauge
 from app.widgets.labels import Run, RunsLabel, Weight, rounded
 from models.hardware.readouts import GpuReadout, HardwareSnapshot, RamReadout
 from models.runtime.protocol import LoadProgress, Stats, Usage
-from models.units import UNKNOWN, split_bytes, split_count, split_duration, split_rate
+from models.units import UNKNOWN, split_bytes, split_duration, split_rate
 
 HEIGHT = 32
 
@@ -153,7 +154,7 @@ class StatusBar(QAbstractButton):
 
     def _show_context(self, used: int, total: int) -> None:
         share = used / total if total else None
-        words = ("".join(split_count(used)), "".join(split_count(total))) if total else ("", "")
+        words = (tokens_words(used), tokens_words(total)) if total else ("", "")
         self.context.set_values(share, *words, "")
         self.context.setToolTip(self.tr("{0} of {1} tokens").format(used, total))
 

@@ -64,6 +64,7 @@ class TextButton(QPushButton):
         self.setText("" if icon_only else words)
         self.setToolTip(self._words)
         self.setAccessibleName(self._words)
+        self._paint_icon()
 
     def changeEvent(self, event: QEvent) -> None:
         """Give the icon the colour of the new theme."""
@@ -77,8 +78,10 @@ class TextButton(QPushButton):
         theme = current_theme()
         colors = {"primary": theme.on_accent, "danger": theme.fail}
         color = colors.get(self._kind, theme.text_quiet)
-        self.setIcon(icon(self._icon_name, color if self.isEnabled() else theme.text_quiet, 16))
-        self.setIconSize(QSize(16, 16))
+        color = color if self.isEnabled() else theme.text_quiet
+        gap = 0 if self._words else 4
+        self.setIcon(icon(self._icon_name, color, 16, gap=gap))
+        self.setIconSize(QSize(16 + gap, 16))
 
 
 class IconButton(QToolButton):
@@ -97,7 +100,7 @@ class IconButton(QToolButton):
         self._icon_name = icon_name
         self._token = token
         self._size = size
-        self.setProperty("kind", "icon")
+        self.setProperty("kind", "icon" if size > 16 else "small-icon")
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setIconSize(QSize(size, size))

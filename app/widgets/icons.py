@@ -44,9 +44,23 @@ def pixmap(name: str, color: QColor | str, size: int = 20, ratio: float = 0.0) -
     return drawn
 
 
-def icon(name: str, color: QColor | str, size: int = 20) -> QIcon:
-    """Return an icon in one colour, sharp at ``size`` px on every screen."""
+def icon(name: str, color: QColor | str, size: int = 20, *, gap: int = 0) -> QIcon:
+    """Return an icon in one colour, sharp at ``size`` px on every screen.
+
+    ``gap`` is empty room at its right, in px, for buttons whose text would stand too near.
+    """
     result = QIcon()
     for ratio in (1.0, 1.5, 2.0, 3.0):
-        result.addPixmap(pixmap(name, color, size, ratio))
+        drawn = pixmap(name, color, size, ratio)
+        result.addPixmap(_with_gap(drawn, size, gap, ratio) if gap else drawn)
     return result
+
+
+def _with_gap(drawn: QPixmap, size: int, gap: int, ratio: float) -> QPixmap:
+    wide = QPixmap(round((size + gap) * ratio), round(size * ratio))
+    wide.setDevicePixelRatio(ratio)
+    wide.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(wide)
+    painter.drawPixmap(0, 0, drawn)
+    painter.end()
+    return wide

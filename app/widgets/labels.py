@@ -131,7 +131,6 @@ class RunsLabel(QLabel):
             False: ui_font(size, weight, tabular=True),
             True: ui_font(quiet_size or size, Weight.Normal, tabular=True),
         }
-        self._quiet_differs = quiet_size is not None
         self._reserved = QFontMetricsF(self._fonts[False]).horizontalAdvance(reserve)
         self._align = Qt.AlignmentFlag.AlignLeft
         self.setFont(self._fonts[False])
@@ -181,7 +180,7 @@ class RunsLabel(QLabel):
         paint_runs(painter, QPointF(left, baseline), self._runs, self._font_of)
 
     def _font_of(self, run: Run) -> QFont:
-        return self._fonts[self._quiet_differs and run.token == "text_quiet"]
+        return self._fonts[run.token == "text_quiet"]
 
     def _width(self) -> float:
         return sum(

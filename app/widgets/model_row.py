@@ -10,8 +10,6 @@ from app.widgets.buttons import TextButton
 from app.widgets.labels import ElidedLabel, RunsLabel, Weight, set_tone, text_label
 from app.widgets.progress import ProgressRow
 
-_NARROW = 520
-
 
 class ModelRow(QWidget):
     """Strings in, clicks out; ``narrow`` rows leave the size column out."""
@@ -49,7 +47,7 @@ class ModelRow(QWidget):
         """Show what the file's header says."""
         self._facts.set_full_text("  \N{MIDDLE DOT}  ".join(fact for fact in facts if fact))
         self._title.setToolTip(tooltip)
-        self._facts.show()
+        self._facts.setVisible(bool(facts) and self.progress.isHidden())
 
     def set_size(self, value: str, unit: str) -> None:
         """Show how large the files are."""
@@ -90,7 +88,7 @@ class ModelRow(QWidget):
         if self.progress.isHidden() != shown:
             return
         self.progress.setVisible(shown)
-        self._facts.setVisible(not shown)
+        self._facts.setVisible(not shown and bool(self._facts.full_text))
         self.button.setVisible(not shown)
 
     def _lay_out(self) -> None:

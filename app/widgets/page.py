@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.theme import SIZE_TITLE, SPACE_L, SPACE_M, SPACE_XL
@@ -12,16 +12,21 @@ HEADER_HEIGHT = 56
 
 
 class Page(QWidget):
-    """Title bar of 56 px above whatever the page puts into ``body``."""
+    """Title bar of 56 px above whatever the page puts into ``body``; ``width`` is at most."""
 
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+    def __init__(self, title: str, *, width: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("kind", "page")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         header = QWidget()
+        header.setMaximumWidth(width)
         header.setFixedHeight(HEADER_HEIGHT)
+        # As wide as the column below it and in the same place.
+        header_row = QHBoxLayout()
+        header_row.setContentsMargins(SPACE_XL, 0, SPACE_XL, 0)
+        header_row.addWidget(header)
         self.header = QHBoxLayout(header)
-        self.header.setContentsMargins(SPACE_XL, 0, SPACE_XL, 0)
+        self.header.setContentsMargins(0, 0, 0, 0)
         self.header.setSpacing(SPACE_M)
         self._title = text_label(title, size=SIZE_TITLE, weight=Weight.DemiBold)
         self.header.addWidget(self._title)
@@ -31,7 +36,7 @@ class Page(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(header)
+        layout.addLayout(header_row)
         layout.addLayout(self.body, 1)
         self.set_title(title)
 
@@ -53,15 +58,23 @@ class ScrollColumn(QScrollArea):
         outer = QWidget()
         inner = QWidget()
         inner.setMaximumWidth(width)
-        row = QHBoxLayout(outer)
-        row.setContentsMargins(SPACE_XL, 0, SPACE_XL, SPACE_XL)
-        row.addWidget(inner)
+        self._row = QHBoxLayout(outer)
+        self._row.addWidget(inner)
         self.column = QVBoxLayout(inner)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(SPACE_L)
         self.setWidget(outer)
         outer.setAutoFillBackground(False)
         self.viewport().setAutoFillBackground(False)
+        self.verticalScrollBar().rangeChanged.connect(self._place)
+        self._place()
+
+    @Slot()
+    def _place(self) -> None:
+        # The scroll bar takes its room from the margin, so that the column never moves.
+        bar = self.verticalScrollBar()
+        taken = bar.sizeHint().width() if bar.maximum() > 0 else 0
+        self._row.setContentsMargins(SPACE_XL, 0, SPACE_XL - taken, SPACE_XL)
 
 
 def card(parent: QWidget | None = None) -> QFrame:

@@ -101,7 +101,7 @@ class SegmentedControl(QWidget):
         painter = QPainter(self)
         theme = current_theme()
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(theme.color("pressed"))
+        painter.setBrush(theme.color("hover"))
         rounded(painter, QRectF(self.rect()), RADIUS_CONTROL + 2)
 
     @Slot(QAbstractButton, bool)

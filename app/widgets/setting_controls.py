@@ -23,7 +23,7 @@ from app.widgets.labels import ElidedLabel, text_label
 from app.widgets.segmented import SegmentedControl
 
 _TYPING_PAUSE_MS = 500
-_CONTROL_WIDTH = 128
+_CONTROL_WIDTH = 148
 # Three short words fit side by side; more belong into a list.
 _SEGMENTS_AT_MOST = 3
 
@@ -31,6 +31,7 @@ _SEGMENTS_AT_MOST = 3
 class Control(QWidget):
     """Holds a value; ``edited`` when the user changes it."""
 
+    # A signal cannot be connected to one of another type, hence the small slots below.
     edited = Signal(object)
 
     def set_value(self, value: object) -> None:
@@ -44,7 +45,7 @@ class BoolControl(Control):
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.switch = Switch(name)
-        self.switch.toggled.connect(self.edited)
+        self.switch.toggled.connect(self._tell)
         _fill(self, self.switch)
 
     def set_value(self, value: object) -> None:
@@ -52,6 +53,10 @@ class BoolControl(Control):
         blocked = self.switch.blockSignals(True)
         self.switch.setChecked(bool(value))
         self.switch.blockSignals(blocked)
+
+    @Slot(bool)
+    def _tell(self, checked: bool) -> None:
+        self.edited.emit(checked)
 
 
 class ChoiceControl(Control):
@@ -65,12 +70,12 @@ class ChoiceControl(Control):
         self.combo: QComboBox | None = None
         if len(choices) <= _SEGMENTS_AT_MOST:
             self.segments = SegmentedControl(name, choices)
-            self.segments.chosen.connect(self.edited)
+            self.segments.chosen.connect(self._tell)
             _fill(self, self.segments)
             return
         self.combo = _CalmComboBox()
         self.combo.setAccessibleName(name)
-        self.combo.setMinimumWidth(_CONTROL_WIDTH)
+        self.combo.setFixedWidth(_CONTROL_WIDTH)
         for value, text in choices:
             self.combo.addItem(text, value)
         self.combo.activated.connect(self._activated)
@@ -82,6 +87,10 @@ class ChoiceControl(Control):
             self.segments.set_value(str(value))
         if self.combo is not None:
             self.combo.setCurrentIndex(self.combo.findData(value))
+
+    @Slot(str)
+    def _tell(self, value: str) -> None:
+        self.edited.emit(value)
 
     @Slot(int)
     def _activated(self, _index: int) -> None:
@@ -120,7 +129,9 @@ class NumberControl(Control):
         self.box.setFont(ui_font(tabular=True))
         self.box.setSpecialValueText(special)
         self.box.setKeyboardTracking(False)
-        self.box.setMinimumWidth(_CONTROL_WIDTH)
+        self.box.setFixedWidth(_CONTROL_WIDTH)
+        # The stylesheet's padding does not reach the field inside a spin box.
+        self.box.lineEdit().setTextMargins(7, 0, 0, 0)
         self.box.setAccessibleName(name)
         self.box.valueChanged.connect(self._changed)
         _fill(self, self.box)

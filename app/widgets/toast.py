@@ -61,10 +61,10 @@ class Toast(QWidget):
         self.action_button = TextButton(action)
         self.action_button.setVisible(bool(action))
         self.action_button.clicked.connect(self._act)
-        self.details_button = TextButton(self.tr("Details"), kind="quiet")
+        self.details_button = TextButton(self.tr("Details"))
         self.details_button.setVisible(bool(details))
         self.details_button.clicked.connect(self._toggle_details)
-        self.copy_button = TextButton(self.tr("Copy"), kind="quiet", icon_name="copy")
+        self.copy_button = TextButton(self.tr("Copy"), icon_name="copy")
         self.copy_button.setVisible(bool(details))
         self.copy_button.clicked.connect(self._copy)
         self.close_button = IconButton("x", self.tr("Dismiss"), size=16)
@@ -159,7 +159,7 @@ class Toast(QWidget):
         words.addWidget(self._details)
         if has_buttons:
             buttons = QHBoxLayout()
-            buttons.setSpacing(SPACE_XS)
+            buttons.setSpacing(SPACE_S)
             buttons.setContentsMargins(0, SPACE_XS, 0, 0)
             for button in (self.action_button, self.details_button, self.copy_button):
                 buttons.addWidget(button)
@@ -167,7 +167,7 @@ class Toast(QWidget):
             words.addLayout(buttons)
         row = QHBoxLayout(self)
         inner = SHADOW + SPACE_M
-        row.setContentsMargins(inner, inner, SHADOW + SPACE_XS, inner)
+        row.setContentsMargins(inner, inner, SHADOW + SPACE_S, inner)
         row.setSpacing(SPACE_S)
         top = Qt.AlignmentFlag.AlignTop
         row.addWidget(self._picture, 0, top)

@@ -1,0 +1,13 @@
+"""Words and numbers that several pages say in the same way."""
+
+from __future__ import annotations
+
+
+def tokens_words(tokens: int) -> str:
+    """Return a number of tokens in short; contexts are counted in 1024: ``3.1k``, ``16k``."""
+    if tokens < 1000:
+        return str(tokens)
+    thousands = tokens / 1024
+    if thousands >= 100:
+        return f"{thousands:.0f}k"
+    return f"{thousands:.1f}".removesuffix(".0") + "k"
