@@ -20,6 +20,9 @@ _MAX_U32 = 2**32 - 1
 _MAX_HEADS = 65_536
 _ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
 _MLA_ARCHITECTURES = ("deepseek2", "deepseek2-ocr", "deepseek32")
+# Their indexer keys are rotated by Hadamard matrices of 64 and larger (llama-kv-cache.cpp).
+_INDEXER_ARCHITECTURES = ("deepseek32", "deepseek4")
+_INDEXER_BLOCK = 64
 # These drop a count of one expert before they check it.
 _FORGIVING_ARCHITECTURES = ("hunyuan_vl", "hunyuan-dense")
 
@@ -51,6 +54,8 @@ class _Check:
         self._check_rope()
         if self._architecture in _MLA_ARCHITECTURES:
             self._check_mla()
+        if self._architecture in _INDEXER_ARCHITECTURES:
+            self._check_indexer()
         if self._architecture == "deepseek":
             self._check_head_sizes()
 
@@ -103,6 +108,13 @@ class _Check:
         rope = self._given("rope.dimension_count", self._head_size("attention.key_length"))
         if rope >= head_size:
             self._refuse("rope.dimension_count", rope, f"below {head_size}")
+
+    def _check_indexer(self) -> None:
+        size = self._needed("attention.indexer.key_length", 1, _MAX_U32)
+        rope = self._given("rope.dimension_count", self._head_size("attention.key_length"))
+        if size % _INDEXER_BLOCK or size < rope:
+            expected = f"a multiple of {_INDEXER_BLOCK}, at least {rope}"
+            self._refuse("attention.indexer.key_length", size, expected)
 
     def _check_head_sizes(self) -> None:
         key_length = self._head_size("attention.key_length")

@@ -1,0 +1,86 @@
+"""The tiny models are real: llama.cpp loads them and decodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers.native import load_and_decode
+from helpers.tiny_gguf import TinyModel, write_tiny, write_tiny_shards
+from models.errors import CorruptGgufError
+from models.gguf.checkpoint import inspect_checkpoint
+
+MODELS = {
+    "llama": TinyModel("llama"),
+    "llama f16": TinyModel("llama", quantization="F16"),
+    "qwen2": TinyModel("qwen2"),
+    "qwen3": TinyModel("qwen3"),
+    "deepseek": TinyModel("deepseek"),
+    "deepseek2": TinyModel("deepseek2"),
+    "deepseek2 before MLA": TinyModel("deepseek2", mla=False),
+    "deepseek2 as V2-Lite": TinyModel("deepseek2", n_layer=27, q_lora=False),
+    "deepseek2 with MTP": TinyModel("deepseek2", mtp=True),
+    "deepseek32": TinyModel("deepseek32"),
+    "deepseek32 with MTP": TinyModel("deepseek32", mtp=True),
+    "deepseek4": TinyModel("deepseek4"),
+}
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_llama_cpp_loads_it_and_decodes_a_token(tmp_path: Path, model: TinyModel) -> None:
+    path = write_tiny(tmp_path / "a.gguf", model)
+    assert path.stat().st_size < 8_000_000
+    result = load_and_decode(path)
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert 0 <= int(result.stdout) < 512
+    facts = inspect_checkpoint(path)
+    assert facts.architecture == model.architecture
+    assert facts.n_layer == model.n_layer + model.mtp
+
+
+@pytest.mark.model
+def test_llama_cpp_loads_a_set_of_shards(tmp_path: Path) -> None:
+    paths = write_tiny_shards(tmp_path)
+    assert len(paths) > 1
+    assert load_and_decode(paths[0]).returncode == 0
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, again, other = (
+        write_tiny(tmp_path / f"{number}.gguf", TinyModel(seed=seed)).read_bytes()
+        for number, seed in enumerate((1, 1, 2))
+    )
+    assert first == again
+    assert first != other
+
+
+# Only what kills llama.cpp: what it refuses with words of its own is left to it.
+ABORTING = {
+    "no layers": (TinyModel(), {"block_count": 0}),
+    "513 layers": (TinyModel(), {"block_count": 513}),
+    "2^31-1 layers": (TinyModel(), {"block_count": 2**31 - 1}),
+    "2^32-1 layers": (TinyModel(), {"block_count": 2**32 - 1}),
+    "more MTP layers than layers": (TinyModel(), {"nextn_predict_layers": 9}),
+    "unknown rope scaling": (TinyModel(), {"rope__scaling__type": "sideways"}),
+    "more experts used than there are": (TinyModel("deepseek2"), {"expert_used_count": 5}),
+    "no expert used": (TinyModel("deepseek2"), {"expert_used_count": 0}),
+    "too many experts": (TinyModel("deepseek2"), {"expert_count": 1025}),
+    "expert groups that do not divide": (TinyModel("deepseek2"), {"expert_group_count": 3}),
+    "no expert group used": (TinyModel("deepseek2"), {"expert_group_count": 2}),
+    "experts used without experts": (TinyModel(), {"expert_used_count": 2}),
+    "nothing but rope in a head": (TinyModel("deepseek2"), {"rope__dimension_count": 48}),
+    "heads of two sizes": (TinyModel("deepseek"), {"rope__dimension_count": 16}),
+}
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(("model", "metadata"), ABORTING.values(), ids=ABORTING)
+def test_what_aborts_llama_cpp_is_refused_before(
+    tmp_path: Path, model: TinyModel, metadata: dict[str, int | str]
+) -> None:
+    path = write_tiny(tmp_path / "a.gguf", model, **metadata)
+    assert load_and_decode(path).returncode < 0
+    with pytest.raises(CorruptGgufError):
+        inspect_checkpoint(path)
