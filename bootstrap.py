@@ -386,7 +386,7 @@ class Backend:
 def probe_cuda(env: Mapping[str, str]) -> Backend:
     """Look for the CUDA compiler and a driver."""
     homes = [env[name] for name in ("CUDA_HOME", "CUDA_PATH") if env.get(name)]
-    folders = [str(Path(home, "bin")) for home in [*homes, "/usr/local/cuda"]]
+    folders = [str(Path(home, "bin")) for home in homes or ["/usr/local/cuda"]]
     search_path = os.pathsep.join([env.get("PATH", ""), *folders])
     nvcc = shutil.which("nvcc", path=search_path)
     smi = shutil.which("nvidia-smi", path=env.get("PATH"))
@@ -761,11 +761,14 @@ def write_launcher(venv: Path) -> None:
     (site_packages / "fathom.pth").write_text(f"{ROOT}\n", encoding="utf-8")
     if WINDOWS:
         launcher = venv / "Scripts/fathom.cmd"
-        launcher.write_text('@"%~dp0python.exe" -m app %*\n', encoding="utf-8")
+        text = '@set PYTHONSAFEPATH=1\n@"%~dp0python.exe" -m app %*\n'
+        launcher.write_text(text, encoding="utf-8")
         return
     launcher = venv / "bin/fathom"
     python = shlex.quote(str(venv / "bin/python"))
-    launcher.write_text(f'#!/bin/sh\nexec {python} -m app "$@"\n', encoding="utf-8")
+    # Without the current folder in the path: it may have an `app` of its own.
+    text = f'#!/bin/sh\nexport PYTHONSAFEPATH=1\nexec {python} -m app "$@"\n'
+    launcher.write_text(text, encoding="utf-8")
     launcher.chmod(0o755)
 
 
