@@ -6,13 +6,22 @@ above it never change. A text beyond the Markdown limit goes on as plain text in
 
 from __future__ import annotations
 
+import math
 import time
 from bisect import bisect_right
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QColor, QGuiApplication, QMouseEvent, QPainter, QPaintEvent, QTextCursor
-from PySide6.QtWidgets import QApplication, QPlainTextEdit, QScrollBar, QToolButton, QWidget
+from PySide6.QtGui import (
+    QColor,
+    QGuiApplication,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QTextCursor,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QPlainTextEdit, QScrollBar, QToolButton, QWidget
 
 from app.theme import SPACE_M, current_theme
 from app.widgets.chat_blocks import (
@@ -73,6 +82,11 @@ class MessageBody(QWidget):
         if len(self._text_parts) > 1:
             self._text_parts = ["".join(self._text_parts)]
         return self._text_parts[0] if self._text_parts else ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no text yet."""
+        return self._size_chars == 0
 
     @property
     def pieces(self) -> list[Piece]:
@@ -200,6 +214,13 @@ class MessageBody(QWidget):
                 piece.lay_out(width)
             self._place(0, announce=False)
         return self._height()
+
+    def ideal_width(self) -> int:
+        """Return the width in px that the text needs without wrapping further."""
+        widths = [piece.left + math.ceil(piece.document.idealWidth()) for piece in self._pieces]
+        if self._tail is not None:
+            widths.append(self._width)
+        return max(widths, default=0)
 
     def _height(self) -> int:
         bottom = self._pieces[-1].bottom if self._pieces else 0
@@ -391,6 +412,18 @@ class MessageBody(QWidget):
         """Leave the press to the transcript, which selects across messages."""
         event.ignore()
 
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scroll wide code and tables sideways; everything else scrolls the transcript."""
+        delta = event.angleDelta().x() or (
+            event.angleDelta().y() if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 0
+        )
+        bar = self._scroll_bars.get(self._index_at(event.position().y()))
+        if not delta or bar is None or not bar.maximum():
+            event.ignore()
+            return
+        bar.setValue(bar.value() - delta // 2)
+        event.accept()
+
     def _link_at(self, point: QPointF) -> str:
         if not self._pieces:
             return ""
@@ -412,8 +445,3 @@ def _cut_at_limit(text: str) -> tuple[str, str]:
     cut = text.rfind("\n", 0, MARKDOWN_LIMIT_CHARS)
     cut = cut + 1 if cut > 0 else MARKDOWN_LIMIT_CHARS
     return text[:cut], text[cut:]
-
-
-def double_click_interval_ms() -> int:
-    """Return how long a triple click may take."""
-    return QApplication.doubleClickInterval()

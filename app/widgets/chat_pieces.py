@@ -204,6 +204,10 @@ class Piece:
         """Return the word or block around a cursor position."""
         cursor = QTextCursor(self.document)
         cursor.setPosition(min(position, self.length))
+        if unit == QTextCursor.SelectionType.BlockUnderCursor:
+            # Qt's own selection begins at the end of the block before.
+            block = cursor.block()
+            return block.position(), block.position() + block.length() - 1
         cursor.select(unit)
         return cursor.selectionStart(), cursor.selectionEnd()
 

@@ -249,12 +249,17 @@ def _polish_text(block: QTextBlock, style: RichStyle, *, quoted: bool) -> None:
 def _char_format(old: QTextCharFormat, heading: int, style: RichStyle) -> QTextCharFormat:
     result = QTextCharFormat(old)
     if old.fontFixedPitch():
-        result.setFont(style.mono, QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly)
+        result.setFont(
+            style.mono,
+            QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly,
+        )
         result.clearProperty(QTextFormat.Property.FontPointSize)
     elif heading:
         font = ui_font(SIZE_TITLE if heading <= 2 else SIZE_HEADING, QFont.Weight.DemiBold)
         result.clearProperty(QTextFormat.Property.FontSizeAdjustment)
-        result.setFont(font, QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly)
+        result.setFont(
+            font, QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly
+        )
     if old.isAnchor():
         result.setForeground(QBrush(style.accent))
         result.setFontUnderline(True)

@@ -1,0 +1,65 @@
+"""The branch of a conversation that is on the page, read from the store in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from models.chat.conversation import Conversation, Message
+from models.chat.store import ConversationStore
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A message of the branch and its siblings' ids, itself included, in creation order."""
+
+    message: Message
+    sibling_ids: tuple[int, ...]
+
+    @property
+    def number(self) -> int:
+        """Which of the siblings this is, from 1."""
+        return self.sibling_ids.index(self.message.id) + 1
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A conversation and the messages from the first to its leaf."""
+
+    conversation: Conversation
+    turns: tuple[Turn, ...] = ()
+
+    def turn(self, message_id: int) -> Turn | None:
+        """Return the turn of a message, or None when it is not on this branch."""
+        return next((turn for turn in self.turns if turn.message.id == message_id), None)
+
+    def upto(self, message_id: int) -> tuple[Message, ...]:
+        """Return the messages up to and including one of them."""
+        messages: list[Message] = []
+        for turn in self.turns:
+            messages.append(turn.message)
+            if turn.message.id == message_id:
+                break
+        return tuple(messages)
+
+    def with_message(self, message: Message) -> Branch:
+        """Return the branch with a newer state of one of its messages."""
+        turns = tuple(
+            replace(turn, message=message) if turn.message.id == message.id else turn
+            for turn in self.turns
+        )
+        return replace(self, turns=turns)
+
+
+def read_branch(store: ConversationStore, conversation_id: int) -> Branch:
+    """Read the branch that is shown. For the store lane.
+
+    Raises:
+        StoreError: there is no such conversation, or the store cannot be read.
+    """
+    conversation = store.conversation(conversation_id)
+    tree = store.children(conversation_id)
+    turns = tuple(
+        Turn(message, tree.get(message.parent_id, (message.id,)))
+        for message in store.path_to_leaf(conversation_id)
+    )
+    return Branch(conversation, turns)

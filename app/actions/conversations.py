@@ -1,0 +1,159 @@
+"""The list of conversations: search, new, rename, delete with undo, choose."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
+
+from app.actions.chat import Chat
+from app.messages import Messages
+from app.tasks import Task, TaskRunner
+from models.chat.conversation import Conversation, SearchHit
+from models.chat.store import ConversationStore
+from models.errors import StoreError
+
+SEARCH_DELAY_MS = 120
+KEEP_DELETED_S = 30 * 24 * 3600.0
+
+
+class Conversations(QObject):
+    """What the list shows and does. The store is asked in its lane, never waited for."""
+
+    listed = Signal(list)  # list[SearchHit]; without a query the snippets are empty
+    opened = Signal()
+
+    def __init__(
+        self,
+        *,
+        store: ConversationStore,
+        chat: Chat,
+        runner: TaskRunner,
+        messages: Messages,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._store = store
+        self._chat = chat
+        self._runner = runner
+        self._messages = messages
+        self._query = ""
+        self._listing: Task | None = None
+        self._select_newest = False
+        self._delay = QTimer(self)
+        self._delay.setSingleShot(True)
+        self._delay.setInterval(SEARCH_DELAY_MS)
+        self._delay.timeout.connect(self.refresh)
+        chat.conversations_changed.connect(self.refresh)
+
+    @property
+    def query(self) -> str:
+        """What is searched for."""
+        return self._query
+
+    def open_store(self, *, show_newest: bool = True) -> None:
+        """Open the store, mend what a crash left, list, and show the newest conversation."""
+        self._select_newest = show_newest
+        self._runner.run(
+            partial(_open, self._store),
+            done=self._on_opened,
+            error=self._on_error,
+            lane="store",
+        )
+
+    def search(self, query: str) -> None:
+        """List what matches, shortly after the last key."""
+        if query != self._query:
+            self._query = query
+            self._delay.start()
+
+    @Slot()
+    def refresh(self) -> None:
+        """Read the list again; an older answer that is still on its way is dropped."""
+        if self._listing is not None:
+            self._listing.drop()
+        self._listing = self._runner.run(
+            partial(_list, self._store, self._query),
+            done=self._on_listed,
+            error=self._on_error,
+            lane="store",
+        )
+
+    def show(self, conversation_id: int) -> None:
+        """Put a conversation on the page."""
+        if conversation_id != self._chat.conversation_id:
+            self._chat.show(conversation_id)
+
+    def new(self) -> None:
+        """Put an empty conversation on the page; it is stored with its first message."""
+        self._chat.show(None)
+
+    def rename(self, conversation_id: int, title: str) -> None:
+        """Give a conversation another title; an empty one changes nothing."""
+        title = " ".join(title.split())
+        if not title:
+            return
+        self._change(partial(self._store.rename, conversation_id, title))
+
+    def set_pinned(self, conversation_id: int, *, pinned: bool) -> None:
+        """Keep a conversation at the top of the list, or no longer."""
+        self._change(partial(self._store.set_pinned, conversation_id, pinned))
+
+    def delete(self, conversation: Conversation) -> None:
+        """Take a conversation out of the list, with a way back."""
+        if self._chat.conversation_id == conversation.id:
+            self._chat.stop()
+            self._chat.show(None)
+        self._change(partial(self._store.delete, conversation.id))
+        self._messages.undo(
+            self.tr("“{title}” was deleted.").format(title=_short(conversation.title)),
+            partial(self.restore, conversation.id),
+        )
+
+    def restore(self, conversation_id: int) -> None:
+        """Bring a deleted conversation back and show it."""
+        self._change(partial(self._store.restore, conversation_id))
+        self._chat.show(conversation_id)
+
+    def _change(self, operation: partial[None]) -> None:
+        self._runner.run(operation, done=self._on_changed, error=self._on_error, lane="store")
+
+    def _on_changed(self, _result: None) -> None:
+        self.refresh()
+
+    def _on_opened(self, recovered: int) -> None:
+        if recovered:
+            self._messages.info(
+                self.tr("The program ended during an answer. Its text up to then was kept.")
+            )
+        self.opened.emit()
+        self.refresh()
+
+    def _on_listed(self, hits: list[SearchHit]) -> None:
+        self._listing = None
+        self.listed.emit(hits)
+        if self._select_newest:
+            self._select_newest = False
+            if hits and self._chat.conversation_id is None:
+                self._chat.show(hits[0].conversation.id)
+
+    def _on_error(self, error: Exception) -> None:
+        if not isinstance(error, StoreError):
+            raise error
+        self._messages.error(error)
+
+
+def _open(store: ConversationStore) -> int:
+    store.open()
+    store.purge_deleted(older_than_s=KEEP_DELETED_S)
+    return store.recover()
+
+
+def _list(store: ConversationStore, query: str) -> list[SearchHit]:
+    if query.strip():
+        return store.search(query)
+    return [SearchHit(found, None, "", ()) for found in store.list_conversations()]
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= 40 else title[:39].rstrip() + "…"

@@ -1,0 +1,350 @@
+"""Loading a checkpoint into the engine child: start, progress, stop, failures and what to try."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
+
+from app.bridges.engine import EngineBridge
+from app.messages import Messages
+from app.tasks import TaskRunner
+from models.errors import (
+    CheckpointNotFoundError,
+    ContextTooLargeError,
+    EngineError,
+    FathomError,
+    OutOfMemoryError,
+)
+from models.library.library import Library, LibraryEntry
+from models.runtime.protocol import Cancelled, Loaded, LoadProgress, LoadSettings
+from models.runtime.supervisor import EngineState, EngineSupervisor
+from models.settings import Settings
+
+SMALL_CONTEXT_TOKENS = 4096
+
+_log = logging.getLogger(__name__)
+
+
+class LoadPhase(enum.Enum):
+    """Where the checkpoint is on its way into memory."""
+
+    NONE = "none"
+    LOADING = "loading"
+    READY = "ready"
+    UNLOADING = "unloading"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """Everything the window shows about the chosen checkpoint."""
+
+    phase: LoadPhase = LoadPhase.NONE
+    entry: LibraryEntry | None = None
+    progress: LoadProgress | None = None
+    loaded: Loaded | None = None
+    error: FathomError | None = None
+    is_stopping: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a question can be answered now."""
+        return self.phase is LoadPhase.READY
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a checkpoint is on its way."""
+        return self.phase is LoadPhase.LOADING
+
+    @property
+    def smaller_context_tokens(self) -> int:
+        """A context worth trying after an out-of-memory; 0 when there is none."""
+        if not isinstance(self.error, (OutOfMemoryError, ContextTooLargeError)):
+            return 0
+        return SMALL_CONTEXT_TOKENS
+
+
+class LoadModel(QObject):
+    """Owns the one checkpoint in memory. The engine is never waited for in the main thread."""
+
+    status_changed = Signal(ModelStatus)
+    entries_changed = Signal(tuple)
+    about_to_load = Signal()
+
+    def __init__(
+        self,
+        *,
+        supervisor: EngineSupervisor,
+        bridge: EngineBridge,
+        library: Library,
+        settings: Settings,
+        runner: TaskRunner,
+        messages: Messages,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._supervisor = supervisor
+        self._library = library
+        self._settings = settings
+        self._runner = runner
+        self._messages = messages
+        self._status = ModelStatus()
+        self._entries: tuple[LibraryEntry, ...] = ()
+        self._request_id: int | None = None
+        self._n_ctx: int | None = None
+        self._stop_wanted = False
+        # Endings that arrived before the engine lane told which request they belong to.
+        self._early: dict[int, FathomError | None] = {}
+        self._crash_error: FathomError | None = None
+        self._crash_timer = QTimer(self)
+        self._crash_timer.setSingleShot(True)
+        self._crash_timer.setInterval(0)
+        self._crash_timer.timeout.connect(self._on_crashed)
+        bridge.load_progress.connect(self._on_progress)
+        bridge.loaded.connect(self._on_loaded)
+        bridge.unloaded.connect(self._on_unloaded)
+        bridge.finished.connect(self._on_finished)
+        bridge.failed.connect(self._on_failed)
+        bridge.state_changed.connect(self._on_state)
+        bridge.safe_mode_retry.connect(self._on_safe_mode)
+
+    @property
+    def status(self) -> ModelStatus:
+        """The checkpoint and how far it is."""
+        return self._status
+
+    @property
+    def entries(self) -> tuple[LibraryEntry, ...]:
+        """The checkpoints found by the last ``refresh``."""
+        return self._entries
+
+    def refresh(self) -> None:
+        """Look again at what the library holds."""
+        self._runner.run(self._library.entries, done=self._on_entries, error=self._on_error)
+
+    def load(self, entry: LibraryEntry, *, n_ctx: int | None = None) -> None:
+        """Load a checkpoint in place of the one that is loaded; ``n_ctx`` overrides the setting."""
+        if self._status.is_loading:
+            return
+        self.about_to_load.emit()
+        self._request_id = None
+        self._n_ctx = n_ctx
+        self._stop_wanted = False
+        self._early.clear()
+        self._set(ModelStatus(phase=LoadPhase.LOADING, entry=entry))
+        settings = load_settings(self._settings, n_ctx=n_ctx)
+        self._runner.run(
+            partial(self._supervisor.load, str(entry.path), settings),
+            done=self._on_requested,
+            error=self._on_load_refused,
+            lane="engine",
+        )
+
+    def load_by_name(self, name_or_path: str) -> None:
+        """Load what a library name or a path leads to."""
+        self._runner.run(
+            partial(self._library.resolve, name_or_path),
+            done=self.load,
+            error=self._on_load_refused,
+        )
+
+    def load_at_start(self) -> None:
+        """Load the checkpoint used last, when the user wants that and it is still there."""
+        name = str(self._settings.get("chat.last_checkpoint"))
+        if not name or not self._settings.get("engine.load_last_checkpoint"):
+            return
+        self._runner.run(
+            partial(self._library.resolve, name), done=self.load, error=self._on_last_missing
+        )
+
+    def load_demo(self) -> None:
+        """Load the small demo checkpoint that comes with the program."""
+        for entry in self._entries:
+            if entry.is_demo:
+                self.load(entry)
+                return
+        self.load_by_name("demo")
+
+    def retry(self, *, n_ctx: int | None = None) -> None:
+        """Load the chosen checkpoint again, with another context when ``n_ctx`` is given."""
+        if self._status.entry is not None:
+            self.load(self._status.entry, n_ctx=n_ctx if n_ctx is not None else self._n_ctx)
+
+    def cancel(self) -> None:
+        """Stop loading."""
+        if not self._status.is_loading:
+            return
+        self._stop_wanted = True
+        self._set(dataclasses.replace(self._status, is_stopping=True))
+        if self._request_id is not None:
+            self._send_cancel(self._request_id)
+
+    def unload(self) -> None:
+        """Free the memory of the loaded checkpoint."""
+        if not self._status.is_ready:
+            return
+        self.about_to_load.emit()
+        self._set(dataclasses.replace(self._status, phase=LoadPhase.UNLOADING))
+        self._runner.run(
+            self._supervisor.unload, done=self._ignore, error=self._on_error, lane="engine"
+        )
+
+    def dismiss_error(self) -> None:
+        """Forget a failure that the user has read."""
+        if self._status.phase is LoadPhase.FAILED:
+            self._set(ModelStatus())
+
+    # --- what the engine says -------------------------------------------------------------------
+
+    def _on_requested(self, request_id: int) -> None:
+        if not self._status.is_loading:
+            return
+        self._request_id = request_id
+        if request_id in self._early:
+            self._end_load(self._early.pop(request_id))
+        elif self._stop_wanted:
+            self._send_cancel(request_id)
+
+    def _send_cancel(self, request_id: int) -> None:
+        self._runner.run(
+            partial(self._supervisor.cancel, request_id), done=self._ignore, error=self._on_error
+        )
+
+    @Slot(LoadProgress)
+    def _on_progress(self, progress: LoadProgress) -> None:
+        if self._status.is_loading:
+            self._set(dataclasses.replace(self._status, progress=progress))
+
+    @Slot(Loaded)
+    def _on_loaded(self, loaded: Loaded) -> None:
+        entry = self._status.entry
+        if not self._status.is_loading or entry is None:
+            return
+        self._set(ModelStatus(phase=LoadPhase.READY, entry=entry, loaded=loaded))
+        for text in loaded.warnings:
+            self._messages.warning(text)
+        self._remember(entry)
+
+    def _remember(self, entry: LibraryEntry) -> None:
+        name = entry.name if entry.is_demo else str(entry.path)
+        if self._settings.get("chat.last_checkpoint") == name:
+            return
+        self._settings.set("chat.last_checkpoint", name)
+        self._runner.run(self._settings.save, done=self._ignore, error=self._on_error)
+
+    @Slot()
+    def _on_unloaded(self) -> None:
+        if not self._status.is_loading:
+            self._set(ModelStatus(entry=self._status.entry))
+
+    @Slot(int, object)
+    def _on_finished(self, request_id: int, ending: object) -> None:
+        if isinstance(ending, Cancelled) and ending.usage is None:
+            self._load_ended(request_id, None)
+
+    @Slot(object, FathomError)
+    def _on_failed(self, request_id: int | None, error: FathomError) -> None:
+        self._crash_error = error
+        if request_id is not None:
+            self._load_ended(request_id, error)
+        elif self._status.is_loading:
+            self._end_load(error)
+
+    def _load_ended(self, request_id: int, error: FathomError | None) -> None:
+        if not self._status.is_loading:
+            return
+        if self._request_id is None:
+            self._early[request_id] = error
+        elif request_id == self._request_id:
+            self._end_load(error)
+
+    def _end_load(self, error: FathomError | None) -> None:
+        entry = self._status.entry
+        if error is None or self._stop_wanted:
+            self._set(ModelStatus(entry=entry))
+        else:
+            self._set(ModelStatus(phase=LoadPhase.FAILED, entry=entry, error=error))
+
+    def _lost(self, error: FathomError) -> None:
+        self._set(ModelStatus(phase=LoadPhase.FAILED, entry=self._status.entry, error=error))
+
+    @Slot(EngineState)
+    def _on_state(self, state: EngineState) -> None:
+        if state is EngineState.CRASHED:
+            # The failure that says why comes before or after this, in the same batch.
+            self._crash_timer.start()
+        elif state is EngineState.STOPPED and self._status.phase is not LoadPhase.FAILED:
+            self._set(ModelStatus(entry=self._status.entry))
+        elif state is EngineState.STARTING:
+            self._crash_error = None
+
+    @Slot()
+    def _on_crashed(self) -> None:
+        if self._status.phase in (LoadPhase.READY, LoadPhase.UNLOADING, LoadPhase.LOADING):
+            self._lost(self._crash_error or EngineError(self.tr("The engine has ended.")))
+
+    @Slot(FathomError)
+    def _on_safe_mode(self, error: FathomError) -> None:
+        self._messages.warning(
+            self.tr("The engine ended unexpectedly and was started again in safe mode."),
+            hint=self.tr("Safe mode is slower and works on more processors. {cause}").format(
+                cause=error.message
+            ),
+        )
+
+    # --- results of background work ------------------------------------------------------------
+
+    def _on_entries(self, entries: tuple[LibraryEntry, ...]) -> None:
+        self._entries = entries
+        self.entries_changed.emit(entries)
+
+    def _on_load_refused(self, error: Exception) -> None:
+        if isinstance(error, FathomError):
+            failed = ModelStatus(LoadPhase.FAILED, entry=self._status.entry, error=error)
+            self._set(failed)
+        else:
+            raise error
+
+    def _on_last_missing(self, error: Exception) -> None:
+        if not isinstance(error, CheckpointNotFoundError):
+            self._on_load_refused(error)
+            return
+        self._messages.warning(self.tr("The model used last is not where it was."), hint=error.hint)
+
+    def _on_error(self, error: Exception) -> None:
+        if not isinstance(error, FathomError):
+            raise error
+        self._messages.error(error)
+
+    def _ignore(self, result: object) -> None:
+        """Take a result that says nothing."""
+
+    def _set(self, status: ModelStatus) -> None:
+        self._status = status
+        self.status_changed.emit(status)
+
+
+def load_settings(settings: Settings, *, n_ctx: int | None = None) -> LoadSettings:
+    """Return what the user's settings mean for a load."""
+    threads = int(_number(settings, "engine.n_threads"))
+    kv_type = str(settings.get("engine.kv_type"))
+    return LoadSettings(
+        n_ctx=int(_number(settings, "engine.n_ctx")) if n_ctx is None else n_ctx,
+        n_threads=threads,
+        n_threads_batch=threads,
+        flash_attn=str(settings.get("engine.flash_attn")),
+        type_k=kv_type,
+        type_v=kv_type,
+    )
+
+
+def _number(settings: Settings, key: str) -> float:
+    value = settings.get(key)
+    if isinstance(value, (int, float)):
+        return value
+    return 0

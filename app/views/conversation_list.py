@@ -1,0 +1,227 @@
+"""The conversations at the left of the chat page: search, new, rename, pin, delete."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPoint, Qt, Signal, Slot
+from PySide6.QtGui import QKeyEvent, QKeySequence
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QLineEdit,
+    QListView,
+    QMenu,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.actions.conversations import Conversations
+from app.itemmodels.conversations import ConversationListModel, ConversationRole, Section
+from app.theme import SPACE_M, SPACE_S, current_theme
+from app.widgets.buttons import IconButton
+from app.widgets.chat_list_delegate import ConversationDelegate, ListRoles
+from app.widgets.icons import icon
+from app.widgets.labels import text_label
+from models.chat.conversation import Conversation
+
+LIST_WIDTH = 264
+
+
+class _ListView(QListView):
+    """Del deletes, F2 renames, Enter opens; Backspace never does anything."""
+
+    delete_requested = Signal()
+    opened = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_Delete:
+            self.delete_requested.emit()
+        elif event.key() == Qt.Key.Key_Backspace:
+            event.ignore()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.opened.emit()
+        elif event.key() == Qt.Key.Key_F2:
+            self.edit(self.currentIndex())
+        else:
+            super().keyPressEvent(event)
+
+
+class ConversationList(QWidget):
+    """Shows what ``Conversations`` lists and hands on what the user asks."""
+
+    new_requested = Signal()
+    chosen = Signal(int)
+    opened = Signal()  # the user wants to write in the chosen one
+
+    def __init__(self, conversations: Conversations, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._conversations = conversations
+        self._shown_id: int | None = None
+        self._syncing = False
+        self.setProperty("kind", "page")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setAccessibleName(self.tr("Conversations"))
+        self._model = ConversationListModel(self._headings(), self.tr("Untitled"))
+        self._model.rename_requested.connect(conversations.rename)
+        self.search_field = self._make_search()
+        self.new_button = IconButton("plus", self.tr("New chat (Ctrl+N)"))
+        self.new_button.clicked.connect(self.new_requested)
+        self.list = self._make_list()
+        self._empty = text_label(tone="quiet", wrap=True)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
+        self._empty.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, 0)
+        self._lay_out()
+        conversations.listed.connect(self._on_listed)
+
+    @property
+    def model(self) -> ConversationListModel:
+        """The rows."""
+        return self._model
+
+    def show_current(self, conversation_id: int | None) -> None:
+        """Mark the conversation that is on the page."""
+        self._shown_id = conversation_id
+        self._syncing = True
+        index = self._model.index_of(conversation_id)
+        if index.isValid():
+            self.list.selectionModel().setCurrentIndex(
+                index, QItemSelectionModel.SelectionFlag.ClearAndSelect
+            )
+        else:
+            self.list.selectionModel().clear()
+        self._syncing = False
+
+    @Slot()
+    def focus_search(self) -> None:
+        """Put the cursor into the search field."""
+        self.search_field.setFocus()
+        self.search_field.selectAll()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Esc empties the search; the arrow goes into the list."""
+        if event.key() == Qt.Key.Key_Escape and self.search_field.text():
+            self.search_field.clear()
+        elif event.key() == Qt.Key.Key_Down and self.search_field.hasFocus():
+            self.list.setFocus()
+        else:
+            super().keyPressEvent(event)
+
+    def _headings(self) -> dict[Section, str]:
+        return {
+            Section.PINNED: self.tr("Pinned"),
+            Section.TODAY: self.tr("Today"),
+            Section.YESTERDAY: self.tr("Yesterday"),
+            Section.EARLIER: self.tr("Earlier"),
+        }
+
+    def _make_search(self) -> QLineEdit:
+        field = QLineEdit()
+        field.setPlaceholderText(self.tr("Search"))
+        field.setAccessibleName(self.tr("Search conversations"))
+        field.setClearButtonEnabled(True)
+        field.setMaxLength(200)
+        field.addAction(
+            icon("search", current_theme().text_quiet, 16),
+            QLineEdit.ActionPosition.LeadingPosition,
+        )
+        field.textChanged.connect(self._conversations.search)
+        return field
+
+    def _make_list(self) -> _ListView:
+        view = _ListView()
+        view.setModel(self._model)
+        roles = ListRoles(
+            ConversationRole.HEADING,
+            ConversationRole.SNIPPET,
+            ConversationRole.MARKS,
+            ConversationRole.PINNED,
+            ConversationRole.LIVE,
+        )
+        view.setItemDelegate(ConversationDelegate(roles, view))
+        view.setAccessibleName(self.tr("Conversations"))
+        view.setMouseTracking(True)
+        view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        view.customContextMenuRequested.connect(self._show_menu)
+        view.delete_requested.connect(self._delete_current)
+        view.opened.connect(self.opened)
+        view.selectionModel().currentChanged.connect(self._on_current)
+        return view
+
+    def _lay_out(self) -> None:
+        top = QHBoxLayout()
+        top.setContentsMargins(SPACE_M, SPACE_M, SPACE_S, SPACE_S)
+        top.setSpacing(SPACE_S)
+        top.addWidget(self.search_field, 1)
+        top.addWidget(self.new_button)
+        self._stack = QStackedLayout()
+        self._stack.addWidget(self.list)
+        self._stack.addWidget(self._empty)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, SPACE_S)
+        layout.setSpacing(0)
+        layout.addLayout(top)
+        layout.addLayout(self._stack, 1)
+
+    @Slot(list)
+    def _on_listed(self, hits: list[object]) -> None:
+        self._syncing = True
+        bar = self.list.verticalScrollBar()
+        value = bar.value()
+        self._model.set_hits(hits)  # type: ignore[arg-type]  # a signal carries a plain list
+        bar.setValue(value)
+        self._syncing = False
+        self.show_current(self._shown_id)
+        searching = bool(self._conversations.query.strip())
+        self._empty.setText(
+            self.tr("Nothing found. Try fewer or shorter words.")
+            if searching
+            else self.tr("Your conversations will be listed here.")
+        )
+        self._stack.setCurrentIndex(0 if hits else 1)
+
+    @Slot(QModelIndex, QModelIndex)
+    def _on_current(self, current: QModelIndex, _previous: QModelIndex) -> None:
+        found = self._model.conversation(current)
+        if self._syncing or found is None or found.id == self._shown_id:
+            return
+        self._shown_id = found.id
+        self.chosen.emit(found.id)
+
+    def _current(self) -> Conversation | None:
+        return self._model.conversation(self.list.currentIndex())
+
+    @Slot()
+    def _delete_current(self) -> None:
+        found = self._current()
+        if found is not None:
+            self._conversations.delete(found)
+
+    @Slot()
+    def _rename_current(self) -> None:
+        self.list.edit(self.list.currentIndex())
+
+    @Slot()
+    def _pin_current(self) -> None:
+        found = self._current()
+        if found is not None:
+            self._conversations.set_pinned(found.id, pinned=not found.pinned)
+
+    @Slot(QPoint)
+    def _show_menu(self, point: QPoint) -> None:
+        found = self._model.conversation(self.list.indexAt(point))
+        if found is None:
+            return
+        self.list.setCurrentIndex(self.list.indexAt(point))
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        rename = menu.addAction(self.tr("Rename"), self._rename_current)
+        rename.setShortcut(QKeySequence(Qt.Key.Key_F2))
+        pin = self.tr("Unpin") if found.pinned else self.tr("Pin to the top")
+        menu.addAction(pin, self._pin_current)
+        menu.addSeparator()
+        delete = menu.addAction(self.tr("Delete"), self._delete_current)
+        delete.setShortcut(QKeySequence(Qt.Key.Key_Delete))
+        menu.popup(self.list.viewport().mapToGlobal(point))

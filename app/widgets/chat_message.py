@@ -1,0 +1,90 @@
+"""What user messages and answers have in common: a place in the transcript, a text, a footer."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QObject, Signal, Slot
+from PySide6.QtGui import QEnterEvent
+from PySide6.QtWidgets import QWidget
+
+from app.widgets.chat_body import MessageBody
+from app.widgets.chat_footer import MessageFooter
+from app.widgets.chat_turn import TurnView
+
+FOOTER_GAP_PX = 4
+_NAME_LIMIT_CHARS = 2_000
+
+
+class MessageWidget(QWidget):
+    """Base of the two kinds of message; the transcript lays it out and moves it."""
+
+    height_changed = Signal()
+    acted = Signal(str, int)  # what, message id: redo, retry, continue
+    edited = Signal(int, str)
+    sibling_requested = Signal(int, int)
+    link_clicked = Signal(str)
+
+    def __init__(self, turn: TurnView, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.turn = turn
+        self._width = 0
+        self.body = MessageBody(self)
+        self.body.link_clicked.connect(self.link_clicked)
+        self.body.height_changed.connect(self.height_changed)
+        self.footer = MessageFooter(is_user=turn.is_user, parent=self)
+        self.footer.copy_requested.connect(self._copy)
+        self.footer.sibling_requested.connect(self._go_to_sibling)
+        self.footer.redo_requested.connect(self._redo)
+        self.footer.resume_requested.connect(self._resume)
+
+    def layout_to(self, width: int) -> int:
+        """Lay out for a width in px and return the height in px."""
+        self._width = width
+        height = self.body.layout_to(width)
+        self.body.setGeometry(0, 0, width, max(height, 1))
+        footer_height = self.footer.layout_to(width)
+        self.footer.setGeometry(0, height + FOOTER_GAP_PX, width, footer_height)
+        return height + FOOTER_GAP_PX + footer_height
+
+    def show_turn(self, turn: TurnView, *, enabled: bool) -> None:
+        """Show another state of the message."""
+        self.turn = turn
+        self.footer.show_turn(turn, enabled=enabled)
+
+    def bodies(self) -> list[MessageBody]:
+        """Return the texts that can be selected, top to bottom."""
+        return [self.body]
+
+    def _name(self, template: str) -> None:
+        text = self.turn.text[:_NAME_LIMIT_CHARS]
+        self.setAccessibleName(template.format(text=text))
+        self.body.setAccessibleName(text)
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        """Reveal the actions."""
+        super().enterEvent(event)
+        self.footer.set_hovered(hovered=True)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Hide the actions."""
+        super().leaveEvent(event)
+        self.footer.set_hovered(hovered=False)
+
+    def has_focus_inside(self, focused: QObject | None) -> bool:
+        """Tell whether a widget of this message has the focus."""
+        return isinstance(focused, QWidget) and (focused is self or self.isAncestorOf(focused))
+
+    @Slot()
+    def _copy(self) -> None:
+        self.footer.copy.copy(self.body.text)
+
+    @Slot()
+    def _redo(self) -> None:
+        self.acted.emit("redo", self.turn.id)
+
+    @Slot()
+    def _resume(self) -> None:
+        self.acted.emit("continue", self.turn.id)
+
+    @Slot(int)
+    def _go_to_sibling(self, offset: int) -> None:
+        self.sibling_requested.emit(self.turn.id, offset)
