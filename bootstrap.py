@@ -741,7 +741,9 @@ def clean_environment() -> dict[str, str]:
 
 def make_venv(folder: Path, log_file: Path, title: str) -> Path:
     """Create an empty virtual environment and return its Python."""
-    run_logged(title, [sys.executable, "-m", "venv", "--clear", folder], log_file)
+    # Not the Python of an activated .venv, which is about to be removed.
+    python = getattr(sys, "_base_executable", sys.executable)
+    run_logged(title, [python, "-m", "venv", "--clear", folder], log_file)
     return folder / ("Scripts/python.exe" if WINDOWS else "bin/python")
 
 
@@ -755,9 +757,8 @@ def pip_install(python: Path, locks: Sequence[str], log_file: Path, title: str) 
 
 def write_launcher(venv: Path) -> None:
     """Make `app` and `models` importable in the environment and `fathom` a command of it."""
-    scheme = "nt" if WINDOWS else "posix_prefix"
     variables = {"base": str(venv), "platbase": str(venv)}
-    site_packages = Path(sysconfig.get_path("purelib", scheme, variables))
+    site_packages = Path(sysconfig.get_path("purelib", "venv", variables))
     (site_packages / "fathom.pth").write_text(f"{ROOT}\n", encoding="utf-8")
     if WINDOWS:
         launcher = venv / "Scripts/fathom.cmd"
