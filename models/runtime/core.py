@@ -29,6 +29,7 @@ from models.runtime.outcome import Outcome, describe_end
 from models.runtime.protocol import (
     PROTOCOL_VERSION,
     Cancelled,
+    ErrorEvent,
     Event,
     Hello,
     Json,
@@ -269,16 +270,21 @@ class EngineCore:
 
     def _take_hello(self, event: Event, attempt: StartAttempt) -> None:
         hello = event.body
+        if isinstance(hello, ErrorEvent):
+            # A child that cannot even say hello may say why; then it ends.
+            error = EngineStartError(hello.message, hint=hello.hint, details=hello.details)
+            self.end_child(Ladder(Rung.TERMINATE, reason=error))
+            return
         if not isinstance(hello, Hello):
             raise EngineProtocolError("The engine's first event was not hello.")
         if hello.protocol != PROTOCOL_VERSION:
-            error = EngineVersionError(
+            old = EngineVersionError(
                 f"The engine speaks protocol {hello.protocol}, "
                 f"this Fathom speaks {PROTOCOL_VERSION}.",
                 hint="Two versions of Fathom are mixed. Install it again.",
                 details=f"engine of Fathom {hello.app_version}, {hello.engine_version}",
             )
-            self.end_child(Ladder(Rung.TERMINATE, reason=error))
+            self.end_child(Ladder(Rung.TERMINATE, reason=old))
             return
         attempt.done = True
         self.starting = None

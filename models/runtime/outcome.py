@@ -75,7 +75,7 @@ _HINTS = {
     EndKind.ENDED_FROM_OUTSIDE: "Load the checkpoint again.",
     EndKind.EXITED: "Run `fathom doctor` to check the installation; the details say more.",
 }
-_ILLEGAL_INSTRUCTION_HINT = "It was built for another processor; docs/building.md says how to build it for this one."
+_ILLEGAL_INSTRUCTION_HINT = "It was built for another processor; docs/building.md has the remedy."
 
 
 @dataclass(frozen=True)

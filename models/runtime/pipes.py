@@ -180,6 +180,8 @@ class SelectorPipes:
     def close(self) -> None:
         """Close every descriptor."""
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
         self._selector.close()
         for file in (self._stdin, *self._outputs):

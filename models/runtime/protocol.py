@@ -422,7 +422,11 @@ def event_from_json(data: Json) -> Event:
 
 def encode_line(data: Json) -> bytes:
     """Return one protocol line, newline included."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    try:
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        # A path whose name is not UTF-8 holds lone surrogates; escaped, they survive the pipe.
+        return json.dumps(data, separators=(",", ":")).encode() + b"\n"
 
 
 def decode_line(line: bytes) -> Json:

@@ -52,6 +52,7 @@ class Limits:
         cancel_s: the same for every other request.
         stop_cancel_s, stop_shutdown_s, stop_terminate_s: the rungs of the ladder.
         stop_kill_s: how long a killed child may take to be gone before it is given up.
+        listener_s: how much longer ``stop`` waits when the listener does not return.
         silence_s: how long a child may live after it closed its standard output.
         crash_window_s, crash_limit: so many crashes within so many seconds, and no further
             child is started until the oldest is that long ago.
@@ -64,6 +65,7 @@ class Limits:
     stop_shutdown_s: float = 2.0
     stop_terminate_s: float = 1.0
     stop_kill_s: float = 5.0
+    listener_s: float = 5.0
     silence_s: float = 2.0
     crash_window_s: float = 60.0
     crash_limit: int = 5

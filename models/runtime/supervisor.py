@@ -60,8 +60,6 @@ _S = EngineState
 
 # Windows cannot interrupt a wait with Ctrl-C, only between two waits.
 _WAIT_SLICE_S = 0.5
-# Beyond the sum of the limits that the reader thread keeps; only reached when it is stuck.
-_MARGIN_S = 5.0
 _JOIN_LIMIT_S = 5.0
 # What a request's line holds besides its fields: id and op.
 _ENVELOPE_BYTES = 1024
@@ -147,7 +145,8 @@ class EngineSupervisor:
                 self._check_crash_limit()
                 attempt = core.spawn()
             self._refuse_in_reader()
-            limit_s = core.limits.hello_s + core.limits.ladder_s() + _MARGIN_S
+            limits = core.limits
+            limit_s = limits.hello_s + limits.ladder_s() + limits.listener_s
             core.changed.wait_for(lambda: attempt.done, limit_s)
         if core.client is None:
             core.deliver()
@@ -284,7 +283,7 @@ class EngineSupervisor:
     def _wait_until_gone(self, client: EngineClient) -> None:
         core = self._core
         with core.changed:
-            limit_s = core.limits.ladder_s() + _MARGIN_S
+            limit_s = core.limits.ladder_s() + core.limits.listener_s
             gone = core.changed.wait_for(lambda: core.client is not client, limit_s)
         if not gone:
             # The listener does not return, so the reader thread cannot climb down its ladder.

@@ -77,7 +77,10 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise EngineProtocolError(f"{where} is too large.") from error
     if hint is int and isinstance(value, bool):
         raise EngineProtocolError(f"{where} must be of type int.")
     if not isinstance(value, hint):

@@ -1,0 +1,46 @@
+"""The engine child's command line and environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from models.runtime.command import engine_command, engine_environment
+
+REPO_ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_from_a_checkout():
+    assert engine_command() == [sys.executable, "-P", "-m", "app", "engine"]
+
+
+def test_frozen(monkeypatch):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert engine_command() == [sys.executable, "engine"]
+
+
+def test_the_environment_is_passed_through(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    env = engine_environment({"GGML_X": "y"})
+    assert env["CUDA_VISIBLE_DEVICES"] == "1"
+    assert env["GGML_X"] == "y"
+    assert env["PYTHONUTF8"] == env["PYTHONUNBUFFERED"] == "1"
+
+
+def test_a_folder_named_app_is_not_run_instead(tmp_path, monkeypatch):
+    """Whoever starts Fathom may stand in a project that has an `app` of its own."""
+    monkeypatch.delenv("PYTHONPATH")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("")
+    python, *options = engine_command()
+    code = "import app, sys; sys.stdout.write(app.__file__)"
+    found = subprocess.run(
+        [python, *options[: options.index("-m")], "-c", code],
+        cwd=tmp_path,
+        env=engine_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(found.stdout) == REPO_ROOT / "app" / "__init__.py"
