@@ -30,6 +30,7 @@ from models.runtime.protocol import (
     PromptMessage,
     Sampling,
     Started,
+    Stats,
     Usage,
 )
 from models.runtime.supervisor import EngineSupervisor
@@ -49,6 +50,7 @@ class Chat(QObject):
     state_changed = Signal()  # what is live or waiting has changed
     conversations_changed = Signal()
     send_failed = Signal(str)  # the text, so that it is not lost
+    stats = Signal(Stats)  # the engine's, while the conversation on the page is answered
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class Chat(QObject):
         self._commit_timer.setInterval(COMMIT_INTERVAL_MS)
         self._commit_timer.timeout.connect(self._commit)
         bridge.started.connect(self._on_started)
+        bridge.stats.connect(self._on_stats)
         bridge.delta.connect(self._on_delta)
         bridge.finished.connect(self._on_finished)
         bridge.failed.connect(self._on_failed)
@@ -282,8 +285,10 @@ class Chat(QObject):
         self.state_changed.emit()
 
     def _request(self, branch: Branch, *, continued: bool) -> GenerateRequest:
-        path = [turn.message for turn in branch.turns]
-        prompt = build_messages(path if continued else path[:-1], branch.conversation.system_prompt)
+        *path, answer = (turn.message for turn in branch.turns)
+        if continued:
+            path.append(dataclasses.replace(answer, state="cancelled"))
+        prompt = build_messages(path, branch.conversation.system_prompt)
         if continued:
             prompt = (*prompt, PromptMessage("user", CONTINUE_TEXT))
         return GenerateRequest(
@@ -328,6 +333,11 @@ class Chat(QObject):
         self._live.take(text, reasoning, tokens)
         if self._live.message.conversation_id == self.conversation_id:
             self.delta.emit(self._live.message.id, text, reasoning)
+
+    @Slot(Stats)
+    def _on_stats(self, stats: Stats) -> None:
+        if self._live and self._live.message.conversation_id == self.conversation_id:
+            self.stats.emit(stats)
 
     @Slot(int, object)
     def _on_finished(self, request_id: int, ending: Done | Cancelled) -> None:
@@ -381,7 +391,7 @@ class Chat(QObject):
                 message.reasoning,
                 state,
                 figures,
-                message.reasoning_elapsed_s,
+                reasoning_elapsed_s=message.reasoning_elapsed_s,
             ),
             done=self._ignore,
             error=self._on_store_error,

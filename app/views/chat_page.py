@@ -10,7 +10,6 @@ from app.actions.branch import Branch
 from app.actions.chat import Chat
 from app.actions.conversations import Conversations
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
-from app.bridges.engine import EngineBridge
 from app.theme import SPACE_L, SPACE_S, SPACE_XL, TEXT_COLUMN_WIDTH
 from app.views.composer import Composer
 from app.views.conversation_list import LIST_WIDTH, ConversationList
@@ -24,9 +23,11 @@ from app.widgets.chat_notice import ChatNotice
 from app.widgets.page import HEADER_HEIGHT, hairline
 from models.library.library import LibraryEntry
 from models.runtime.protocol import Stats
+from models.settings import Settings
 from models.units import format_bytes
 
 NARROW_PX = 760
+_SIDE_HIDDEN = "hidden"
 
 
 class ChatPage(QWidget):
@@ -40,7 +41,7 @@ class ChatPage(QWidget):
         chat: Chat,
         conversations: Conversations,
         loader: LoadModel,
-        bridge: EngineBridge,
+        settings: Settings,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -50,7 +51,8 @@ class ChatPage(QWidget):
         self._shown_id: int | None = None
         self._asked_from_new = False
         self._drawer_open = False
-        self._side_hidden = False
+        self._settings = settings
+        self._side_hidden = settings.get("window.sidebar") == _SIDE_HIDDEN
         self.setAccessibleName(self.tr("Chat"))
         self.conversation_list = ConversationList(conversations)
         self.transcript = Transcript()
@@ -62,7 +64,7 @@ class ChatPage(QWidget):
         self.side_button = IconButton("panel-left", self.tr("Conversations"))
         self.new_button = IconButton("plus", self.tr("New chat (Ctrl+N)"))
         self._lay_out()
-        self._connect(bridge)
+        self._connect()
         self._show_branch(chat.branch)
         self._on_model_status(loader.status)
 
@@ -129,7 +131,7 @@ class ChatPage(QWidget):
         row.addWidget(self.picker, 1)
         return header
 
-    def _connect(self, bridge: EngineBridge) -> None:
+    def _connect(self) -> None:
         chat, conversations = self._chat, self._conversations
         chat.branch_shown.connect(self._show_branch)
         chat.delta.connect(self._on_delta)
@@ -138,7 +140,7 @@ class ChatPage(QWidget):
         chat.send_failed.connect(self.composer.give_back)
         self._loader.status_changed.connect(self._on_model_status)
         self._loader.entries_changed.connect(self._on_entries)
-        bridge.stats.connect(self._on_stats)
+        chat.stats.connect(self._on_stats)
         self.conversation_list.chosen.connect(self._on_chosen)
         self.conversation_list.opened.connect(self._on_opened)
         self.conversation_list.new_requested.connect(self.new_chat)
@@ -215,7 +217,7 @@ class ChatPage(QWidget):
     @Slot(Stats)
     def _on_stats(self, stats: Stats) -> None:
         live = self._chat.live
-        if live is None or live.message.conversation_id != self._shown_id:
+        if live is None:
             return
         self.composer.set_context(stats.context_used, stats.context_total)
         answer = self.transcript.answer_of(live.message.id)
@@ -411,6 +413,7 @@ class ChatPage(QWidget):
             self._drawer_open = not self._drawer_open
         else:
             self._side_hidden = not self._side_hidden
+            self._settings.set("window.sidebar", _SIDE_HIDDEN if self._side_hidden else "")
         self._place()
         if self._drawer_open:
             self.conversation_list.list.setFocus()

@@ -88,7 +88,7 @@ class Transcript(QScrollArea):
     # --- content --------------------------------------------------------------------------------
 
     def set_turns(self, turns: list[TurnView], *, enabled: bool, keep: bool = False) -> None:
-        """Show a branch; with ``keep`` what both begin with stays as it is, and so does the view."""
+        """Show a branch; with ``keep`` what both branches begin with stays as it is."""
         self._enabled = enabled
         common = self._common(turns) if keep else 0
         appended = common == len(self._places) or bool(turns and turns[-1].is_live)

@@ -192,7 +192,7 @@ class ChunkSplitter:
         self._in_list = False
 
     def _cut_long_line(self, line: str) -> str:
-        """Close pieces of a line without end, so that its rendering stays cheap; return the rest."""
+        """Close pieces of an endless line, so that rendering stays cheap; return the rest."""
         if self._fence is not None:
             return line
         while len(line) > OPEN_LIMIT_CHARS:

@@ -161,10 +161,10 @@ class MessageBody(QWidget):
         for chunk in self._splitter.closed[self._closed_shown :]:
             self._show_piece(self._closed_shown, chunk, is_open=False)
             self._closed_shown += 1
-        chunk = self._splitter.open_chunk
-        if chunk is not None:
-            self._show_piece(self._closed_shown, chunk, is_open=True)
-        del self._pieces[self._closed_shown + (chunk is not None) :]
+        still_open = self._splitter.open_chunk
+        if still_open is not None:
+            self._show_piece(self._closed_shown, still_open, is_open=True)
+        del self._pieces[self._closed_shown + (still_open is not None) :]
         self._place(first_changed)
 
     def _show_piece(self, index: int, chunk: Chunk, *, is_open: bool) -> None:

@@ -7,6 +7,7 @@ resolve to nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from PySide6.QtCore import QObject, QRectF, QUrl
 from PySide6.QtGui import (
@@ -23,6 +24,7 @@ from PySide6.QtGui import (
     QTextFormat,
     QTextFrameFormat,
     QTextLength,
+    QTextLine,
     QTextOption,
     QTextTable,
 )
@@ -41,6 +43,7 @@ _INDENT_PX = 24
 _QUOTE_LEVEL = QTextFormat.Property.BlockQuoteLevel
 _CODE_FENCE = QTextFormat.Property.BlockCodeFence
 _CODE_LANGUAGE = QTextFormat.Property.BlockCodeLanguage
+_SPECIFIED_ONLY = QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly
 _RULER = QTextFormat.Property.BlockTrailingHorizontalRulerWidth
 
 
@@ -172,12 +175,17 @@ class _CodeSpans(QTextBlockUserData):
                 last = min(end, line.textStart() + line.textLength())
                 if first >= last:
                     continue
-                left, right = line.cursorToX(first), line.cursorToX(last)
-                x1, x2 = (side[0] if isinstance(side, tuple) else side for side in (left, right))
+                x1, x2 = _x_of(line, first), _x_of(line, last)
                 top = line.y() + line.height() - line.descent() - line.ascent()
                 height = line.ascent() + line.descent()
                 result.append(QRectF(x1 - 3, top - 1, x2 - x1 + 6, height + 2))
         return result
+
+
+def _x_of(line: QTextLine, position: int) -> float:
+    # The binding returns the position beside x.
+    found: Any = line.cursorToX(position)
+    return float(found[0] if isinstance(found, tuple) else found)
 
 
 def _set_line_height(document: QTextDocument) -> None:
@@ -226,7 +234,9 @@ def _polish_text(block: QTextBlock, style: RichStyle, *, quoted: bool) -> None:
     heading = block.blockFormat().headingLevel()
     spans: list[tuple[int, int]] = []
     changes: list[tuple[int, int, QTextCharFormat]] = []
-    for item in block:
+    # The stubs do not know that a block can be walked through.
+    items: Any = block
+    for item in items:
         fragment = item.fragment()
         char_format = fragment.charFormat()
         start = fragment.position() - block.position()
@@ -249,17 +259,12 @@ def _polish_text(block: QTextBlock, style: RichStyle, *, quoted: bool) -> None:
 def _char_format(old: QTextCharFormat, heading: int, style: RichStyle) -> QTextCharFormat:
     result = QTextCharFormat(old)
     if old.fontFixedPitch():
-        result.setFont(
-            style.mono,
-            QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly,
-        )
+        result.setFont(style.mono, _SPECIFIED_ONLY)
         result.clearProperty(QTextFormat.Property.FontPointSize)
     elif heading:
         font = ui_font(SIZE_TITLE if heading <= 2 else SIZE_HEADING, QFont.Weight.DemiBold)
         result.clearProperty(QTextFormat.Property.FontSizeAdjustment)
-        result.setFont(
-            font, QTextCharFormat.FontPropertiesInheritanceBehavior.FontPropertiesSpecifiedOnly
-        )
+        result.setFont(font, _SPECIFIED_ONLY)
     if old.isAnchor():
         result.setForeground(QBrush(style.accent))
         result.setFontUnderline(True)
