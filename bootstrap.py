@@ -425,36 +425,45 @@ def vulkan_header_version(core_header: Path) -> tuple[int, int, int] | None:
     return int(complete.group(1)), int(complete.group(2)), int(patch.group(1))
 
 
-def probe_vulkan(env: Mapping[str, str], system: Path = Path("/usr")) -> Backend:
-    """Look for glslc and Vulkan headers that are new enough.
+def find_in(prefixes: Sequence[Path], patterns: Sequence[str]) -> Path | None:
+    """Return the first existing file that matches, prefix by prefix."""
+    found = (path for prefix in prefixes for pattern in patterns for path in prefix.glob(pattern))
+    return next((path for path in found if path.exists()), None)
 
-    FATHOM_VULKAN_INCLUDE names a private include folder with newer headers; the loader library
-    and glslc still come from the system.
+
+def probe_vulkan(env: Mapping[str, str], system: Path = Path("/usr")) -> Backend:
+    """Look for glslc, the loader, SPIRV-Headers, and Vulkan headers that are new enough.
+
+    FATHOM_VULKAN_INCLUDE names a private include folder with newer headers; what is not beside
+    it is taken from the system.
     """
     private = env.get("FATHOM_VULKAN_INCLUDE")
-    sdk = [
-        Path(env["VULKAN_SDK"], name) for name in ("include", "Include") if env.get("VULKAN_SDK")
-    ]
-    includes = [Path(private)] if private else [*sdk, system / "local/include", system / "include"]
-    include = next((d for d in includes if (d / "vulkan/vulkan_core.h").is_file()), None)
-    version = vulkan_header_version(include / "vulkan/vulkan_core.h") if include else None
+    own = [Path(path) for path in (private and Path(private).parent, env.get("VULKAN_SDK")) if path]
+    prefixes = [*own, system / "local", system]
+    headers = ("include/vulkan/vulkan_core.h", "Include/vulkan/vulkan_core.h")
+    header = find_in(own[:1] if private else prefixes, headers)
+    spirv = find_in(prefixes, [f"{d}/cmake/SPIRV-Headers/*Config.cmake" for d in ("share", "lib*")])
+    loader = find_in(prefixes, ("lib*/libvulkan.so", "lib/*/libvulkan.so", "Lib/vulkan-1.lib"))
+    version = vulkan_header_version(header) if header else None
     missing = []
     if shutil.which("glslc", path=env.get("PATH")) is None:
         missing.append("glslc (Debian: glslc)")
-    if include is None or version is None:
-        missing.append(f"Vulkan headers in {', '.join(map(str, includes))} (Debian: libvulkan-dev)")
+    if spirv is None:
+        missing.append("SPIRV-Headers (Debian: spirv-headers)")
+    if loader is None:
+        missing.append("the Vulkan loader (Debian: libvulkan-dev)")
+    if version is None:
+        missing.append("Vulkan headers (Debian: libvulkan-dev)")
     elif version < MIN_VULKAN_HEADERS:
         found, needed = (".".join(map(str, v)) for v in (version, MIN_VULKAN_HEADERS))
-        missing.append(f"newer Vulkan headers ({include} has {found}, {needed} is needed)")
-    if missing or include is None or version is None:
+        missing.append(f"newer Vulkan headers ({header} has {found}, {needed} is needed)")
+    if missing or header is None or spirv is None or version is None:
         return Backend("vulkan", tuple(missing))
-    arguments, flags = ["-DGGML_VULKAN=ON"], []
+    include = header.parent.parent
+    arguments, flags = ["-DGGML_VULKAN=ON", f"-DSPIRV-Headers_DIR={spirv.parent}"], []
     if private:
         arguments.append(f"-DVulkan_INCLUDE_DIR={include}")
         flags.append(f"-I{include}")
-        spirv = include.parent / "share/cmake/SPIRV-Headers"
-        if spirv.is_dir():
-            arguments.append(f"-DSPIRV-Headers_DIR={spirv}")
     identity = "vulkan " + ".".join(map(str, version))
     return Backend("vulkan", (), tuple(arguments), tuple(flags), identity)
 

@@ -217,34 +217,54 @@ def test_cuda_for_all_gpus_where_the_driver_does_not_answer(
     assert not any("ARCHITECTURES" in argument for argument in arguments)
 
 
-@POSIX
-def test_vulkan_needs_new_headers(bin_dir: Path, fake_env: dict[str, str], tmp_path: Path) -> None:
+@pytest.fixture
+def vulkan_system(bin_dir: Path, tmp_path: Path) -> Path:
+    """A system with everything that the Vulkan backend needs but new headers."""
+    system = tmp_path / "usr"
+    write_headers(system / "include", 3, 239)
+    (system / "share/cmake/SPIRV-Headers").mkdir(parents=True)
+    (system / "share/cmake/SPIRV-Headers/SPIRV-HeadersConfig.cmake").touch()
+    (system / "lib/x86_64-linux-gnu").mkdir(parents=True)
+    (system / "lib/x86_64-linux-gnu/libvulkan.so").touch()
     write_program(bin_dir, "glslc")
-    write_headers(tmp_path / "usr/include", 3, 239)
-    backend = bootstrap.probe_vulkan({"PATH": fake_env["PATH"]}, tmp_path / "usr")
+    return system
+
+
+@POSIX
+def test_vulkan_needs_new_headers(bin_dir: Path, vulkan_system: Path) -> None:
+    backend = bootstrap.probe_vulkan({"PATH": str(bin_dir)}, vulkan_system)
+    assert len(backend.missing) == 1
     assert "1.3.239" in backend.missing[0]
     assert "1.3.275" in backend.missing[0]
 
 
 @POSIX
-def test_private_vulkan_headers(bin_dir: Path, fake_env: dict[str, str], tmp_path: Path) -> None:
-    write_program(bin_dir, "glslc")
+def test_vulkan_of_the_system(bin_dir: Path, vulkan_system: Path) -> None:
+    write_headers(vulkan_system / "local/include", 3, 275)
+    backend = bootstrap.probe_vulkan({"PATH": str(bin_dir)}, vulkan_system)
+    assert backend.missing == ()
+    assert backend.identity == "vulkan 1.3.275"
+    assert backend.cxxflags == ()
+
+
+@POSIX
+def test_private_vulkan_headers(bin_dir: Path, vulkan_system: Path, tmp_path: Path) -> None:
     include = write_headers(tmp_path / "new/include", 4, 309)
-    spirv = tmp_path / "new/share/cmake/SPIRV-Headers"
-    spirv.mkdir(parents=True)
-    backend = bootstrap.choose_backend(
-        {**fake_env, "FATHOM_BACKEND": "Vulkan", "FATHOM_VULKAN_INCLUDE": str(include)}
-    )
+    env = {"PATH": str(bin_dir), "FATHOM_VULKAN_INCLUDE": str(include)}
+    backend = bootstrap.probe_vulkan(env, vulkan_system)
+    assert backend.missing == ()
     assert backend.identity == "vulkan 1.4.309"
     assert f"-DVulkan_INCLUDE_DIR={include}" in backend.cmake_args
+    spirv = vulkan_system / "share/cmake/SPIRV-Headers"
     assert f"-DSPIRV-Headers_DIR={spirv}" in backend.cmake_args
     assert backend.cxxflags == (f"-I{include}",)
 
 
-def test_vulkan_without_shader_compiler(bin_dir: Path, tmp_path: Path) -> None:
-    write_headers(tmp_path / "include", 4, 309)
+def test_everything_vulkan_lacks_is_named(bin_dir: Path, tmp_path: Path) -> None:
     backend = bootstrap.probe_vulkan({"PATH": str(bin_dir)}, tmp_path)
-    assert backend.missing == ("glslc (Debian: glslc)",)
+    lacks = "; ".join(backend.missing)
+    for word in ("glslc", "SPIRV-Headers", "loader", "Vulkan headers"):
+        assert word in lacks
 
 
 @pytest.mark.parametrize(
