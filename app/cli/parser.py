@@ -122,7 +122,7 @@ def build_parser() -> Parser:
     window.add_argument(
         "--screenshot", metavar="PATH", type=Path, help="save a picture of the window at the end"
     )
-    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB")
+    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", prog="fathom")
     _add_run(verbs, shared)
     _add_devices(verbs, shared)
     _add_doctor(verbs, shared)

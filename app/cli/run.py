@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, session: Session) -> int:
         max_tokens=options.max_tokens,
         how=sampling(settings, temperature=options.temp, seed=options.seed),
     )
-    with EngineConversation() as engine, engine.ctrl_c_cancels():
+    with session.open_engine() as engine, engine.ctrl_c_cancels():
         loaded = _load(engine, entry, load_settings(settings, n_ctx=options.ctx), options.json)
         if loaded is None:
             answer = Answer("", "", Usage(), CANCELLED)

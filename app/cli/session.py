@@ -6,9 +6,9 @@ import logging
 import queue
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 
 from models.errors import EngineUnresponsiveError, error_from_json
@@ -16,13 +16,14 @@ from models.library.demo import find_demo
 from models.library.library import Library
 from models.paths import Paths
 from models.runtime.command import engine_command
-from models.runtime.protocol import ErrorEvent, Event, Hello, Log
+from models.runtime.protocol import ErrorEvent, Event, Log
 from models.runtime.supervisor import (
     EngineFailed,
     EngineNotice,
     EngineSupervisor,
     EventReceived,
     SafeModeRetry,
+    StateChanged,
 )
 from models.settings import Settings
 
@@ -34,15 +35,20 @@ _WAIT_S = 0.5
 
 @dataclass(frozen=True)
 class Session:
-    """The user's folders and settings."""
+    """The user's folders and settings, and how to start the engine."""
 
     paths: Paths
     settings: Settings
+    engine: tuple[str, ...] = field(default_factory=lambda: tuple(engine_command()))
 
     def library(self) -> Library:
         """Return the checkpoints of this user, the demo included."""
         roots = (self.paths.models_dir, *self.settings.get_paths("library.roots"))
         return Library(roots, find_demo())
+
+    def open_engine(self) -> EngineConversation:
+        """Return an engine child to talk to; it starts with the first request."""
+        return EngineConversation(self.engine)
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,15 @@ class EngineConversation:
     """One engine child that a verb asks one thing at a time; use it as a context manager.
 
     Attributes:
-        hello: the child's first words, once they came.
         retried: whether the engine crashed and was started again in safe mode.
         interrupted: whether Ctrl-C was pressed.
     """
 
-    def __init__(self) -> None:
-        self.hello: Hello | None = None
+    def __init__(self, command: Sequence[str]) -> None:
         self.retried = False
         self.interrupted = False
         self._notices: queue.SimpleQueue[EngineNotice | _Interrupt] = queue.SimpleQueue()
-        self.supervisor = EngineSupervisor(engine_command(), listener=self._notices.put)
+        self.supervisor = EngineSupervisor(command, listener=self._notices.put)
 
     def follow(self, request_id: int, *, limit_s: float | None = None) -> Iterator[Event]:
         """Yield the events of a request up to its final one, which is never an error.
@@ -115,6 +119,8 @@ class EngineConversation:
         if isinstance(notice, _Interrupt):
             self.interrupted = True
             self.supervisor.cancel(request_id)
+        elif isinstance(notice, StateChanged):
+            _log.debug("engine: %s", notice.state.value)
         elif isinstance(notice, SafeModeRetry):
             self.retried = True
         elif isinstance(notice, EngineFailed) and notice.request_id in (None, request_id):
@@ -128,9 +134,7 @@ class EngineConversation:
     def _note(self, event: Event) -> None:
         if isinstance(event.body, ErrorEvent):
             raise error_from_json(vars(event.body))
-        if isinstance(event.body, Hello):
-            self.hello = event.body
-        elif isinstance(event.body, Log):
+        if isinstance(event.body, Log):
             _log.log(_LEVELS.get(event.body.level, logging.DEBUG), "engine: %s", event.body.text)
 
     def __enter__(self) -> EngineConversation:

@@ -1,0 +1,100 @@
+"""The program's entry: help, version, bad arguments, and what it does not import."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from helpers.fathom_process import assert_one_clear_line, fathom
+from models.version import VERSION
+
+HEAVY = re.compile(r"PySide6|shiboken6|llama_cpp|numpy|jinja2|huggingface_hub")
+
+
+def imported(*arguments: str) -> list[str]:
+    """Modules that the process of ``fathom ARGUMENTS`` itself imported."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-P", "-m", "app", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return [line.rsplit("|", 1)[1].strip() for line in lines]
+
+
+def test_version() -> None:
+    done = fathom("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"Fathom {VERSION}\n", "")
+
+
+def test_version_imports_nothing_of_the_core_but_the_version() -> None:
+    names = imported("--version")
+    assert not [name for name in names if HEAVY.match(name)]
+    assert [name for name in names if name.startswith("models")] == ["models", "models.version"]
+
+
+@pytest.mark.model
+def test_devices_imports_neither_qt_nor_llama() -> None:
+    names = imported("devices", "--json")
+    assert "models.runtime.supervisor" in names
+    assert not [name for name in names if HEAVY.match(name)]
+
+
+def test_help_names_every_verb_and_exit_code() -> None:
+    done = fathom("--help", env={"COLUMNS": "80"})
+    assert done.returncode == 0
+    for words in ("run ", "devices", "doctor", "--basedir", "--debug", "--version", "130"):
+        assert words in done.stdout
+    assert "engine" not in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 100
+
+
+@pytest.mark.parametrize("verb", ["run", "devices", "doctor"])
+def test_help_of_a_verb(verb: str) -> None:
+    done = fathom(verb, "--help")
+    assert done.returncode == 0
+    assert "--json" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--colour"], "--colour"),
+        (["fly"], "fly"),
+        (["run"], "MODEL"),
+        (["run", "demo"], "--prompt"),
+        (["run", "demo", "--prompt", "x", "--stop"], "--stop"),
+        (["run", "demo", "--prompt", "x", "--ctx", "many"], "--ctx"),
+        (["run", "demo", "--prompt", "x", "--ctx", "-1"], "whole number"),
+        (["run", "demo", "--prompt", "x", "--ctx", "99999999999"], "16,777,216"),
+        (["run", "demo", "--prompt", "x", "--temp", "nan"], "--temp"),
+        (["run", "demo", "--prompt", "x", "--temp", "-0.5"], "from 0 to 5"),
+        (["run", "demo", "--prompt", "x", "--temp", "inf"], "--temp"),
+        (["run", "demo", "--prompt", "x", "--seed", "1.5"], "--seed"),
+        (["run", "demo", "--prompt", "x", "--seed", "4294967296"], "--seed"),
+        (["run", "demo", "--prompt", "x", "--max-tokens", ""], "--max-tokens"),
+        (["devices", "extra"], "extra"),
+        (["--screenshot", "x.png", "devices"], "--screenshot"),
+        (["--model", "demo", "doctor"], "--model"),
+    ],
+)
+def test_bad_arguments_end_in_one_line_and_code_two(arguments: list[str], words: str) -> None:
+    line = assert_one_clear_line(fathom(*arguments), code=2)
+    assert words in line
+
+
+def test_options_before_and_after_the_verb(base_dir) -> None:
+    for arguments in (
+        ["--basedir", base_dir, "run", "nothing-here", "--prompt", "x"],
+        ["run", "nothing-here", "--prompt", "x", "--basedir", base_dir],
+    ):
+        assert_one_clear_line(fathom(*arguments), code=2)
+        log = base_dir / "log" / "fathom.log"
+        assert "checkpoint_not_found" in log.read_text()
+        log.unlink()
