@@ -19,10 +19,14 @@ MAX_EXPERTS = 1024
 _MAX_U32 = 2**32 - 1
 _MAX_HEADS = 65_536
 _ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
-_MLA_ARCHITECTURES = ("deepseek2", "deepseek2-ocr", "deepseek32")
+_MLA_ARCHITECTURES = ("deepseek2", "deepseek32")
 # Their indexer keys are rotated by Hadamard matrices of 64 and larger (llama-kv-cache.cpp).
 _INDEXER_ARCHITECTURES = ("deepseek32", "deepseek4")
 _INDEXER_BLOCK = 64
+# enum llama_expert_gating_func_type, where 0 means that the file does not say.
+_LAST_GATING = 4
+_MAX_WINDOW = 2**24
+_MAX_SINKHORN_ITERATIONS = 1000
 # These drop a count of one expert before they check it.
 _FORGIVING_ARCHITECTURES = ("hunyuan_vl", "hunyuan-dense")
 
@@ -52,12 +56,16 @@ class _Check:
         self._check_heads(layers)
         self._check_experts(layers)
         self._check_rope()
+        self._check_epsilons()
         if self._architecture in _MLA_ARCHITECTURES:
             self._check_mla()
         if self._architecture in _INDEXER_ARCHITECTURES:
             self._check_indexer()
         if self._architecture == "deepseek":
-            self._check_head_sizes()
+            self._check_equal("attention.value_length", "attention.key_length")
+            self._check_equal("rope.dimension_count", "attention.key_length")
+        if self._architecture == "deepseek4":
+            self._check_deepseek4(layers)
 
     def _check_heads(self, layers: int) -> None:
         if self._architecture in RECURRENT_ARCHITECTURES:
@@ -80,12 +88,19 @@ class _Check:
         if experts <= 1 and self._architecture in _FORGIVING_ARCHITECTURES:
             return
         used = max(self._per_layer("expert_used_count", layers), default=0)
-        groups = self._given("expert_group_count", 0)
-        used_groups = self._given("expert_group_used_count", 0)
         if experts > MAX_EXPERTS:
             self._refuse("expert_count", experts, f"at most {MAX_EXPERTS}")
         if used > experts or (experts > 0 and used == 0):
             self._refuse("expert_used_count", used, f"1 to {experts}" if experts else "0")
+        least = 1 if self._architecture == "deepseek32" else 0
+        gating = self._given("expert_gating_func", least)
+        if not least <= gating <= _LAST_GATING:
+            self._refuse("expert_gating_func", gating, f"{least} to {_LAST_GATING}")
+        self._check_expert_groups(experts)
+
+    def _check_expert_groups(self, experts: int) -> None:
+        groups = self._given("expert_group_count", 0)
+        used_groups = self._given("expert_group_used_count", 0)
         if groups and groups >= experts:
             self._refuse("expert_group_count", groups, f"below {experts}")
         if groups > 1 and experts % groups:
@@ -98,6 +113,15 @@ class _Check:
         kind = self._header.metadata.get(key, "none")
         if kind not in _ROPE_SCALINGS:
             self._refuse("rope.scaling.type", str(kind)[:80], ", ".join(_ROPE_SCALINGS))
+        dimensions = self._given("rope.dimension_count", 0)
+        if dimensions % 2:
+            self._refuse("rope.dimension_count", dimensions, "an even number")
+
+    def _check_epsilons(self) -> None:
+        for name in ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"):
+            value = self._header.metadata.get(self._key(name), 0.0)
+            if not isinstance(value, float) or not 0.0 <= value < 1.0:
+                self._refuse(name, str(value)[:80], "0 to 1")
 
     def _check_mla(self) -> None:
         key_length = self._given("attention.key_length_mla", 0)
@@ -108,6 +132,13 @@ class _Check:
         rope = self._given("rope.dimension_count", self._head_size("attention.key_length"))
         if rope >= head_size:
             self._refuse("rope.dimension_count", rope, f"below {head_size}")
+        if key_length:
+            # What the cache holds of a token: the compressed part, and the turned one behind it.
+            rank = self._needed("attention.kv_lora_rank", 1, _MAX_U32)
+            sizes = {"attention.key_length": rank + rope, "attention.value_length": rank}
+            for name, size in sizes.items():
+                if self._given(name, size) != size:
+                    self._refuse(name, self._given(name, size), str(size))
 
     def _check_indexer(self) -> None:
         size = self._needed("attention.indexer.key_length", 1, _MAX_U32)
@@ -116,13 +147,22 @@ class _Check:
             expected = f"a multiple of {_INDEXER_BLOCK}, at least {rope}"
             self._refuse("attention.indexer.key_length", size, expected)
 
-    def _check_head_sizes(self) -> None:
-        key_length = self._head_size("attention.key_length")
-        for name in ("attention.value_length", "rope.dimension_count"):
-            default = key_length if name.startswith("rope") else self._head_size(name)
-            size = self._given(name, default)
-            if size != key_length:
-                self._refuse(name, size, str(key_length))
+    def _check_deepseek4(self, layers: int) -> None:
+        self._check_equal("attention.value_length", "attention.key_length")
+        self._needed("attention.sliding_window", 1, _MAX_WINDOW)
+        self._needed("attention.output_group_count", 1, _MAX_HEADS)
+        self._needed("hyper_connection.sinkhorn_iterations", 1, _MAX_SINKHORN_ITERATIONS)
+        name = "attention.compress_ratios"
+        ratios = self._header.metadata.get(self._key(name))
+        count = ratios.count if isinstance(ratios, ArrayInfo) else 0
+        if not layers <= count <= MAX_LAYERS:
+            self._refuse(name, f"a list of {count:,}", f"{layers} to {MAX_LAYERS} numbers")
+
+    def _check_equal(self, name: str, other: str) -> None:
+        expected = self._head_size(other)
+        size = self._given(name, expected if name.startswith("rope") else self._head_size(name))
+        if size != expected:
+            self._refuse(name, size, str(expected))
 
     def _head_size(self, name: str) -> int:
         """Return a head's size: as given, or the embedding over the heads."""

@@ -10,7 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 N_VOCAB = 512
-ARCHITECTURES = ("llama", "qwen2", "qwen3", "deepseek", "deepseek2", "deepseek32", "deepseek4")
+ARCHITECTURES = (
+    "llama",
+    "qwen2",
+    "qwen3",
+    "deepseek",
+    "deepseek2",
+    "deepseek2-ocr",
+    "deepseek32",
+    "deepseek4",
+)
 
 _EMBD = 128
 _HEADS = 4
@@ -333,6 +342,7 @@ _BUILDERS: dict[str, Callable[[Shape, ShapeOptions], None]] = {
     "qwen3": _llama,
     "deepseek": _deepseek,
     "deepseek2": _deepseek2,
+    "deepseek2-ocr": _deepseek,
     "deepseek32": _deepseek32,
     "deepseek4": _deepseek4,
 }

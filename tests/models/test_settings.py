@@ -174,7 +174,10 @@ def test_an_unknown_key_gets_the_near_one_as_hint(path: Path) -> None:
     assert "sampling.temperature" in caught.value.hint
 
 
-@given(st.from_type(object) | st.text() | st.integers() | st.floats() | st.lists(st.text()))
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())
+
+
+@given(ANYTHING | st.dictionaries(st.text(), ANYTHING))
 def test_a_checked_value_is_accepted_again(value: object) -> None:
     for spec in SETTINGS:
         try:

@@ -8,6 +8,7 @@ import pytest
 
 from helpers.native import load_and_decode
 from helpers.tiny_gguf import TinyModel, write_tiny, write_tiny_shards
+from helpers.tiny_shapes import Meta
 from models.errors import CorruptGgufError
 from models.gguf.checkpoint import inspect_checkpoint
 
@@ -21,6 +22,7 @@ MODELS = {
     "deepseek2 before MLA": TinyModel("deepseek2", mla=False),
     "deepseek2 as V2-Lite": TinyModel("deepseek2", n_layer=27, q_lora=False),
     "deepseek2 with MTP": TinyModel("deepseek2", mtp=True),
+    "deepseek2-ocr": TinyModel("deepseek2-ocr"),
     "deepseek32": TinyModel("deepseek32"),
     "deepseek32 with MTP": TinyModel("deepseek32", mtp=True),
     "deepseek4": TinyModel("deepseek4"),
@@ -71,6 +73,21 @@ ABORTING = {
     "no expert group used": (TinyModel("deepseek2"), {"expert_group_count": 2}),
     "experts used without experts": (TinyModel(), {"expert_used_count": 2}),
     "nothing but rope in a head": (TinyModel("deepseek2"), {"rope__dimension_count": 48}),
+    "an epsilon below zero": (
+        TinyModel(),
+        {"attention__layer_norm_rms_epsilon": -1.0},
+    ),
+    "an odd rope": (TinyModel("deepseek4"), {"rope__dimension_count": 3}),
+    "no gating": (TinyModel("deepseek32"), {"expert_gating_func": 0}),
+    "unknown gating": (TinyModel("deepseek2"), {"expert_gating_func": 5}),
+    "cached keys of another size": (TinyModel("deepseek2"), {"attention__key_length": 3}),
+    "values of another size": (TinyModel("deepseek4"), {"attention__value_length": 3}),
+    "no output groups": (TinyModel("deepseek4"), {"attention__output_group_count": 0}),
+    "no iterations": (TinyModel("deepseek4"), {"hyper_connection__sinkhorn_iterations": 0}),
+    "too many compress ratios": (
+        TinyModel("deepseek4"),
+        {"attention__compress_ratios": [0] * 600},
+    ),
     "heads of two sizes": (TinyModel("deepseek"), {"rope__dimension_count": 16}),
 }
 
@@ -78,7 +95,7 @@ ABORTING = {
 @pytest.mark.model
 @pytest.mark.parametrize(("model", "metadata"), ABORTING.values(), ids=ABORTING)
 def test_what_aborts_llama_cpp_is_refused_before(
-    tmp_path: Path, model: TinyModel, metadata: dict[str, int | str]
+    tmp_path: Path, model: TinyModel, metadata: dict[str, Meta]
 ) -> None:
     path = write_tiny(tmp_path / "a.gguf", model, **metadata)
     assert load_and_decode(path).returncode < 0
