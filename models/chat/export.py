@@ -22,7 +22,8 @@ _STATE_NOTES = {
     "failed": "(failed)",
     "streaming": "(still being written)",
 }
-_NUMBER = (int, float)
+# The end of the year 9999.
+_LAST_SECOND = 253_402_300_799
 
 
 def conversation_to_markdown(conversation: Conversation, path: Sequence[Message]) -> str:
@@ -100,8 +101,8 @@ def _conversation(data: Any) -> Conversation:
     return Conversation(
         id=_field(item, "id", int, 0),
         title=_field(item, "title", str),
-        created_at=float(_field(item, "created_at", _NUMBER)),
-        updated_at=float(_field(item, "updated_at", _NUMBER)),
+        created_at=_seconds(item, "created_at"),
+        updated_at=_seconds(item, "updated_at"),
         checkpoint=_field(item, "checkpoint", str, ""),
         system_prompt=_field(item, "system_prompt", str, ""),
         pinned=_field(item, "pinned", bool, False),
@@ -111,7 +112,7 @@ def _conversation(data: Any) -> Conversation:
 
 def _message(data: Any, conversation_id: int) -> Message:
     item = _object(data)
-    elapsed_s = _optional(item, "reasoning_elapsed_s", _NUMBER)
+    thought = item.get("reasoning_elapsed_s") is not None
     return Message(
         id=_field(item, "id", int),
         conversation_id=conversation_id,
@@ -120,11 +121,11 @@ def _message(data: Any, conversation_id: int) -> Message:
         content=_field(item, "content", str),
         reasoning=_field(item, "reasoning", str, ""),
         state=_one_of(item, "state", MESSAGE_STATES),
-        created_at=float(_field(item, "created_at", _NUMBER)),
-        updated_at=float(_field(item, "updated_at", _NUMBER)),
+        created_at=_seconds(item, "created_at"),
+        updated_at=_seconds(item, "updated_at"),
         checkpoint=_field(item, "checkpoint", str, ""),
         usage=_optional(item, "usage", dict),
-        reasoning_elapsed_s=None if elapsed_s is None else float(elapsed_s),
+        reasoning_elapsed_s=_seconds(item, "reasoning_elapsed_s") if thought else None,
     )
 
 
@@ -152,6 +153,13 @@ def _field(item: dict[str, Any], name: str, kind: Any, default: Any = _MISSING) 
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise _bad(f"{name} is missing or malformed")
     return value
+
+
+def _seconds(item: dict[str, Any], name: str) -> float:
+    value = _field(item, name, (int, float))
+    if not 0 <= value <= _LAST_SECOND:
+        raise _bad(f"{name} is out of range")
+    return float(value)
 
 
 def _optional(item: dict[str, Any], name: str, kind: Any) -> Any:

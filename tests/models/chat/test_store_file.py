@@ -405,3 +405,62 @@ def test_the_thread_behind_the_worker_may_change(path: Path) -> None:
             thread.start()
             thread.join(timeout=60)
         assert made == ["0", "1", "2"]
+
+
+def test_an_update_that_found_the_file_locked_is_made_good_by_the_next(path: Path) -> None:
+    with (
+        ConversationStore(path, busy_timeout_s=0.05) as store,
+        ConversationStore(path) as other,
+    ):
+        c = store.create_conversation("t").id
+        answer = store.add_message(c, None, "assistant", "", state="streaming").id
+        store.update_answer(answer, "one ")
+        with other._database.write(), pytest.raises(StoreLockedError):
+            store.update_answer(answer, "one two ")
+        assert store.message(answer).content == "one "
+        store.update_answer(answer, "one two three ")
+        assert other.message(answer).content == "one two three "
+
+
+def test_threads_at_once_do_not_mix_their_transactions(path: Path) -> None:
+    with ConversationStore(path) as store:
+        c = store.create_conversation("t").id
+
+        def work() -> None:
+            for _ in range(20):
+                said = store.add_message(c, None, "user", "a")
+                assert store.path_to_leaf(c, said.id) == [said]
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=60)
+        assert len(store.messages(c)) == 80
+        assert store.problems() == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="process 1 is known to be old")
+@pytest.mark.parametrize(
+    ("writer", "created_at", "recovered"),
+    [
+        ("1:another", 9e9, 0),  # process 1 lives, and did when the answer began
+        ("1:another", 1.0, 1),  # its number was given to a younger process
+        (f"{2**22 + 1}:another", 9e9, 1),  # no such process
+        (f"{os.getpid()}:another", 9e9, 1),  # a store of this process that was closed
+        ("", 9e9, 1),
+    ],
+)
+def test_who_still_writes_an_answer(
+    path: Path, writer: str, created_at: float, recovered: int
+) -> None:
+    with ConversationStore(path) as store:
+        c = store.create_conversation("t").id
+        answer = store.add_message(c, None, "assistant", "", state="streaming").id
+        with store._database.write() as connection:
+            connection.execute(
+                "UPDATE message SET writer = ?, created_at = ? WHERE id = ?",
+                (writer, created_at, answer),
+            )
+        assert store.recover() == recovered
+        assert (store.message(answer).state == "interrupted") == bool(recovered)
