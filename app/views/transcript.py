@@ -16,7 +16,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication, QFrame, QScrollArea, QWidget
 
-from app.theme import SPACE_XL, TEXT_COLUMN_WIDTH, current_theme
+from app.theme import SPACE_XL, TEXT_COLUMN_WIDTH
 from app.views.transcript_column import TranscriptColumn
 from app.widgets.chat_answer import AnswerWidget
 from app.widgets.chat_body import MessageBody
@@ -27,6 +27,7 @@ from app.widgets.chat_selection import TextSelection
 from app.widgets.chat_turn import TurnView
 
 _GAP_PX = 20
+_GAP_AFTER_QUESTION_PX = 2
 _PADDING_PX = SPACE_XL
 _FOLLOW_PX = 24
 _KEEP_SCREENS = 3
@@ -83,7 +84,6 @@ class Transcript(QScrollArea):
         self._later.timeout.connect(self._materialise_one)
         self.verticalScrollBar().valueChanged.connect(self._on_scrolled)
         self.verticalScrollBar().setSingleStep(40)
-        self._paint_background()
 
     # --- content --------------------------------------------------------------------------------
 
@@ -274,7 +274,8 @@ class Transcript(QScrollArea):
     def _retop(self, first: int) -> None:
         """Place every message from ``first`` on."""
         width = self._text_width()
-        left = max(0, (self.viewport().width() - width) // 2)
+        # In the middle of the page and not of the room beside the scroll bar, as the composer is.
+        left = max(0, (self.width() - width) // 2)
         del self._tops[first + 1 :]
         if first == 0:
             self._tops = [_PADDING_PX]
@@ -282,7 +283,8 @@ class Transcript(QScrollArea):
             top = self._tops[-1]
             if place.widget is not None:
                 place.widget.setGeometry(left, top, width, place.height)
-            self._tops.append(top + place.height + _GAP_PX)
+            gap = _GAP_AFTER_QUESTION_PX if place.turn.is_user else _GAP_PX
+            self._tops.append(top + place.height + gap)
         height = self._tops[-1] - _GAP_PX + _PADDING_PX if self._places else 0
         self._column.resize(self.viewport().width(), max(height, self.viewport().height()))
 
@@ -303,7 +305,7 @@ class Transcript(QScrollArea):
                 return
 
     def _text_width(self) -> int:
-        return max(200, min(TEXT_COLUMN_WIDTH, self.viewport().width() - 2 * _PADDING_PX))
+        return max(200, min(TEXT_COLUMN_WIDTH, self.width() - 2 * _PADDING_PX))
 
     def _mark_newest(self) -> None:
         last = len(self._places) - 1
@@ -366,21 +368,6 @@ class Transcript(QScrollArea):
         self._sync()
         if self._follow:
             self._go_to_end()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Take over the new theme's background."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange:
-            self._paint_background()
-
-    def _paint_background(self) -> None:
-        # An opaque column can be scrolled by moving pixels instead of painting them again.
-        palette = self._column.palette()
-        palette.setColor(palette.ColorRole.Window, current_theme().color("surface"))
-        self._column.setPalette(palette)
-        self._column.setAutoFillBackground(True)
-        self.viewport().setPalette(palette)
-        self.viewport().setAutoFillBackground(True)
 
     # --- selection ------------------------------------------------------------------------------
 

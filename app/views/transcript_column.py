@@ -5,8 +5,17 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent, QKeySequence, QMouseEvent, QTextCursor
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QTextCursor,
+)
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
+
+from app.theme import current_theme
 
 _WORD = QTextCursor.SelectionType.WordUnderCursor
 _BLOCK = QTextCursor.SelectionType.BlockUnderCursor
@@ -24,7 +33,13 @@ class TranscriptColumn(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._double_at_s = 0.0
+        # An opaque widget is scrolled by moving pixels instead of painting them again.
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self._is_down = False
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Fill the background."""
+        QPainter(self).fillRect(event.rect(), current_theme().color("surface"))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Begin to select; a third click takes the paragraph."""

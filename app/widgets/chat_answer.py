@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QWidget
 
-from app.theme import SIZE_BASE, SPACE_M, SPACE_S
+from app.theme import SIZE_BASE, SPACE_L, SPACE_M, SPACE_S
 from app.widgets.chat_body import MessageBody
 from app.widgets.chat_message import FOOTER_GAP_PX, MessageWidget
 from app.widgets.chat_notice import ChatNotice
@@ -111,7 +111,7 @@ class AnswerWidget(MessageWidget):
         if self.reasoning is not None:
             height = self.reasoning.layout_to(width)
             self.reasoning.setGeometry(0, 0, width, height)
-            top += height + SPACE_S
+            top += height + (SPACE_L if self.reasoning.header.isChecked() else SPACE_S)
         height = self.body.layout_to(width)
         self.body.setGeometry(0, top, width, max(height, 1))
         self._waiting.move(18, top + 2)

@@ -14,6 +14,7 @@ _FENCE = re.compile(
 )
 _LIST_ITEM = re.compile(r"^ {0,3}(?:[-*+]|\d{1,9}[.)])(?:\s|$)")
 _HEADING = re.compile(r"^ {0,3}#{1,6}(?:\s|$)")
+_RULE = re.compile(r"^ {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$")
 # A line that is still too short to say what it will become: showing it now would flash a
 # heading under a paragraph ("-", "=="), an empty list ("1.") or the start of a fence ("``").
 _UNDECIDED = re.compile(r"^\s*(?:[-=*_+#>|]+|\d{1,9}[.)]?|`{1,}[^`\s]*|~{1,}[^~\s]*)\s*$")
@@ -27,6 +28,11 @@ class Chunk:
     text: str
     language: str = ""
     indent: int = 0
+
+    @property
+    def is_rule(self) -> bool:
+        """Whether this is a line across and nothing else."""
+        return self.kind == "text" and _RULE.match(self.text) is not None
 
     @property
     def source(self) -> str:

@@ -180,8 +180,9 @@ class ChatEmpty(QScrollArea):
         box.setContentsMargins(SPACE_XL, SPACE_L, SPACE_XL, SPACE_L)
         box.addWidget(inner, 0, 1)
         box.setColumnStretch(1, 1)
-        outer.setAutoFillBackground(False)
         self.setWidget(outer)
+        # After setWidget, which switches it on.
+        outer.setAutoFillBackground(False)
         self.viewport().setAutoFillBackground(False)
 
     def _arrange(self) -> None:

@@ -8,19 +8,28 @@ from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import (
     QAbstractTextDocumentLayout,
     QBrush,
+    QFontMetricsF,
     QPainter,
     QPalette,
+    QPen,
     QTextCharFormat,
     QTextCursor,
 )
 
 from app.theme import RADIUS_CARD, SIZE_SMALL, SPACE_M, SPACE_S, ui_font
 from app.widgets.chat_blocks import Chunk, close_inline_marks
-from app.widgets.chat_rich import ChunkDocument, RichStyle, hairline_pen
+from app.widgets.chat_rich import (
+    CODE_LINE_HEIGHT_PERCENT,
+    LINE_HEIGHT_PERCENT,
+    ChunkDocument,
+    RichStyle,
+    hairline_pen,
+)
 
 CODE_HEADER_PX = 34
 _CODE_PADDING_PX = SPACE_M
 _SCROLLBAR_PX = 10
+_RULE_PX = 9
 _INDENT_PX_PER_SPACE = 8
 
 
@@ -38,12 +47,20 @@ class Piece:
         self.selection: tuple[int, int] | None = None
         self._style = style
         self._inline_rects: list[QRectF] | None = None
+        # Qt puts all of the extra line height below the letters; half of it belongs above.
+        font = style.mono if self.is_code else style.font
+        percent = CODE_LINE_HEIGHT_PERCENT if self.is_code else LINE_HEIGHT_PERCENT
+        self._lead = round(QFontMetricsF(font).height() * (percent - 100) / 200)
         self.show(chunk, is_open=is_open)
 
     @property
     def is_code(self) -> bool:
         """Whether it has a header with language and copy button."""
         return self.chunk.kind == "code"
+
+    @property
+    def _is_rule(self) -> bool:
+        return self.chunk.is_rule and self.document.isEmpty()
 
     @property
     def left(self) -> int:
@@ -68,6 +85,9 @@ class Piece:
     def show(self, chunk: Chunk, *, is_open: bool) -> None:
         """Render a newer state of the same chunk."""
         self.chunk = chunk
+        if chunk.is_rule and not is_open:
+            self.document.clear()
+            return
         shown = chunk
         if is_open and chunk.kind == "text":
             shown = Chunk("text", close_inline_marks(chunk.text), indent=chunk.indent)
@@ -83,6 +103,9 @@ class Piece:
     def lay_out(self, width: int) -> None:
         """Wrap to a body ``width`` px wide and work out the height."""
         self.text_width = max(40, width - self.left - (2 * _CODE_PADDING_PX if self.is_code else 0))
+        if self._is_rule:
+            self.height = _RULE_PX
+            return
         if self.document.textWidth() != self.text_width:
             self.document.setTextWidth(self.text_width)
         height = math.ceil(self.document.size().height())
@@ -103,9 +126,9 @@ class Piece:
         if self.is_code:
             return QPointF(
                 self.left + _CODE_PADDING_PX - self.scroll_x,
-                self.top + CODE_HEADER_PX + _CODE_PADDING_PX,
+                self.top + CODE_HEADER_PX + _CODE_PADDING_PX + self._lead,
             )
-        return QPointF(self.left - self.scroll_x, self.top)
+        return QPointF(self.left - self.scroll_x, self.top + self._lead)
 
     def position_at(self, point: QPointF) -> int:
         """Return the cursor position nearest to a point of the body."""
@@ -131,6 +154,10 @@ class Piece:
 
     def paint(self, painter: QPainter, clip: QRect, palette: QPalette, width: int) -> None:
         """Paint what of the piece lies inside ``clip``."""
+        if self._is_rule:
+            line = self._style.hairline
+            painter.fillRect(self.left, self.top + _RULE_PX // 2, width - self.left, 1, line)
+            return
         if self.is_code:
             self._paint_frame(painter, width)
         painter.save()
@@ -148,6 +175,7 @@ class Piece:
         if self.selection is not None:
             context.selections = [self._painted_selection(palette)]
         self.document.documentLayout().draw(painter, context)
+        self._paint_checks(painter)
         painter.restore()
 
     def _paint_frame(self, painter: QPainter, width: int) -> None:
@@ -175,6 +203,19 @@ class Piece:
             painter.setBrush(self._style.hairline)
             for rect in self.document.quote_rects():
                 painter.drawRect(rect)
+
+    def _paint_checks(self, painter: QPainter) -> None:
+        """Tick the done tasks of a list: Qt paints all of its boxes empty."""
+        if "[" not in self.chunk.text or self.is_code:
+            return
+        painter.setPen(QPen(self._style.accent, 2))
+        for box in self.document.check_boxes():
+            points = [(0.18, 0.52), (0.42, 0.76), (0.84, 0.24)]
+            corners = [
+                QPointF(box.left() + x * box.width(), box.top() + y * box.height())
+                for x, y in points
+            ]
+            painter.drawPolyline(corners)
 
     def _painted_selection(self, palette: QPalette) -> QAbstractTextDocumentLayout.Selection:
         start, end = self.selection or (0, 0)

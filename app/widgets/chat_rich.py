@@ -37,9 +37,12 @@ _FEATURES = (
     QTextDocument.MarkdownFeature.MarkdownDialectGitHub
     | QTextDocument.MarkdownFeature.MarkdownNoHTML
 )
-_LINE_HEIGHT_PERCENT = 145
+LINE_HEIGHT_PERCENT = 145
+CODE_LINE_HEIGHT_PERCENT = 130
+_CODE_PADDING_PX = 4
 _PROPORTIONAL = QTextBlockFormat.LineHeightTypes.ProportionalHeight.value
 _INDENT_PX = 24
+_DEMI_BOLD = QFont.Weight.DemiBold.value
 _QUOTE_LEVEL = QTextFormat.Property.BlockQuoteLevel
 _CODE_FENCE = QTextFormat.Property.BlockCodeFence
 _CODE_LANGUAGE = QTextFormat.Property.BlockCodeLanguage
@@ -66,7 +69,7 @@ class RichStyle:
         """Return the style of answers, or the quieter one of reasoning."""
         return RichStyle(
             font=ui_font(SIZE_BASE if quiet else SIZE_HEADING),
-            mono=mono_font(SIZE_BASE if not quiet else SIZE_BASE - 1),
+            mono=_code_font(SIZE_BASE if not quiet else SIZE_BASE - 1),
             text=theme.color("text_quiet" if quiet else "text"),
             quiet=theme.color("text_quiet"),
             accent=theme.color("accent"),
@@ -75,6 +78,13 @@ class RichStyle:
             inline_background=theme.color("hover"),
             theme=theme,
         )
+
+
+def _code_font(size: int) -> QFont:
+    """Return the code font without ligatures: ``->`` is two characters and looks like two."""
+    font = mono_font(size)
+    font.setFeature(QFont.Tag("calt"), 0)
+    return font
 
 
 class ChunkDocument(QTextDocument):
@@ -100,7 +110,7 @@ class ChunkDocument(QTextDocument):
         self.setDefaultFont(style.font)
         if chunk.kind == "plain":
             self.setPlainText(chunk.text)
-            _set_line_height(self)
+            _set_line_height(self, LINE_HEIGHT_PERCENT)
             return
         self.setMarkdown(chunk.text, _FEATURES)
         _polish(self, style)
@@ -119,7 +129,7 @@ class ChunkDocument(QTextDocument):
             cursor.insertText(chunk.text[len(self._code) :])
         else:
             self.setPlainText(chunk.text)
-            _set_line_height(self)
+            _set_line_height(self, CODE_LINE_HEIGHT_PERCENT)
         self._code = chunk.text
 
     def restyle(self, chunk: Chunk, style: RichStyle) -> None:
@@ -143,6 +153,21 @@ class ChunkDocument(QTextDocument):
                 rects.extend(rect.translated(origin) for rect in spans.rects(block))
             block = block.next()
         return rects
+
+    def check_boxes(self) -> list[QRectF]:
+        """Return the boxes of done tasks."""
+        boxes: list[QRectF] = []
+        block = self.begin()
+        while block.isValid():
+            if block.blockFormat().marker() == QTextBlockFormat.MarkerType.Checked:
+                line = block.layout().lineAt(0)
+                origin = self.documentLayout().blockBoundingRect(block).topLeft()
+                side = line.ascent() * 0.72
+                top = origin.y() + line.y() + line.ascent() - side
+                left = origin.x() + line.x() - side - 5
+                boxes.append(QRectF(left, top, side, side))
+            block = block.next()
+        return boxes
 
     def quote_rects(self) -> list[QRectF]:
         """Return the bars that stand left of quoted blocks."""
@@ -178,7 +203,9 @@ class _CodeSpans(QTextBlockUserData):
                 x1, x2 = _x_of(line, first), _x_of(line, last)
                 top = line.y() + line.height() - line.descent() - line.ascent()
                 height = line.ascent() + line.descent()
-                result.append(QRectF(x1 - 3, top - 1, x2 - x1 + 6, height + 2))
+                # The padding at the right is part of the last letter, see _pad_code.
+                left = x1 - _CODE_PADDING_PX if first == start else x1
+                result.append(QRectF(left, top - 1, x2 - left, height + 2))
         return result
 
 
@@ -188,11 +215,11 @@ def _x_of(line: QTextLine, position: int) -> float:
     return float(found[0] if isinstance(found, tuple) else found)
 
 
-def _set_line_height(document: QTextDocument) -> None:
+def _set_line_height(document: QTextDocument, percent: int) -> None:
     cursor = QTextCursor(document)
     cursor.select(QTextCursor.SelectionType.Document)
     block_format = QTextBlockFormat()
-    block_format.setLineHeight(_LINE_HEIGHT_PERCENT, _PROPORTIONAL)
+    block_format.setLineHeight(percent, _PROPORTIONAL)
     cursor.mergeBlockFormat(block_format)
 
 
@@ -217,7 +244,7 @@ def _polish_block(block: QTextBlock, style: RichStyle, *, is_first: bool) -> Non
     in_list = block.textList() is not None
     in_table = cursor.currentTable() is not None
     is_code = block_format.hasProperty(_CODE_FENCE) or block_format.hasProperty(_CODE_LANGUAGE)
-    block_format.setLineHeight(_LINE_HEIGHT_PERCENT if not in_table else 130, _PROPORTIONAL)
+    block_format.setLineHeight(100 if in_table else LINE_HEIGHT_PERCENT, _PROPORTIONAL)
     gap = 0 if is_first or in_table or is_code else 4 if in_list else 8
     block_format.setTopMargin(gap)
     block_format.setBottomMargin(0)
@@ -227,10 +254,10 @@ def _polish_block(block: QTextBlock, style: RichStyle, *, is_first: bool) -> Non
     if block_format.hasProperty(_RULER):
         block_format.setTopMargin(4)
     cursor.setBlockFormat(block_format)
-    _polish_text(block, style, quoted=bool(level))
+    _polish_text(block, style)
 
 
-def _polish_text(block: QTextBlock, style: RichStyle, *, quoted: bool) -> None:
+def _polish_text(block: QTextBlock, style: RichStyle) -> None:
     heading = block.blockFormat().headingLevel()
     spans: list[tuple[int, int]] = []
     changes: list[tuple[int, int, QTextCharFormat]] = []
@@ -242,7 +269,7 @@ def _polish_text(block: QTextBlock, style: RichStyle, *, quoted: bool) -> None:
         start = fragment.position() - block.position()
         if char_format.fontFixedPitch():
             spans.append((start, start + fragment.length()))
-        elif not (heading or quoted or char_format.isAnchor() or char_format.isImageFormat()):
+        elif not (heading or char_format.isAnchor() or char_format.fontWeight() > _DEMI_BOLD):
             continue
         changes.append(
             (fragment.position(), fragment.length(), _char_format(char_format, heading, style))
@@ -252,8 +279,23 @@ def _polish_text(block: QTextBlock, style: RichStyle, *, quoted: bool) -> None:
         cursor.setPosition(position)
         cursor.setPosition(position + length, QTextCursor.MoveMode.KeepAnchor)
         cursor.setCharFormat(char_format)
+    for start, end in spans:
+        _pad_code(block, start, end)
     if spans:
         block.setUserData(_CodeSpans(spans))
+
+
+def _pad_code(block: QTextBlock, start: int, end: int) -> None:
+    """Make room for the background: the letters before it and at its end get wider."""
+    cursor = QTextCursor(block)
+    wider = QTextCharFormat()
+    wider.setFontLetterSpacingType(QFont.SpacingType.AbsoluteSpacing)
+    wider.setFontLetterSpacing(_CODE_PADDING_PX)
+    for position in (start - 1, end - 1):
+        if position >= 0:
+            cursor.setPosition(block.position() + position)
+            cursor.setPosition(block.position() + position + 1, QTextCursor.MoveMode.KeepAnchor)
+            cursor.mergeCharFormat(wider)
 
 
 def _char_format(old: QTextCharFormat, heading: int, style: RichStyle) -> QTextCharFormat:
@@ -265,6 +307,9 @@ def _char_format(old: QTextCharFormat, heading: int, style: RichStyle) -> QTextC
         font = ui_font(SIZE_TITLE if heading <= 2 else SIZE_HEADING, QFont.Weight.DemiBold)
         result.clearProperty(QTextFormat.Property.FontSizeAdjustment)
         result.setFont(font, _SPECIFIED_ONLY)
+    elif old.fontWeight() > _DEMI_BOLD:
+        # The heaviest bundled weight; anything above would be smeared by the font engine.
+        result.setFontWeight(_DEMI_BOLD)
     if old.isAnchor():
         result.setForeground(QBrush(style.accent))
         result.setFontUnderline(True)
