@@ -233,7 +233,7 @@ def test_bad_input_with_json_is_an_object_too(tmp_path: Path, base_dir: Path) ->
     assert len(done.stderr.splitlines()) == 1
 
 
-# --- Ctrl-C and pipes -------------------------------------------------------------------------------
+# --- Ctrl-C and pipes -----------------------------------------------------------------------------
 
 
 @contextmanager
