@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.theme import SIZE_HEADING, SPACE_L, SPACE_S, SPACE_XL, current_theme
 from app.widgets.buttons import TextButton
@@ -44,14 +43,8 @@ class EmptyState(QWidget):
         """Change what is said."""
         self._title.setText(title)
         self._sentence.setText(sentence)
-        self._fit_sentence()
         self.button.setText(button)
         self.button.setVisible(bool(button))
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Give the sentence the width that reads well, or what there is."""
-        super().resizeEvent(event)
-        self._fit_sentence()
 
     def changeEvent(self, event: QEvent) -> None:
         """Give the icon the colour of the new theme."""
@@ -59,15 +52,11 @@ class EmptyState(QWidget):
         if event.type() == QEvent.Type.StyleChange:
             self._paint_icon()
 
-    def _fit_sentence(self) -> None:
-        # A wrapped label in the middle of a column does not tell its layout how tall it is.
-        width = max(min(_TEXT_WIDTH, self.width() - 2 * SPACE_XL), 160)
-        self._sentence.setFixedSize(width, self._sentence.heightForWidth(width))
-
     def _lay_out(self) -> None:
         center = Qt.AlignmentFlag.AlignHCenter
         self._title.setAlignment(center)
         self._sentence.setAlignment(center)
+        self._sentence.setMaximumWidth(_TEXT_WIDTH)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(SPACE_XL, SPACE_XL, SPACE_XL, SPACE_XL)
         layout.setSpacing(0)
@@ -76,7 +65,12 @@ class EmptyState(QWidget):
         layout.addSpacing(SPACE_L)
         layout.addWidget(self._title)
         layout.addSpacing(SPACE_S)
-        layout.addWidget(self._sentence, 0, center)
+        # Stretches and not an alignment: an aligned label is not asked how tall it is.
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self._sentence, 1000)
+        row.addStretch(1)
+        layout.addLayout(row)
         layout.addSpacing(SPACE_L)
         layout.addWidget(self.button, 0, center)
         layout.addStretch(3)

@@ -33,11 +33,12 @@ def pixmap(name: str, color: QColor | str, size: int = 20, ratio: float = 0.0) -
     cached = QPixmap()
     if QPixmapCache.find(key, cached):
         return cached
+    renderer = QSvgRenderer(_svg(name, color_name))
     drawn = QPixmap(round(size * ratio), round(size * ratio))
     drawn.fill(Qt.GlobalColor.transparent)
     painter = QPainter(drawn)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    QSvgRenderer(_svg(name, color_name)).render(painter, QRectF(drawn.rect()))
+    renderer.render(painter, QRectF(drawn.rect()))
     painter.end()
     drawn.setDevicePixelRatio(ratio)
     QPixmapCache.insert(key, drawn)

@@ -1,0 +1,357 @@
+"""The composition root: builds the objects, hands them down, and takes them apart at the end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import QApplication, QWidget
+
+from app.actions.chat import Chat
+from app.actions.conversations import Conversations
+from app.actions.load_model import LoadModel
+from app.bridges.engine import EngineBridge
+from app.bridges.settings import SettingsBridge
+from app.bridges.telemetry import Telemetry
+from app.crash import CrashPresenter, CrashReporter
+from app.messages import Messages
+from app.tasks import TaskRunner
+from app.terminal import TerminalSignals
+from app.theme import RESOURCES_DIR, Appearance, load_fonts
+from app.views.chat_page import ChatPage
+from app.views.main_window import CHAT, MODELS, MONITOR, SETTINGS, MainWindow
+from app.views.status_bar import StatusBar
+from models import log
+from models.chat.store import ConversationStore
+from models.errors import FathomError
+from models.library.demo import find_demo
+from models.library.library import Library
+from models.paths import Paths, user_paths
+from models.runtime.command import engine_command, engine_environment
+from models.runtime.protocol import Cancelled, Done
+from models.runtime.supervisor import EngineSupervisor
+from models.settings import Settings
+from models.version import VERSION
+
+if TYPE_CHECKING:
+    from app.bridges.telemetry import Sampler
+    from app.demo import DemoRun
+    from app.views.monitor_page import MonitorPage
+
+# Telemetry and the pages behind the first one wait until the window is on the screen.
+_SETTLE_MS = 300
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GuiOptions:
+    """What the command line says about the window.
+
+    Attributes:
+        base_dir: everything Fathom writes lies under it; None for the user's own folders.
+        model: a library name or path to load at once.
+        demo_question: ask the demo this, print the answer and end: the job without a display.
+        screenshot: where a picture of the window goes after the answer.
+    """
+
+    base_dir: Path | None = None
+    model: str | None = None
+    debug: bool = False
+    demo_question: str | None = None
+    screenshot: Path | None = None
+
+
+def run_gui(options: GuiOptions) -> int:
+    """Open the window and return the exit code when it has closed."""
+    try:
+        paths = user_paths(options.base_dir)
+        paths.create()
+    except FathomError as error:
+        sys.stderr.write(f"fathom: {error.one_line()}\n")
+        return error.exit_code
+    log_setup = log.configure(paths.log_dir, debug=options.debug)
+    app = _make_app()
+    crash = CrashReporter(paths.log_dir)
+    crash.install()
+    fathom = Fathom(app, Core(paths), options)
+    fathom.watch_for_crashes(crash)
+    fathom.start()
+    exit_code = app.exec()
+    fathom.finish()
+    crash.uninstall()
+    log_setup.close()
+    return exit_code
+
+
+def _make_app() -> QApplication:
+    app = QApplication(["fathom"])
+    app.setApplicationName("fathom")
+    app.setApplicationDisplayName("Fathom")
+    app.setApplicationVersion(VERSION)
+    app.setDesktopFileName("fathom")
+    app.setWindowIcon(QIcon(str(RESOURCES_DIR / "icons" / "fathom.svg")))
+    return app
+
+
+class Core:
+    """What works without a window: stores, engine, library, background work."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.own_root = paths.models_dir
+        self.messages = Messages()
+        self.runner = TaskRunner()
+        self.settings = Settings(paths.settings_file)
+        self._load_settings()
+        self.settings_bridge = SettingsBridge(self.settings, self.runner, self.messages)
+        self.store = ConversationStore(paths.conversations_file)
+        self.bridge = EngineBridge()
+        self.supervisor = EngineSupervisor(
+            engine_command(), listener=self.bridge.listener, env=engine_environment()
+        )
+        self.library = Library(self.roots(), find_demo())
+        self.telemetry = Telemetry(self.runner, _open_sampler, self._engine_pid)
+
+    def roots(self) -> tuple[Path, ...]:
+        """Return the folders of the library: Fathom's own, then the user's."""
+        return (self.own_root, *self.settings.get_paths("library.roots"))
+
+    def _load_settings(self) -> None:
+        try:
+            problems = self.settings.load()
+        except FathomError as error:
+            self.messages.error(error)
+            return
+        for problem in problems:
+            self.messages.warning(problem)
+
+    def _engine_pid(self) -> int | None:
+        return self.supervisor.pid
+
+
+def _open_sampler() -> Sampler:
+    from models.hardware.sampler import HardwareSampler
+
+    return HardwareSampler()
+
+
+class Fathom(QObject):
+    """The window over the core, and the wires between them."""
+
+    def __init__(self, app: QApplication, core: Core, options: GuiOptions) -> None:
+        super().__init__()
+        self._app = app
+        self._core = core
+        self._options = options
+        self.exit_code = 0
+        self.loader = LoadModel(
+            supervisor=core.supervisor,
+            bridge=core.bridge,
+            library=core.library,
+            settings=core.settings,
+            runner=core.runner,
+            messages=core.messages,
+        )
+        self.chat = Chat(
+            supervisor=core.supervisor,
+            bridge=core.bridge,
+            loader=self.loader,
+            store=core.store,
+            settings=core.settings,
+            runner=core.runner,
+            messages=core.messages,
+        )
+        self.conversations = Conversations(
+            store=core.store, chat=self.chat, runner=core.runner, messages=core.messages
+        )
+        self._terminal = TerminalSignals(self)
+        self._presenter = CrashPresenter(self)
+        load_fonts()
+        self.appearance = Appearance(app, self)
+        self.appearance.choose(core.settings.get_str("appearance.theme"))
+        self.status_bar = StatusBar()
+        pages = {
+            CHAT: self._make_chat_page,
+            MODELS: self._make_models_page,
+            MONITOR: self._make_monitor_page,
+            SETTINGS: self._make_settings_page,
+        }
+        self.window = MainWindow(pages, self.status_bar, core.messages)
+        self._connect()
+        self.window.show_page(CHAT)
+        self._demo = self._make_demo()
+
+    def watch_for_crashes(self, crash: CrashReporter) -> None:
+        """Show what goes wrong unexpectedly."""
+        if self._demo is None:
+            crash.crashed.connect(self._presenter.show)
+        else:
+            crash.crashed.connect(self._demo.crashed)
+        crash.interrupted.connect(self.window.close)
+
+    def start(self) -> None:
+        """Show the window; everything slow follows when it is on the screen."""
+        self.window.restore_place(self._core.settings.get_str("window.geometry"))
+        self.window.show()
+        QTimer.singleShot(0, self, self._after_show)
+
+    def finish(self) -> None:
+        """Take everything apart after the event loop has ended; waits for what must be written."""
+        core = self._core
+        core.telemetry.stop()
+        core.bridge.detach()
+        core.runner.run(core.store.close, done=_nothing, error=_nothing, lane="store")
+        core.runner.shutdown()
+        core.telemetry.close()
+        self._terminal.close()
+        try:
+            core.settings_bridge.flush()
+        except FathomError as error:
+            _log.warning("Settings not saved: %s", error.one_line())
+
+    # --- pages ----------------------------------------------------------------------------------
+
+    def _make_chat_page(self) -> ChatPage:
+        page = ChatPage(
+            chat=self.chat,
+            conversations=self.conversations,
+            loader=self.loader,
+            settings=self._core.settings,
+        )
+        page.models_requested.connect(partial(self.window.show_page, MODELS))
+        self.window.new_chat_requested.connect(page.new_chat)
+        self.window.search_requested.connect(page.focus_search)
+        return page
+
+    def _make_models_page(self) -> QWidget:
+        from app.views.models_page import ModelsPage
+
+        page = ModelsPage(
+            load_model=self.loader,
+            settings=self._core.settings_bridge,
+            runner=self._core.runner,
+        )
+        page.chat_requested.connect(partial(self.window.show_page, CHAT))
+        return page
+
+    def _make_monitor_page(self) -> QWidget:
+        from app.views.monitor_page import MonitorPage
+
+        page = MonitorPage()
+        page.models_requested.connect(partial(self.window.show_page, MODELS))
+        page.set_status(self.loader.status)
+        self._connect_monitor(page)
+        return page
+
+    def _make_settings_page(self) -> QWidget:
+        from app.views.settings_page import SettingsPage
+
+        return SettingsPage(self._core.settings_bridge)
+
+    # --- wires ----------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        core = self._core
+        self.loader.status_changed.connect(self.status_bar.set_status)
+        core.bridge.stats.connect(self.status_bar.set_stats)
+        core.bridge.finished.connect(self._show_usage)
+        core.telemetry.sampled.connect(self.status_bar.set_hardware)
+        core.settings_bridge.changed.connect(self._setting_changed)
+        self.window.visible_changed.connect(self._visible_changed)
+        self.window.close_requested.connect(self._stop)
+        self._terminal.asked_to_quit.connect(self.window.close)
+
+    def _connect_monitor(self, page: MonitorPage) -> None:
+        self.loader.status_changed.connect(page.set_status)
+        self._core.bridge.stats.connect(page.set_stats)
+        self._core.telemetry.sampled.connect(page.set_hardware)
+
+    @Slot(int, object)
+    def _show_usage(self, _request_id: int, ending: object) -> None:
+        if isinstance(ending, (Done, Cancelled)) and ending.usage is not None:
+            self.status_bar.set_usage(ending.usage)
+
+    @Slot(str, object)
+    def _setting_changed(self, key: str, value: object) -> None:
+        if key == "appearance.theme":
+            self.appearance.choose(str(value))
+        elif key == "library.roots":
+            self._core.library.set_roots(self._core.roots())
+            self.loader.refresh()
+
+    @Slot(bool)
+    def _visible_changed(self, visible: bool) -> None:
+        # The first samples wait for `_settle`: the drivers' libraries take long to load.
+        if not visible:
+            self._core.telemetry.stop()
+        elif self._core.telemetry.latest is not None:
+            self._core.telemetry.start()
+
+    # --- life -----------------------------------------------------------------------------------
+
+    @Slot()
+    def _after_show(self) -> None:
+        self.conversations.open_store(show_newest=self._demo is None)
+        self.loader.refresh()
+        if self._demo is not None:
+            self._demo.start()
+        elif self._options.model:
+            self.loader.load_by_name(self._options.model)
+        else:
+            self.loader.load_at_start()
+        QTimer.singleShot(_SETTLE_MS, self, self._settle)
+
+    @Slot()
+    def _settle(self) -> None:
+        self._core.telemetry.start()
+        # Made now, so that its graphs begin with the program and not with the first visit.
+        self.window.page(MONITOR)
+
+    @Slot()
+    def _stop(self) -> None:
+        self._core.settings_bridge.set("window.geometry", self.window.saved_place())
+        self.chat.cancel_waiting()
+        self._core.runner.run(
+            self._core.supervisor.stop, done=self._stopped, error=self._not_stopped
+        )
+
+    def _stopped(self, _result: None) -> None:
+        # Once round the loop: what the engine said last is still to be heard and written.
+        QTimer.singleShot(0, self, self._close)
+
+    def _not_stopped(self, error: Exception) -> None:
+        _log.warning("The engine did not stop: %r", error)
+        self._close()
+
+    @Slot()
+    def _close(self) -> None:
+        self.window.finish_close()
+        self._app.exit(self.exit_code)
+
+    def _make_demo(self) -> DemoRun | None:
+        if self._options.demo_question is None:
+            return None
+        from app.demo import DemoParts, DemoRun
+
+        page = self.window.page(CHAT)
+        assert isinstance(page, ChatPage)
+        core = self._core
+        parts = DemoParts(self.window, page, self.chat, self.loader, core.bridge, core.telemetry)
+        demo = DemoRun(parts, self._options.demo_question, self._options.screenshot)
+        demo.finished.connect(self._demo_finished)
+        return demo
+
+    @Slot(int)
+    def _demo_finished(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        self.window.close()
+
+
+def _nothing(_result: object) -> None:
+    """Take a result that nobody waits for."""
