@@ -20,6 +20,8 @@ _MAX_U32 = 2**32 - 1
 _MAX_HEADS = 65_536
 _ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
 _MLA_ARCHITECTURES = ("deepseek2", "deepseek32")
+# One size for keys, values and the turned part of a head.
+_PLAIN_ARCHITECTURES = ("deepseek", "llama", "qwen2", "qwen3")
 # Their indexer keys are rotated by Hadamard matrices of 64 and larger (llama-kv-cache.cpp).
 _INDEXER_ARCHITECTURES = ("deepseek32", "deepseek4")
 _INDEXER_BLOCK = 64
@@ -61,11 +63,13 @@ class _Check:
             self._check_mla()
         if self._architecture in _INDEXER_ARCHITECTURES:
             self._check_indexer()
-        if self._architecture == "deepseek":
+        if self._architecture in _PLAIN_ARCHITECTURES:
             self._check_equal("attention.value_length", "attention.key_length")
             self._check_equal("rope.dimension_count", "attention.key_length")
         if self._architecture == "deepseek4":
             self._check_deepseek4(layers)
+        if self._architecture == "deepseek2-ocr":
+            self._check_ocr()
 
     def _check_heads(self, layers: int) -> None:
         if self._architecture in RECURRENT_ARCHITECTURES:
@@ -157,6 +161,11 @@ class _Check:
         count = ratios.count if isinstance(ratios, ArrayInfo) else 0
         if not layers <= count <= MAX_LAYERS:
             self._refuse(name, f"a list of {count:,}", f"{layers} to {MAX_LAYERS} numbers")
+
+    def _check_ocr(self) -> None:
+        base = self._header.metadata.get(self._key("rope.freq_base"), 10000.0)
+        if base != 10000.0:
+            self._refuse("rope.freq_base", str(base)[:80], "10000")
 
     def _check_equal(self, name: str, other: str) -> None:
         expected = self._head_size(other)

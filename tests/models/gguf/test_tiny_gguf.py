@@ -88,6 +88,9 @@ ABORTING = {
         TinyModel("deepseek4"),
         {"attention__compress_ratios": [0] * 600},
     ),
+    "OCR with another rope": (TinyModel("deepseek2-ocr"), {"rope__freq_base": 5000.0}),
+    "heads of two sizes in qwen2": (TinyModel("qwen2"), {"rope__dimension_count": 16}),
+    "heads of two sizes in qwen3": (TinyModel("qwen3"), {"rope__dimension_count": 16}),
     "heads of two sizes": (TinyModel("deepseek"), {"rope__dimension_count": 16}),
 }
 
