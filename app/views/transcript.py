@@ -194,6 +194,7 @@ class Transcript(QScrollArea):
         widget.height_changed.connect(self._on_height_changed)
         place.widget = widget
         place.height = widget.layout_to(self._text_width())
+        widget.place()
         widget.show()
 
     def _drop_widget(self, place: _Place) -> None:
@@ -266,27 +267,38 @@ class Transcript(QScrollArea):
 
     def _adjust(self, first: int, anchor: int, offset: int) -> None:
         self._adjusting = True
-        self._retop(first)
+        self._measure(first)
+        # Between measuring and placing, while nothing is marked for painting: then what stands
+        # is scrolled by moving pixels.
         self._restore(anchor, offset)
+        self._put(first)
         self._adjusting = False
         self._show_jump()
 
     def _retop(self, first: int) -> None:
-        """Place every message from ``first`` on."""
-        width = self._text_width()
-        # In the middle of the page and not of the room beside the scroll bar, as the composer is.
-        left = max(0, (self.width() - width) // 2)
+        """Measure and place every message from ``first`` on."""
+        self._measure(first)
+        self._put(first)
+
+    def _measure(self, first: int) -> None:
         del self._tops[first + 1 :]
         if first == 0:
             self._tops = [_PADDING_PX]
         for place in self._places[first:]:
-            top = self._tops[-1]
-            if place.widget is not None:
-                place.widget.setGeometry(left, top, width, place.height)
             gap = _GAP_AFTER_QUESTION_PX if place.turn.is_user else _GAP_PX
-            self._tops.append(top + place.height + gap)
+            self._tops.append(self._tops[-1] + place.height + gap)
         height = self._tops[-1] - _GAP_PX + _PADDING_PX if self._places else 0
         self._column.resize(self.viewport().width(), max(height, self.viewport().height()))
+
+    def _put(self, first: int) -> None:
+        width = self._text_width()
+        # In the middle of the page and not of the room beside the scroll bar, as the composer is.
+        left = max(0, (self.width() - width) // 2)
+        for index in range(first, len(self._places)):
+            place = self._places[index]
+            if place.widget is not None:
+                place.widget.setGeometry(left, self._tops[index], width, place.height)
+                place.widget.place()
 
     def _relayout_place(self, index: int) -> None:
         place = self._places[index]

@@ -35,6 +35,7 @@ class TranscriptColumn(QWidget):
         self._double_at_s = 0.0
         # An opaque widget is scrolled by moving pixels instead of painting them again.
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setAttribute(Qt.WidgetAttribute.WA_StaticContents)
         self._is_down = False
 
     def paintEvent(self, event: QPaintEvent) -> None:

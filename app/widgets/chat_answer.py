@@ -7,11 +7,15 @@ from PySide6.QtWidgets import QWidget
 
 from app.theme import SIZE_BASE, SPACE_L, SPACE_M, SPACE_S
 from app.widgets.chat_body import MessageBody
+from app.widgets.chat_footer import FOOTER_HEIGHT_PX
 from app.widgets.chat_message import FOOTER_GAP_PX, MessageWidget
 from app.widgets.chat_notice import ChatNotice
 from app.widgets.chat_reasoning import ReasoningBlock
 from app.widgets.chat_turn import TurnView
 from app.widgets.labels import text_label
+
+# Right of the caret, which stands at the left edge.
+_WAITING_LEFT_PX = 18
 
 
 class AnswerWidget(MessageWidget):
@@ -23,6 +27,7 @@ class AnswerWidget(MessageWidget):
         self.notice: ChatNotice | None = None
         self._waiting = text_label(size=SIZE_BASE, tone="quiet", parent=self)
         self._waiting.hide()
+        self._heights = (0, 0, 0)
         self._show_text(turn)
         self.show_turn(turn, enabled=True)
 
@@ -95,8 +100,7 @@ class AnswerWidget(MessageWidget):
             self._waiting.setText(text)
             self._waiting.setVisible(shown)
             self._waiting.adjustSize()
-            if self._width:
-                self._waiting.move(self.body.x() + 18, self.body.y() + 2)
+            self._waiting.move(_WAITING_LEFT_PX, self.body.y() + 2)
 
     def bodies(self) -> list[MessageBody]:
         """Return reasoning, when unfolded, and text."""
@@ -105,25 +109,40 @@ class AnswerWidget(MessageWidget):
         return [self.body]
 
     def layout_to(self, width: int) -> int:
-        """Place reasoning, text, notice and footer below each other."""
+        """Measure reasoning, text and notice, which stand below each other."""
         self._width = width
-        top = 0
+        self._heights = (
+            self.reasoning.layout_to(width) if self.reasoning is not None else 0,
+            self.body.layout_to(width),
+            self.notice.layout_to(width) if self.notice is not None else 0,
+        )
+        return self._tops()[-1] + FOOTER_HEIGHT_PX
+
+    def place(self) -> None:
+        """Put everything where ``layout_to`` found room for it."""
+        width = self._width
+        body_top, notice_top, footer_top = self._tops()
+        reasoning_height, body_height, notice_height = self._heights
         if self.reasoning is not None:
-            height = self.reasoning.layout_to(width)
-            self.reasoning.setGeometry(0, 0, width, height)
-            top += height + (SPACE_L if self.reasoning.header.isChecked() else SPACE_S)
-        height = self.body.layout_to(width)
-        self.body.setGeometry(0, top, width, max(height, 1))
-        self._waiting.move(18, top + 2)
-        top += height
+            self.reasoning.place()
+            self.reasoning.setGeometry(0, 0, width, reasoning_height)
+        self.body.setGeometry(0, body_top, width, max(body_height, 1))
+        self._waiting.move(_WAITING_LEFT_PX, body_top + 2)
         if self.notice is not None:
-            top += SPACE_M if height else 0
-            height = self.notice.layout_to(width)
-            self.notice.setGeometry(0, top, width, height)
-            top += height
-        height = self.footer.layout_to(width)
-        self.footer.setGeometry(0, top + FOOTER_GAP_PX, width, height)
-        return top + FOOTER_GAP_PX + height
+            self.notice.setGeometry(0, notice_top, width, notice_height)
+        if not self.footer.isHidden():
+            self.footer.layout_to(width)
+            self.footer.setGeometry(0, footer_top, width, FOOTER_HEIGHT_PX)
+
+    def _tops(self) -> tuple[int, int, int]:
+        """Return where text, notice and footer begin."""
+        reasoning_height, body_height, notice_height = self._heights
+        gap = 0
+        if self.reasoning is not None:
+            gap = SPACE_L if self.reasoning.header.isChecked() else SPACE_S
+        body_top = reasoning_height + gap
+        notice_top = body_top + body_height + (SPACE_M if notice_height and body_height else 0)
+        return body_top, notice_top, notice_top + notice_height + FOOTER_GAP_PX
 
     def _reasoning_block(self) -> ReasoningBlock:
         if self.reasoning is None:

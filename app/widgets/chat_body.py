@@ -70,6 +70,8 @@ class MessageBody(QWidget):
         self._pending: list[Chunk] = []
         self._slices = QTimer(self, interval=0)
         self._slices.timeout.connect(self._render_slice)
+        # What stands stays: growing must not repaint everything.
+        self.setAttribute(Qt.WidgetAttribute.WA_StaticContents)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setCursor(Qt.CursorShape.IBeamCursor)
@@ -146,7 +148,6 @@ class MessageBody(QWidget):
         self.set_caret(visible=False)
         if has_references(self.text[:MARKDOWN_LIMIT_CHARS]):
             self.set_text(self.text)
-            self._height_may_have_changed()
             return
         self._splitter.finish()
         self._show_news()
@@ -239,17 +240,17 @@ class MessageBody(QWidget):
             previous = self._pieces[index - 1] if index else None
             piece.top = (previous.bottom if previous else 0) + piece.gap_before(previous)
             piece.lay_out(self._width)
-            self._place_controls(index, piece)
         height = self._height()
+        # First: the transcript can scroll by moving pixels only while nothing is marked for
+        # painting.
+        if announce and height != before:
+            self.height_changed.emit()
+        for index in range(first, len(self._pieces)):
+            self._place_controls(index, self._pieces[index])
         if self._tail is not None:
             self._tail.setGeometry(0, height - _TAIL_HEIGHT_PX, self._width, _TAIL_HEIGHT_PX)
-        top = self._pieces[first].top if first < len(self._pieces) else 0
+        top = self._pieces[first].dirty_top() if first < len(self._pieces) else 0
         self.update(0, top, self._width, max(height, before) - top)
-        if announce and height != before:
-            self._height_may_have_changed()
-
-    def _height_may_have_changed(self) -> None:
-        self.height_changed.emit()
 
     def _place_controls(self, index: int, piece: Piece) -> None:
         if piece.is_code:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, Signal, Slot
+from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
 from PySide6.QtGui import QEnterEvent
 from PySide6.QtWidgets import QWidget
 
 from app.widgets.chat_body import MessageBody
-from app.widgets.chat_footer import MessageFooter
+from app.widgets.chat_footer import FOOTER_HEIGHT_PX, MessageFooter
 from app.widgets.chat_turn import TurnView
 
 FOOTER_GAP_PX = 4
@@ -27,6 +27,7 @@ class MessageWidget(QWidget):
         super().__init__(parent)
         self.turn = turn
         self._width = 0
+        self.setAttribute(Qt.WidgetAttribute.WA_StaticContents)
         self.body = MessageBody(self)
         self.body.link_clicked.connect(self.link_clicked)
         self.body.height_changed.connect(self.height_changed)
@@ -37,13 +38,20 @@ class MessageWidget(QWidget):
         self.footer.resume_requested.connect(self._resume)
 
     def layout_to(self, width: int) -> int:
-        """Lay out for a width in px and return the height in px."""
+        """Wrap to a width in px and return the height in px; ``place`` puts things there.
+
+        The two are apart so that the transcript can scroll between them: it does so by moving
+        pixels, and that only works while nothing is marked for painting.
+        """
         self._width = width
-        height = self.body.layout_to(width)
-        self.body.setGeometry(0, 0, width, max(height, 1))
-        footer_height = self.footer.layout_to(width)
-        self.footer.setGeometry(0, height + FOOTER_GAP_PX, width, footer_height)
-        return height + FOOTER_GAP_PX + footer_height
+        return self.body.layout_to(width) + FOOTER_GAP_PX + FOOTER_HEIGHT_PX
+
+    def place(self) -> None:
+        """Put everything where ``layout_to`` found room for it."""
+        height = self.body.layout_to(self._width)
+        self.body.setGeometry(0, 0, self._width, max(height, 1))
+        self.footer.layout_to(self._width)
+        self.footer.setGeometry(0, height + FOOTER_GAP_PX, self._width, FOOTER_HEIGHT_PX)
 
     def show_turn(self, turn: TurnView, *, enabled: bool) -> None:
         """Show another state of the message."""

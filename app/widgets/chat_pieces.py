@@ -47,6 +47,7 @@ class Piece:
         self.selection: tuple[int, int] | None = None
         self._style = style
         self._inline_rects: list[QRectF] | None = None
+        self._unchanged = 0
         # Qt puts all of the extra line height below the letters; half of it belongs above.
         font = style.mono if self.is_code else style.font
         percent = CODE_LINE_HEIGHT_PERCENT if self.is_code else LINE_HEIGHT_PERCENT
@@ -89,10 +90,21 @@ class Piece:
             self.document.clear()
             return
         shown = chunk
+        before = self.document.toPlainText() if is_open else ""
         if is_open and chunk.kind == "text":
             shown = Chunk("text", close_inline_marks(chunk.text), indent=chunk.indent)
         self.document.show_chunk(shown, self._style)
         self._inline_rects = None
+        # In a table a position says nothing about its place; a closed piece may look different.
+        known = is_open and before and "|" not in chunk.text
+        self._unchanged = _common_length(before, self.document.toPlainText()) if known else 0
+
+    def dirty_top(self) -> int:
+        """Return above which y, in the body, the last ``show`` changed nothing."""
+        if not self._unchanged:
+            return self.top
+        top = self.text_origin().y() + self.document.line_top(self._unchanged - 1)
+        return max(self.top, int(top) - 3)
 
     def restyle(self, style: RichStyle) -> None:
         """Render again in another style."""
@@ -194,7 +206,8 @@ class Piece:
         if self.is_code or self.chunk.kind == "plain":
             return
         if self._inline_rects is None:
-            self._inline_rects = self.document.inline_code_rects()
+            marked = "`" in self.chunk.text
+            self._inline_rects = self.document.inline_code_rects() if marked else []
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(self._style.inline_background)
         for rect in self._inline_rects:
@@ -259,3 +272,15 @@ class Piece:
         if self.chunk.text.lstrip().startswith("#") and not self.is_code:
             return 2 * SPACE_M
         return SPACE_M if not (self.is_code or previous.is_code) else SPACE_M + SPACE_S // 2
+
+
+def _common_length(old: str, new: str) -> int:
+    """Return how many characters both texts begin with."""
+    low, high = 0, min(len(old), len(new))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if new.startswith(old[low:middle], low):
+            low = middle
+        else:
+            high = middle - 1
+    return low

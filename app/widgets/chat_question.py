@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.theme import RADIUS_CARD, SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, current_theme
 from app.widgets.buttons import TextButton
+from app.widgets.chat_footer import FOOTER_HEIGHT_PX
 from app.widgets.chat_input import GrowingTextEdit
 from app.widgets.chat_message import FOOTER_GAP_PX, MessageWidget
 from app.widgets.chat_turn import TurnView
@@ -65,25 +66,30 @@ class QuestionWidget(MessageWidget):
             self.footer.layout_to(self._width)
 
     def layout_to(self, width: int) -> int:
-        """Place the bubble, as wide as its text needs, at the right."""
+        """Measure the bubble, as wide as its text needs, or the editor."""
+        if width != self._width:
+            self.update()
         self._width = width
         if self._editor is not None:
-            height = self._editor.sizeHint().height()
-            self._editor.setGeometry(0, 0, width, height)
-            return height + SPACE_S
+            return self._editor.sizeHint().height() + SPACE_S
         most = int(width * _BUBBLE_SHARE) - 2 * _PADDING_X
         text_height = self.body.layout_to(most)
-        text_width = min(most, self.body.ideal_width())
+        text_width = max(24, min(most, self.body.ideal_width()))
         if text_width < most:
-            text_height = self.body.layout_to(max(24, text_width))
-        box_width = max(24, text_width) + 2 * _PADDING_X
-        left = width - box_width
-        self._bubble = QRectF(left, 0, box_width, text_height + 2 * _PADDING_Y)
-        self.body.setGeometry(left + _PADDING_X, _PADDING_Y, max(24, text_width), text_height)
-        bottom = int(self._bubble.height()) + FOOTER_GAP_PX
-        height = self.footer.layout_to(width)
-        self.footer.setGeometry(0, bottom, width, height)
-        return bottom + height
+            text_height = self.body.layout_to(text_width)
+        box_width = text_width + 2 * _PADDING_X
+        self._bubble = QRectF(width - box_width, 0, box_width, text_height + 2 * _PADDING_Y)
+        return int(self._bubble.height()) + FOOTER_GAP_PX + FOOTER_HEIGHT_PX
+
+    def place(self) -> None:
+        """Put bubble and footer, or the editor, at their places."""
+        if self._editor is not None:
+            self._editor.setGeometry(0, 0, self._width, self._editor.sizeHint().height())
+            return
+        box = self._bubble.toRect()
+        self.body.setGeometry(box.adjusted(_PADDING_X, _PADDING_Y, -_PADDING_X, -_PADDING_Y))
+        self.footer.layout_to(self._width)
+        self.footer.setGeometry(0, box.height() + FOOTER_GAP_PX, self._width, FOOTER_HEIGHT_PX)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the bubble."""
@@ -118,6 +124,7 @@ class QuestionWidget(MessageWidget):
         self.body.hide()
         self.footer.hide()
         self._editor.show()
+        self.update()
         self._editor.field.setFocus()
         self._editor.field.selectAll()
         self.height_changed.emit()
@@ -133,6 +140,7 @@ class QuestionWidget(MessageWidget):
         self.body.show()
         self.footer.show()
         self.footer.edit.setFocus()
+        self.update()
         self.height_changed.emit()
 
     @Slot()

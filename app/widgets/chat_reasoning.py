@@ -69,6 +69,7 @@ class ReasoningBlock(QWidget):
         self._pending: list[str] = []
         self._is_live = False
         self._width = 0
+        self.setAttribute(Qt.WidgetAttribute.WA_StaticContents)
 
     @property
     def text(self) -> str:
@@ -105,16 +106,26 @@ class ReasoningBlock(QWidget):
         self.header.setGeometry(0, 0, size.width(), _HEADER_PX)
 
     def layout_to(self, width: int) -> int:
-        """Lay out for a width and return the height."""
+        """Measure for a width and return the height; ``place`` puts things there."""
+        if width != self._width:
+            self.update()
         self._width = width
-        size = self.header.sizeHint()
-        self.header.setGeometry(0, 0, min(width, size.width()), _HEADER_PX)
         if not self.header.isChecked():
             return _HEADER_PX
-        inner = max(40, width - SPACE_L)
-        height = self.body.layout_to(inner)
-        self.body.setGeometry(SPACE_L, _HEADER_PX + SPACE_S, inner, max(1, height))
-        return _HEADER_PX + SPACE_S + height
+        return _HEADER_PX + SPACE_S + self.body.layout_to(self._inner_width())
+
+    def place(self) -> None:
+        """Put header and text at their places."""
+        size = self.header.sizeHint()
+        self.header.setGeometry(0, 0, min(self._width, size.width()), _HEADER_PX)
+        if self.header.isChecked():
+            height = self.body.layout_to(self._inner_width())
+            self.body.setGeometry(
+                SPACE_L, _HEADER_PX + SPACE_S, self._inner_width(), max(1, height)
+            )
+
+    def _inner_width(self) -> int:
+        return max(40, self._width - SPACE_L)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the rule left of the unfolded text."""
@@ -140,4 +151,5 @@ class ReasoningBlock(QWidget):
             self._text = self.body.text
             self.body.clear()
         self.body.setVisible(unfolded)
+        self.update()
         self.height_changed.emit()

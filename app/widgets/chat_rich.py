@@ -97,6 +97,7 @@ class ChunkDocument(QTextDocument):
         self.setIndentWidth(_INDENT_PX)
         self._highlighter: CodeHighlighter | None = None
         self._code = ""
+        self._font: QFont | None = None
 
     def loadResource(self, kind: int, url: QUrl | str) -> object:  # noqa: ARG002
         """Return nothing: an answer must not make the program read a file or the network."""
@@ -107,7 +108,9 @@ class ChunkDocument(QTextDocument):
         if chunk.kind == "code":
             self._show_code(chunk, style)
             return
-        self.setDefaultFont(style.font)
+        if self._font is not style.font:
+            self._font = style.font
+            self.setDefaultFont(style.font)
         if chunk.kind == "plain":
             self.setPlainText(chunk.text)
             _set_line_height(self, LINE_HEIGHT_PERCENT)
@@ -153,6 +156,15 @@ class ChunkDocument(QTextDocument):
                 rects.extend(rect.translated(origin) for rect in spans.rects(block))
             block = block.next()
         return rects
+
+    def line_top(self, position: int) -> float:
+        """Return the top of the line in which a cursor position stands."""
+        block = self.findBlock(position)
+        if not block.isValid():
+            return 0.0
+        line = block.layout().lineForTextPosition(position - block.position())
+        top = self.documentLayout().blockBoundingRect(block).top()
+        return top + line.y() if line.isValid() else top
 
     def check_boxes(self) -> list[QRectF]:
         """Return the boxes of done tasks."""
