@@ -197,7 +197,8 @@ class Fathom(QObject):
 
     def start(self) -> None:
         """Show the window; everything slow follows when it is on the screen."""
-        self.window.restore_place(self._core.settings.get_str("window.geometry"))
+        if self._demo is None:
+            self.window.restore_place(self._core.settings.get_str("window.geometry"))
         self.window.show()
         QTimer.singleShot(0, self, self._after_show)
 
@@ -315,7 +316,8 @@ class Fathom(QObject):
 
     @Slot()
     def _stop(self) -> None:
-        self._core.settings_bridge.set("window.geometry", self.window.saved_place())
+        if self._demo is None:
+            self._core.settings_bridge.set("window.geometry", self.window.saved_place())
         self.chat.cancel_waiting()
         self._core.runner.run(
             self._core.supervisor.stop, done=self._stopped, error=self._not_stopped

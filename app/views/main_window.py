@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 COLLAPSE_BELOW = 900
 DEFAULT_SIZE = QSize(1280, 800)
 MINIMUM_SIZE = QSize(640, 480)
+# Title bar and frame, which a window has no size for before it is shown.
+_ROOM_AROUND = QSize(16, 48)
 
 CHAT, MODELS, MONITOR, SETTINGS = "chat", "models", "monitor", "settings"
 
@@ -58,7 +60,6 @@ class MainWindow(QMainWindow):
         self.status_bar = status_bar
         status_bar.clicked.connect(self._show_monitor)
         self._stack = QStackedWidget()
-        self._stack.setSizePolicy(self._stack.sizePolicy())
         self._lay_out()
         self.toasts = ToastArea(messages, self._stack)
         self._stopping = self._make_stopping()
@@ -75,6 +76,8 @@ class MainWindow(QMainWindow):
             page = self._makers[name]()
             self._pages[name] = page
             self._stack.addWidget(page)
+            # What was made last is last in the window's order; the status bar belongs after it.
+            self.setTabOrder(self.previousInFocusChain(), self.status_bar)
         return self._pages[name]
 
     @Slot(str)
@@ -93,13 +96,14 @@ class MainWindow(QMainWindow):
         return bytes(self.saveGeometry().toBase64().data()).decode()
 
     def restore_place(self, text: str) -> None:
-        """Go where ``saved_place`` says; anything else is ignored."""
+        """Go where ``saved_place`` says; without that, as large as is good and as fits."""
         try:
-            raw = binascii.a2b_base64(text.encode(), strict_mode=True) if text else b""
+            raw = binascii.a2b_base64(text.encode(), strict_mode=True)
         except (ValueError, UnicodeEncodeError):
-            return
-        if raw:
-            self.restoreGeometry(QByteArray(raw))
+            raw = b""
+        if not raw or not self.restoreGeometry(QByteArray(raw)):
+            room = self.screen().availableSize() - _ROOM_AROUND
+            self.resize(DEFAULT_SIZE.boundedTo(room).expandedTo(MINIMUM_SIZE))
 
     def finish_close(self) -> None:
         """Close for good; the engine has ended."""

@@ -75,6 +75,7 @@ class ChoiceControl(Control):
             return
         self.combo = _CalmComboBox()
         self.combo.setAccessibleName(name)
+        self.combo.view().setAccessibleName(name)
         self.combo.setFixedWidth(_CONTROL_WIDTH)
         for value, text in choices:
             self.combo.addItem(text, value)
@@ -193,6 +194,7 @@ class PathListControl(Control):
         super().__init__(parent)
         self._name = name
         self._paths: tuple[str, ...] = ()
+        self._removers: dict[str, IconButton] = {}
         self._empty = text_label(empty, tone="quiet")
         self._lines = QVBoxLayout()
         self._lines.setSpacing(SPACE_XS)
@@ -211,6 +213,7 @@ class PathListControl(Control):
         if paths == self._paths:
             return
         self._paths = paths
+        self._removers.clear()
         self._empty.setVisible(not paths)
         while (item := self._lines.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
@@ -219,6 +222,10 @@ class PathListControl(Control):
         for path in paths:
             self._lines.addWidget(self._line(path))
 
+    def remove_button(self, path: str) -> IconButton:
+        """Return the button that takes one folder off the list; KeyError when it is not on it."""
+        return self._removers[path]
+
     def _line(self, path: str) -> QWidget:
         line = QWidget()
         label = ElidedLabel(path)
@@ -226,6 +233,7 @@ class PathListControl(Control):
         remove = IconButton("x", self.tr("Take {0} off the list").format(path), size=16)
         remove.setProperty("path", path)
         remove.clicked.connect(self._remove)
+        self._removers[path] = remove
         row = QHBoxLayout(line)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(label, 1)
