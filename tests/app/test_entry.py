@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,7 +91,7 @@ def test_bad_arguments_end_in_one_line_and_code_two(arguments: list[str], words:
     assert words in line
 
 
-def test_options_before_and_after_the_verb(base_dir) -> None:
+def test_options_before_and_after_the_verb(base_dir: Path) -> None:
     for arguments in (
         ["--basedir", base_dir, "run", "nothing-here", "--prompt", "x"],
         ["run", "nothing-here", "--prompt", "x", "--basedir", base_dir],
@@ -98,3 +100,15 @@ def test_options_before_and_after_the_verb(base_dir) -> None:
         log = base_dir / "log" / "fathom.log"
         assert "checkpoint_not_found" in log.read_text()
         log.unlink()
+
+
+def test_a_qt_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
+    package = tmp_path / "PySide6"
+    package.mkdir()
+    words = "libEGL.so.1: cannot open shared object file"
+    (package / "__init__.py").write_text(f"raise ImportError({words!r}, name='PySide6.QtGui')\n")
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
+    done = fathom("--demo-question", "x", env={"PYTHONPATH": path})
+    line = assert_one_clear_line(done, code=1)
+    assert words in line
+    assert "fathom doctor" in line
