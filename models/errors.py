@@ -165,7 +165,7 @@ class EngineProtocolError(EngineError):
 
 
 class EngineCrashedError(EngineError):
-    """The engine child died; ``outcome`` says how in words."""
+    """The engine child died; the message says how in words."""
 
     code = "engine_crashed"
 

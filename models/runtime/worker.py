@@ -324,9 +324,23 @@ def _take_protocol_fd() -> int:
     return protocol_fd
 
 
+def _prepare_environment() -> None:
+    """Set what the native libraries read when they are loaded; what the user set stays.
+
+    llama.cpp's threads wait for each other some thousand times a token. By default OpenMP lets a
+    waiting thread spin for about 15 ms before it sleeps, which takes the core away from the very
+    thread it waits for as soon as anything else runs on the machine (measured in
+    docs/benchmarks.md). A thousand spins cover the waits of an idle machine.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # An abort would start a debugger to print a backtrace: slow, and of no use to the user.
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+
+
 def main() -> int:
     """Run the engine child on standard input and output; return its exit status."""
     writer = EventWriter(_take_protocol_fd())
+    _prepare_environment()
     try:
         from models.runtime.llama.backend import LlamaBackend
 
@@ -335,7 +349,13 @@ def main() -> int:
         writer.send(None, _error_event(error))
         return 1
     writer.send(None, Hello(PROTOCOL_VERSION, VERSION, "llama.cpp", backend.version(), os.getpid()))
-    Worker(sys.stdin.buffer, writer, backend).run()
-    # Skips the interpreter's own tear-down, in which ctypes libraries may call freed callbacks.
+    status = 1
+    try:
+        Worker(sys.stdin.buffer, writer, backend).run()
+        status = 0
+    except BaseException:  # noqa: BLE001  Leaving through the interpreter aborts, see below.
+        traceback.print_exc()
+    # Skips the interpreter's own tear-down: it aborts while the reader thread holds standard input,
+    # and ctypes libraries may call freed callbacks in it.
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
