@@ -50,6 +50,7 @@ def test_a_busy_machine_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.model
 def test_one_short_run_of_all_three() -> None:
+    options = ["--rounds", "1", "--tokens", "6", "--threads", "1"]
     done = subprocess.run(
         [
             sys.executable,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from helpers.machine_tree import add_cgroup_v1, add_cgroup_v2, write
-
 from models.hardware.cgroup import CgroupReader
 
 GIB = 1 << 30

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import psutil
-from helpers.machine_tree import add_cgroup_v2, add_cpus, write
+import pytest
 
+from helpers.machine_tree import add_cgroup_v2, add_cpus, write
 from models.hardware.cpu import CpuReader, identify, physical_cores
 from models.hardware.memory import RamReader, read_process
 
@@ -74,6 +75,7 @@ def test_a_cpu_quota_lowers_the_count_but_never_below_one(tmp_path: Path) -> Non
     assert physical_cores(tmp_path, set(range(8))).value == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
 def test_affinity_of_a_real_process(tmp_path: Path) -> None:
     one = min(os.sched_getaffinity(0))
     code = (

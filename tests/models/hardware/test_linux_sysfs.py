@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
-from helpers.machine_tree import add_card, add_drm_client, gpu_metrics, write
 
+from helpers.machine_tree import add_card, add_drm_client, gpu_metrics, write
 from models.hardware.linux_sysfs import SysfsReader
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="trees with symbolic links")
 
 GIB = 1 << 30
 RX7900 = {

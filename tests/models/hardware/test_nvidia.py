@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.machine_tree import add_card
 
+from helpers.machine_tree import add_card
 from models.hardware.nvidia import NvidiaReader
 from models.hardware.sampler import HardwareSampler
 

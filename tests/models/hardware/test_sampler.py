@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from helpers.machine_tree import add_card
-
 from models.hardware.sampler import HardwareSampler
 
 
