@@ -52,17 +52,7 @@ def test_a_busy_machine_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_one_short_run_of_all_three() -> None:
     options = ["--rounds", "1", "--tokens", "6", "--threads", "1"]
     done = subprocess.run(
-        [
-            sys.executable,
-            decode_overhead.__file__,
-            "--rounds",
-            "1",
-            "--tokens",
-            "6",
-            "--threads",
-            "1",
-            "--json",
-        ],
+        [sys.executable, decode_overhead.__file__, *options, "--json"],
         capture_output=True,
         encoding="utf-8",
         timeout=TIMEOUT_S,
