@@ -98,6 +98,7 @@ class EngineCore:
         self.load_fields: Json = {}
         self.model: ModelInfo | None = None
         self.safe_mode = False
+        self._before_load: tuple[Json, ModelInfo | None, bool] = ({}, None, False)
         self.crash_times: deque[float] = deque(maxlen=max(limits.crash_limit, 1))
 
     # --- both sides -----------------------------------------------------------------------------
@@ -117,6 +118,13 @@ class EngineCore:
         """Take note that nothing is loaded; lock held."""
         self.model = None
         self.safe_mode = False
+
+    def begin_load(self, fields: Json) -> None:
+        """Take note of a load that was sent, and of what was loaded before; lock held."""
+        self._before_load = (self.load_fields, self.model, self.safe_mode)
+        self.load_fields = fields
+        self.forget_model()
+        self.set_state(_S.LOADING)
 
     def spawn(self) -> StartAttempt:
         """Start a child and its reader thread; lock held."""
@@ -319,6 +327,9 @@ class EngineCore:
         elif isinstance(event.body, Loaded):
             self.model = event.body.model
             self.set_state(_S.READY)
+        elif isinstance(event.body, ErrorEvent) and event.body.still_loaded:
+            self.load_fields, self.model, self.safe_mode = self._before_load
+            self.set_state(_S.READY if self.model is not None else _S.IDLE)
         elif request.op == "load" or isinstance(event.body, Unloaded):
             self.forget_model()
             self.set_state(_S.IDLE)

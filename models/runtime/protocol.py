@@ -287,12 +287,16 @@ class Bye:
 
 @dataclass(frozen=True)
 class ErrorEvent:
-    """A request failed; see ``models.errors.error_from_json``."""
+    """A request failed; see ``models.errors.error_from_json``.
+
+    ``still_loaded`` is for a failed ``load``: the checkpoint from before is still there.
+    """
 
     code: str
     message: str
     hint: str = ""
     details: str = ""
+    still_loaded: bool = False
 
 
 @dataclass(frozen=True)

@@ -171,9 +171,7 @@ class EngineSupervisor:
             self._check_free()
             fields = {"path": path, "settings": to_json(settings)}
             request_id = self._submit("load", fields)
-            core.load_fields = fields
-            core.forget_model()
-            core.set_state(_S.LOADING)
+            core.begin_load(fields)
             return request_id
 
     def generate(self, request: GenerateRequest) -> int:

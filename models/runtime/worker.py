@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import os
 import sys
 import threading
@@ -221,7 +222,8 @@ class Worker:
         try:
             body = self._answer(request)
         except FathomError as error:
-            body = _error_event(error)
+            kept = request.op == "load" and self._backend.is_loaded
+            body = dataclasses.replace(_error_event(error), still_loaded=kept)
         except Exception as error:  # noqa: BLE001  The process boundary: a bug is reported.
             body = _error_event(
                 EngineError(

@@ -99,7 +99,8 @@ def test_bad_files_are_refused_by_the_engine_itself(engine: EngineProcess, tmp_p
     good = write_tiny(tmp_path / "good.gguf", TinyModel())
     assert engine.load(good, n_ctx=512)["event"] == "loaded"
     # A refused load leaves nothing half-loaded behind, and keeps what was there before.
-    assert engine.load(text)["code"] == "not_gguf"
+    refused = engine.load(text)
+    assert (refused["code"], refused["still_loaded"]) == ("not_gguf", True)
     assert engine.answer("Hello", max_tokens=2)[2]["event"] == "done"
 
 
@@ -112,5 +113,6 @@ def test_a_hostile_template_is_an_error_and_the_engine_lives(
     error = engine.answer("Hello")[2]
     assert (error["event"], error["code"]) == ("error", "template")
     broken = write_tiny(tmp_path / "broken.gguf", TinyModel(template="{% if %}"))
-    assert engine.load(broken, n_ctx=512)["code"] == "template"
+    refused = engine.load(broken, n_ctx=512)
+    assert (refused["code"], refused["still_loaded"]) == ("template", False)
     assert engine.ask("ping")[-1]["event"] == "pong"

@@ -80,6 +80,11 @@ class LlamaBackend:
         """Return the version of llama-cpp-python, which names the llama.cpp it carries."""
         return library_version()
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether a checkpoint is loaded."""
+        return self._checkpoint is not None
+
     def devices(self) -> DeviceList:
         """Return the devices ggml sees now."""
         return list_devices(self._library)
