@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 _ROOT_DIR = Path(__file__).resolve().parents[2]
+# Only for tests: another engine child, quoted as for a shell. The shipped program ignores it.
+ENGINE_COMMAND_VARIABLE = "FATHOM_ENGINE_COMMAND"
 
 
 def engine_command() -> list[str]:
     """Return the command line of the engine child."""
     if getattr(sys, "frozen", False):
         return [sys.executable, "engine"]
+    if other := os.environ.get(ENGINE_COMMAND_VARIABLE):
+        return shlex.split(other)
     # -P: without it a folder named "app" where the user happens to stand would be run instead.
     return [sys.executable, "-P", "-m", "app", "engine"]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from models.runtime.command import engine_command, engine_environment
+from models.runtime.command import ENGINE_COMMAND_VARIABLE, engine_command, engine_environment
 
 REPO_ROOT = Path(__file__).resolve().parents[3]
 
@@ -16,6 +17,14 @@ def test_from_a_checkout():
 
 
 def test_frozen(monkeypatch):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert engine_command() == [sys.executable, "engine"]
+
+
+def test_a_test_may_name_another_engine_but_not_to_the_shipped_program(monkeypatch):
+    command = ["/opt/py thon", "engine.py", '{"load": "it\'s \\\\ ok"}']
+    monkeypatch.setenv(ENGINE_COMMAND_VARIABLE, shlex.join(command))
+    assert engine_command() == command
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert engine_command() == [sys.executable, "engine"]
 
