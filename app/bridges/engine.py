@@ -41,6 +41,10 @@ from models.runtime.supervisor import (
 )
 
 DELTA_INTERVAL_S = 1 / 30
+# On few cores every cycle that the window takes costs the engine ten (its threads wait for each
+# other): showing text may take this share of one core, and is done less often when it would more.
+MAX_CORE_SHARE = 0.05
+SLOWEST_INTERVAL_S = 0.1
 STATS_INTERVAL_S = 0.25
 PROGRESS_INTERVAL_S = 0.1
 
@@ -78,6 +82,8 @@ class EngineBridge(QObject):
         self._timer_runs = False
         self._attached = True
         self._last_delta_s = self._last_stats_s = self._last_progress_s = 0.0
+        self._interval_s = DELTA_INTERVAL_S
+        self._thread_s = 0.0
         self._stats: Stats | None = None
         self._progress: LoadProgress | None = None
         self._timer = QTimer(self)
@@ -116,7 +122,7 @@ class EngineBridge(QObject):
         with self._lock:
             self._wake_sent = False
             urgent = any(not _can_wait(notice) for notice in self._queue)
-            due_s = self._last_delta_s + DELTA_INTERVAL_S - now
+            due_s = self._last_delta_s + self._interval_s - now
             wait = not urgent and due_s > 0
         if wait:
             self._start_timer(due_s)
@@ -143,24 +149,37 @@ class EngineBridge(QObject):
             notices = list(self._queue)
             self._queue.clear()
         texts: list[Delta] = []
-        answering: int | None = None
+        answering: tuple[int | None, bool] = (None, False)
         for notice in notices:
             body = notice.event.body if isinstance(notice, EventReceived) else None
             if isinstance(notice, EventReceived) and isinstance(body, Delta):
-                if notice.event.request_id != answering:
-                    self._emit_text(answering, texts)
-                    answering, texts = notice.event.request_id, []
+                # Reasoning and answer apart, so that the tokens of each can be counted.
+                kind = (notice.event.request_id, bool(body.reasoning))
+                if kind != answering:
+                    self._emit_text(answering[0], texts)
+                    answering, texts = kind, []
                 texts.append(body)
                 continue
             if not _can_wait(notice):
-                self._emit_text(answering, texts)
+                self._emit_text(answering[0], texts)
                 texts = []
                 self._emit_figures(now, force=True)
             self._dispatch(notice)
         if texts:
-            self._last_delta_s = now
-        self._emit_text(answering, texts)
+            self._pace(now)
+        self._emit_text(answering[0], texts)
         self._emit_figures(now, force=False)
+
+    def _pace(self, now: float) -> None:
+        """Work out when the next text is due from what the last one cost, painting included."""
+        thread_s = time.thread_time()
+        since_s = now - self._last_delta_s
+        if since_s < 2 * SLOWEST_INTERVAL_S:
+            wanted_s = (thread_s - self._thread_s) / MAX_CORE_SHARE
+            # Half old, half new: one costly moment must not make the text stutter.
+            wanted_s = (self._interval_s + wanted_s) / 2
+            self._interval_s = min(max(wanted_s, DELTA_INTERVAL_S), SLOWEST_INTERVAL_S)
+        self._thread_s, self._last_delta_s = thread_s, now
 
     def _emit_text(self, request_id: int | None, texts: list[Delta]) -> None:
         if request_id is None or not texts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPoint, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPoint, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -34,7 +34,10 @@ class _ListView(QListView):
     opened = Signal()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Delete:
+        if self.state() == QAbstractItemView.State.EditingState:
+            # What the editor leaves over, such as the Enter that ended it, is for nobody.
+            event.accept()
+        elif event.key() == Qt.Key.Key_Delete:
             self.delete_requested.emit()
         elif event.key() == Qt.Key.Key_Backspace:
             event.ignore()
@@ -97,6 +100,12 @@ class ConversationList(QWidget):
         self.search_field.setFocus()
         self.search_field.selectAll()
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Give the icon the colour of the new theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and hasattr(self, "_search_action"):
+            self._search_action.setIcon(icon("search", current_theme().text_quiet, 16))
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Esc empties the search; the arrow goes into the list."""
         if event.key() == Qt.Key.Key_Escape and self.search_field.text():
@@ -120,10 +129,11 @@ class ConversationList(QWidget):
         field.setAccessibleName(self.tr("Search conversations"))
         field.setClearButtonEnabled(True)
         field.setMaxLength(200)
-        field.addAction(
+        self._search_action = field.addAction(
             icon("search", current_theme().text_quiet, 16),
             QLineEdit.ActionPosition.LeadingPosition,
         )
+        self._search_action.setText(field.accessibleName())
         field.textChanged.connect(self._conversations.search)
         return field
 

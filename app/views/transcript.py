@@ -107,8 +107,8 @@ class Transcript(QScrollArea):
             self._go_to(self._tops[common] - SPACE_XL)
 
     def update_turn(self, turn: TurnView, *, enabled: bool) -> None:
-        """Show another state of one message."""
-        self._enabled = enabled
+        """Show another state of one message, and allow or forbid the actions of all."""
+        self.set_enabled_actions(enabled=enabled)
         index = self._index_of(turn.id)
         if index is not None:
             self._update_place(self._places[index], turn)
@@ -153,6 +153,7 @@ class Transcript(QScrollArea):
     def jump_to_latest(self) -> None:
         """Go to the end and stay there."""
         self._follow = True
+        self._go_to_end()
         self._sync()
         self._go_to_end()
 

@@ -81,6 +81,10 @@ class ChunkSplitter:
         for line in lines:
             self._take(self._cut_long_line(line.removesuffix("\r")))
         self._partial = self._cut_long_line(self._partial)
+        # The beginning of a line that can only begin a chunk closes the one before it.
+        begun = self._fence is None and self._blank_lines and self._is_decided(self._partial)
+        if begun and not self._continues(self._partial):
+            self._close()
 
     def finish(self) -> None:
         """Close what is open; an unclosed fence ends here."""
@@ -95,13 +99,8 @@ class ChunkSplitter:
         if self._fence is not None:
             return self._open_code(self._fence)
         lines = list(self._lines)
-        if self._partial and not _UNDECIDED.match(self._partial):
-            if self._blank_lines and not self._continues(self._partial):
-                # The next chunk has begun, but the closed list must not change before its line
-                # is complete: show both as one text for these few milliseconds.
-                lines.append("")
-            else:
-                lines.extend([""] * self._blank_lines)
+        if self._is_decided(self._partial):
+            lines.extend([""] * self._blank_lines)
             lines.append(self._dedented(self._partial))
         text = "\n".join(lines)
         if not text.strip():
@@ -176,6 +175,10 @@ class ChunkSplitter:
         if heading or self._size_chars > OPEN_LIMIT_CHARS:
             self._close("text" if heading else "plain")
 
+    def _is_decided(self, partial: str) -> bool:
+        """Tell whether the beginning of a line says what the line will be."""
+        return bool(partial) and not _UNDECIDED.match(partial)
+
     def _continues(self, line: str) -> bool:
         """Tell whether a line after a blank one belongs to the open chunk."""
         if line.startswith((" ", "\t")):
@@ -225,8 +228,8 @@ def close_inline_marks(text: str) -> str:
         return text + "`"
     for mark in ("**", "~~"):
         if tail.count(mark) % 2:
-            body = text.rstrip("*~ ")
-            return text if body.endswith("\n") or len(body) < start + 1 else text + mark
+            # A mark with nothing behind it yet would be shown as it is for a moment.
+            return text.removesuffix(mark) if text.endswith(mark) else text + mark
     return text
 
 

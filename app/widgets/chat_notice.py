@@ -53,6 +53,9 @@ class ChatNotice(QWidget):
     ) -> None:
         """Show a sentence; each button is (name, text, kind)."""
         self._tone = tone
+        # Shown at once and not by the layout later: the height is asked for now.
+        self._icon.show()
+        self._text.show()
         self._text.setText(text)
         self._hint.setText(hint)
         self._hint.setVisible(bool(hint))
@@ -110,12 +113,15 @@ class ChatNotice(QWidget):
             button.setObjectName(name)
             button.clicked.connect(self._on_clicked)
             self._buttons.addWidget(button)
+            button.show()
         if has_details:
             button = TextButton(self.tr("Details"), kind="quiet", parent=self)
             button.setObjectName("details")
             button.clicked.connect(self._toggle_details)
             self._buttons.addWidget(button)
+            button.show()
         self._buttons.addStretch(1)
+        self.layout().activate()
 
     def _paint_icon(self) -> None:
         token = "text_quiet" if self._tone == "quiet" else self._tone
