@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Slot
+
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = ROOT / "tests" / "helpers" / "talking_engine.py"
 TIMER_MS = 2
@@ -94,108 +96,128 @@ def markdown(chars: int) -> str:
     return "".join(parts)
 
 
+class Posted(QEvent):
+    """An event that knows when it was posted."""
+
+    def __init__(self) -> None:
+        super().__init__(QEvent.Type.User)
+        self.sent_s = time.perf_counter()
+
+
+class Receiver(QObject):
+    """Takes the posted events in the main thread."""
+
+    def __init__(self, probe: Probe) -> None:
+        super().__init__()
+        self._probe = probe
+
+    def event(self, event: QEvent) -> bool:
+        """Measure how long the event waited."""
+        if isinstance(event, Posted):
+            self._probe.values_ms.append((time.perf_counter() - event.sent_s) * 1000)
+            return True
+        return super().event(event)
+
+
+class Run(QObject):
+    """One answer streamed into the real window, measured from one second after its begin."""
+
+    def __init__(self, app: QCoreApplication, fathom: Any, seconds: float) -> None:
+        super().__init__()
+        self._app = app
+        self._fathom = fathom
+        self.timer_probe, self.post_probe = Probe(), Probe()
+        self.wall_s = self.cpu_s = 0.0
+        self.flushes = 0
+        self._measuring = threading.Event()
+        self._ended = threading.Event()
+        self._receiver = Receiver(self.post_probe)
+        self._last_s = time.perf_counter()
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._tick)
+        self._poster = threading.Thread(target=self._post, daemon=True)
+        self._limit_ms = int((seconds + 60) * 1000)
+        fathom.chat.delta.connect(self._on_delta)
+        fathom.chat.answer_began.connect(self._on_began)
+        fathom.chat.answer_ended.connect(self._on_ended)
+        fathom.loader.status_changed.connect(self._on_model)
+
+    def run(self) -> None:
+        """Open the window, stream, measure, close."""
+        self._fathom.start()
+        QTimer.singleShot(1200, self._fathom.loader.load_demo)
+        self._poster.start()
+        self._timer.start(TIMER_MS)
+        QTimer.singleShot(self._limit_ms, self._app.quit)
+        self._app.exec()
+        self._ended.set()
+        self._poster.join()
+        self._timer.stop()
+        self._fathom.finish()
+
+    def _post(self) -> None:
+        while not self._ended.wait(POST_INTERVAL_S):
+            if self._measuring.is_set():
+                QCoreApplication.postEvent(self._receiver, Posted())
+
+    @Slot()
+    def _tick(self) -> None:
+        now_s = time.perf_counter()
+        if self._measuring.is_set():
+            late_ms = (now_s - self._last_s) * 1000 - TIMER_MS
+            self.timer_probe.values_ms.append(max(0.0, late_ms))
+        self._last_s = now_s
+
+    @Slot(int, str, str)
+    def _on_delta(self, _message_id: int, _text: str, _reasoning: str) -> None:
+        self.flushes += self._measuring.is_set()
+
+    @Slot(object)
+    def _on_model(self, status: Any) -> None:
+        if status.is_ready:
+            self._fathom.chat.send("Tell me about tides.")
+
+    @Slot(int)
+    def _on_began(self, _message_id: int) -> None:
+        QTimer.singleShot(int(SETTLE_S * 1000), self._begin)
+
+    @Slot()
+    def _begin(self) -> None:
+        self.wall_s, self.cpu_s = time.perf_counter(), time.process_time()
+        self._measuring.set()
+
+    @Slot(int)
+    def _on_ended(self, _message_id: int) -> None:
+        self._measuring.clear()
+        self.wall_s = time.perf_counter() - self.wall_s
+        self.cpu_s = time.process_time() - self.cpu_s
+        self._fathom.window.close()
+
+
 def measure(rate: float, seconds: float, base_dir: Path) -> dict[str, Any]:
     """Stream into the real window and return what the probes saw."""
-    from PySide6.QtCore import QCoreApplication, QEvent, QObject, QTimer
-
     from app import application
 
-    script = {"text": markdown(int(rate * seconds * 4)), "rate_words_s": rate, "piece_chars": 4}
     text_file = base_dir / "answer.md"
-    text_file.write_text(script.pop("text"), encoding="utf-8")
-    script["text_file"] = str(text_file)
+    text_file.write_text(markdown(int(rate * seconds * 4)), encoding="utf-8")
+    script = {"text_file": str(text_file), "rate_words_s": rate, "piece_chars": 4}
     command = [sys.executable, str(ENGINE), json.dumps(script)]
     application.engine_command = lambda: command  # type: ignore[attr-defined]
-    app = application._make_app()
     paths = application.user_paths(base_dir)
     paths.create()
-    fathom = application.Fathom(
-        app, application.Core(paths), application.GuiOptions(base_dir=base_dir)
-    )
-    timer_probe, post_probe = Probe(), Probe()
-
-    class Receiver(QObject):
-        def event(self, event: QEvent) -> bool:
-            sent_s = getattr(event, "sent_s", None)
-            if sent_s is not None:
-                post_probe.values_ms.append((time.perf_counter() - sent_s) * 1000)
-                return True
-            return super().event(event)
-
-    receiver = Receiver()
-    measuring = threading.Event()
-    ended = threading.Event()
-
-    def post() -> None:
-        while not ended.wait(POST_INTERVAL_S):
-            if measuring.is_set():
-                event = QEvent(QEvent.Type.User)
-                event.sent_s = time.perf_counter()  # type: ignore[attr-defined]
-                QCoreApplication.postEvent(receiver, event)
-
-    last_s = time.perf_counter()
-
-    def tick() -> None:
-        nonlocal last_s
-        now_s = time.perf_counter()
-        if measuring.is_set():
-            timer_probe.values_ms.append(max(0.0, (now_s - last_s) * 1000 - TIMER_MS))
-        last_s = now_s
-
-    timer = QTimer()
-    timer.setTimerType(timer.timerType().PreciseTimer)
-    timer.timeout.connect(tick)
-    poster = threading.Thread(target=post, daemon=True)
-    figures: dict[str, Any] = {}
-    flushes = 0
-
-    def on_delta(*_: object) -> None:
-        nonlocal flushes
-        flushes += measuring.is_set()
-
-    def on_model(status: Any) -> None:
-        if status.is_ready:
-            fathom.chat.send("Tell me about tides.")
-
-    def on_began(_message_id: int) -> None:
-        QTimer.singleShot(int(SETTLE_S * 1000), begin)
-
-    def begin() -> None:
-        nonlocal flushes
-        flushes = 0
-        figures["began"] = (time.perf_counter(), time.process_time())
-        measuring.set()
-
-    def on_ended(_message_id: int) -> None:
-        measuring.clear()
-        wall_s, cpu_s = figures.pop("began")
-        figures["wall_s"] = time.perf_counter() - wall_s
-        figures["cpu_s"] = time.process_time() - cpu_s
-        fathom.window.close()
-
-    fathom.chat.delta.connect(on_delta)
-    fathom.chat.answer_began.connect(on_began)
-    fathom.chat.answer_ended.connect(on_ended)
-    fathom.loader.status_changed.connect(on_model)
-    fathom.start()
-    QTimer.singleShot(1200, fathom.loader.load_demo)
-    poster.start()
-    timer.start(TIMER_MS)
-    QTimer.singleShot(int((seconds + 60) * 1000), app.quit)
-    app.exec()
-    ended.set()
-    poster.join()
-    timer.stop()
-    fathom.finish()
-    wall_s = figures["wall_s"]
+    app = application._make_app()
+    options = application.GuiOptions(base_dir=base_dir)
+    run = Run(app, application.Fathom(app, application.Core(paths), options), seconds)
+    run.run()
     return {
         "rate_tok_s": rate,
-        "streamed_s": round(wall_s, 2),
-        "timer": timer_probe.summary(),
-        "posted_event": post_probe.summary(),
-        "window_cpu_share": round(figures["cpu_s"] / wall_s, 4),
-        "flushes": flushes,
-        "cpu_per_flush_ms": round(figures["cpu_s"] / max(1, flushes) * 1000, 3),
+        "streamed_s": round(run.wall_s, 2),
+        "timer": run.timer_probe.summary(),
+        "posted_event": run.post_probe.summary(),
+        "window_cpu_share": round(run.cpu_s / run.wall_s, 4),
+        "flushes": run.flushes,
+        "cpu_per_flush_ms": round(run.cpu_s / max(1, run.flushes) * 1000, 3),
     }
 
 

@@ -210,9 +210,17 @@ class ChatPage(QWidget):
         answering = self._chat.is_answering_here or self._chat.is_waiting_here
         self.composer.set_answering(answering=answering)
         self.transcript.set_enabled_actions(enabled=not answering)
+        self._refresh_question()
         self.conversation_list.model.set_live(self._chat.answering_id)
         self._show_model_hint()
         self._show_banner()
+
+    def _refresh_question(self) -> None:
+        """A question at the end may be waiting, or have been given up."""
+        branch = self._chat.branch
+        if branch and branch.turns and branch.turns[-1].message.role == "user":
+            view = turn_view(branch.turns[-1], self._chat, is_last=True)
+            self.transcript.update_turn(view, enabled=self._actions_enabled())
 
     @Slot(Stats)
     def _on_stats(self, stats: Stats) -> None:

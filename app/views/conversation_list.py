@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPoint, Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent, QKeySequence
+from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -67,6 +67,7 @@ class ConversationList(QWidget):
         self._model = ConversationListModel(self._headings(), self.tr("Untitled"))
         self._model.rename_requested.connect(conversations.rename)
         self.search_field = self._make_search()
+        self._paint_icons()
         self.new_button = IconButton("plus", self.tr("New chat (Ctrl+N)"))
         self.new_button.clicked.connect(self.new_requested)
         self.list = self._make_list()
@@ -104,7 +105,7 @@ class ConversationList(QWidget):
         """Give the icon the colour of the new theme."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.StyleChange and hasattr(self, "_search_action"):
-            self._search_action.setIcon(icon("search", current_theme().text_quiet, 16))
+            self._paint_icons()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Esc empties the search; the arrow goes into the list."""
@@ -134,8 +135,15 @@ class ConversationList(QWidget):
             QLineEdit.ActionPosition.LeadingPosition,
         )
         self._search_action.setText(field.accessibleName())
+        self._clear_action = field.findChild(QAction, "_q_qlineeditclearaction")
         field.textChanged.connect(self._conversations.search)
         return field
+
+    def _paint_icons(self) -> None:
+        color = current_theme().text_quiet
+        self._search_action.setIcon(icon("search", color, 16))
+        if isinstance(self._clear_action, QAction):
+            self._clear_action.setIcon(icon("x", color, 16))
 
     def _make_list(self) -> _ListView:
         view = _ListView()

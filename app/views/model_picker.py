@@ -20,6 +20,7 @@ from models.units import format_bytes, format_duration
 _POPUP_WIDTH = 400
 _POPUP_HEIGHT = 380
 _PROGRESS_WIDTH = 280
+_NARROW_PX = 560
 _STATES = {
     LoadPhase.NONE: "none",
     LoadPhase.LOADING: "loading",
@@ -149,8 +150,8 @@ class ModelPicker(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_S * 2)
-        layout.addWidget(self.button, 2)
-        layout.addWidget(self.progress, 1)
+        layout.addWidget(self.button)
+        layout.addWidget(self.progress, 2)
         layout.addWidget(self._word)
         layout.addStretch(1)
         loader.status_changed.connect(self._on_status)
@@ -238,7 +239,12 @@ class ModelPicker(QWidget):
             self.progress.set_progress(self.tr("Starting the engine"), 0.0)
             return
         eta = format_duration(progress.eta_s) if progress.eta_s and progress.eta_s >= 1 else ""
-        self.progress.set_progress(self._stage_text(progress), self._share(progress), eta)
+        share = self._share(progress)
+        text = f"{round(100 * share)} %" if self._is_narrow() else self._stage_text(progress)
+        self.progress.set_progress(text, share, eta)
+
+    def _is_narrow(self) -> bool:
+        return self.width() < _NARROW_PX
 
     def _stage_text(self, progress: LoadProgress) -> str:
         if progress.stage == "reading" and progress.bytes_total:

@@ -131,8 +131,12 @@ class ConversationDelegate(QStyledItemDelegate):
                 painter.setFont(font)
                 painter.setPen(theme.color(token))
                 room = QRect(left, box.top(), max(0, box.right() - left), box.height())
-                painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, part)
-                left += QFontMetrics(font).horizontalAdvance(part)
+                metrics = QFontMetrics(font)
+                shown = metrics.elidedText(part, Qt.TextElideMode.ElideRight, room.width())
+                painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, shown)
+                if shown != part:
+                    return
+                left += metrics.horizontalAdvance(part)
             at = end
 
     def createEditor(

@@ -121,7 +121,8 @@ class ChatNotice(QWidget):
             self._buttons.addWidget(button)
             button.show()
         self._buttons.addStretch(1)
-        self.layout().activate()
+        if layout := self.layout():
+            layout.activate()
 
     def _paint_icon(self) -> None:
         token = "text_quiet" if self._tone == "quiet" else self._tone

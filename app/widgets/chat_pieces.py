@@ -120,8 +120,13 @@ class Piece:
             return
         if self.document.textWidth() != self.text_width:
             self.document.setTextWidth(self.text_width)
-        height = math.ceil(self.document.size().height())
-        self.content_width = math.ceil(self.document.idealWidth()) if self._may_overflow() else 0
+        size = self.document.size()
+        height = math.ceil(size.height())
+        self.content_width = 0
+        if self.is_code:
+            self.content_width = math.ceil(self.document.idealWidth())
+        elif self.document.has_table:
+            self.content_width = math.floor(size.width())
         if self.overflow:
             height += _SCROLLBAR_PX
         self.scroll_x = min(self.scroll_x, self.overflow)
@@ -129,9 +134,6 @@ class Piece:
             height += CODE_HEADER_PX + 2 * _CODE_PADDING_PX
         self.height = height
         self._inline_rects = None
-
-    def _may_overflow(self) -> bool:
-        return self.is_code or "|" in self.chunk.text
 
     def text_origin(self) -> QPointF:
         """Where the document's top left corner is painted, in body coordinates."""

@@ -6,7 +6,7 @@ from PySide6.QtCore import QRectF, Qt, Slot
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.theme import RADIUS_CARD, SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, current_theme
+from app.theme import RADIUS_CARD, SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XL, current_theme
 from app.widgets.buttons import TextButton
 from app.widgets.chat_footer import FOOTER_HEIGHT_PX
 from app.widgets.chat_input import GrowingTextEdit
@@ -71,7 +71,7 @@ class QuestionWidget(MessageWidget):
             self.update()
         self._width = width
         if self._editor is not None:
-            return self._editor.sizeHint().height() + SPACE_S
+            return self._editor.sizeHint().height() + SPACE_XL
         most = int(width * _BUBBLE_SHARE) - 2 * _PADDING_X
         text_height = self.body.layout_to(most)
         text_width = max(24, min(most, self.body.ideal_width()))

@@ -98,6 +98,7 @@ class ChunkDocument(QTextDocument):
         self._highlighter: CodeHighlighter | None = None
         self._code = ""
         self._font: QFont | None = None
+        self.has_table = False
 
     def loadResource(self, kind: int, url: QUrl | str) -> object:  # noqa: ARG002
         """Return nothing: an answer must not make the program read a file or the network."""
@@ -117,6 +118,14 @@ class ChunkDocument(QTextDocument):
             return
         self.setMarkdown(chunk.text, _FEATURES)
         _polish(self, style)
+        # A wide table is scrolled; words broken into letters cannot be read.
+        self.has_table = any(
+            isinstance(frame, QTextTable) for frame in self.rootFrame().childFrames()
+        )
+        if self.has_table:
+            option = self.defaultTextOption()
+            option.setWrapMode(QTextOption.WrapMode.WordWrap)
+            self.setDefaultTextOption(option)
 
     def _show_code(self, chunk: Chunk, style: RichStyle) -> None:
         if self._highlighter is None:

@@ -1,4 +1,4 @@
-"""The chat page over real parts: a store in a folder, a supervisor, a child that talks on demand."""
+"""The chat page over real parts: store, supervisor, and a child that talks on demand."""
 
 from __future__ import annotations
 
