@@ -1,11 +1,13 @@
-"""The branch of a conversation that is on the page, read from the store in one go."""
+"""The branch of a conversation that is on the page: read and changed in one go each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from app.actions.answer import WaitingAnswer
 from models.chat.conversation import Conversation, Message
 from models.chat.store import ConversationStore
+from models.chat.title import title_from
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,54 @@ def read_branch(store: ConversationStore, conversation_id: int) -> Branch:
         for message in store.path_to_leaf(conversation_id)
     )
     return Branch(conversation, turns)
+
+
+def commit_question(
+    store: ConversationStore,
+    conversation_id: int | None,
+    parent_id: int | None,
+    text: str,
+    system_prompt: str,
+) -> Branch:
+    """Store a question, in a new conversation when there is none. For the store lane.
+
+    Raises:
+        StoreError: it could not be stored.
+    """
+    if conversation_id is None:
+        title = title_from(text)
+        conversation_id = store.create_conversation(title, system_prompt=system_prompt).id
+    store.add_message(conversation_id, parent_id, "user", text)
+    return read_branch(store, conversation_id)
+
+
+def commit_beginning(store: ConversationStore, waiting: WaitingAnswer, checkpoint: str) -> Branch:
+    """Store the empty answer that is about to be written. For the store lane.
+
+    Raises:
+        StoreError: it could not be stored.
+    """
+    old: Message | None = None
+    if waiting.continued_id is not None:
+        old = store.message(waiting.continued_id)
+    store.add_message(
+        waiting.conversation_id,
+        waiting.parent_id,
+        "assistant",
+        old.content if old else "",
+        state="streaming",
+        reasoning=old.reasoning if old else "",
+        checkpoint=checkpoint,
+    )
+    store.set_checkpoint(waiting.conversation_id, checkpoint)
+    return read_branch(store, waiting.conversation_id)
+
+
+def to_sibling(store: ConversationStore, conversation_id: int, message_id: int) -> Branch:
+    """Show the newest branch through a message. For the store lane.
+
+    Raises:
+        StoreError: there is no such message, or the choice cannot be kept.
+    """
+    store.set_leaf(conversation_id, store.newest_leaf(message_id))
+    return read_branch(store, conversation_id)

@@ -13,22 +13,20 @@ from functools import partial
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.actions.answer import LiveAnswer, WaitingAnswer
-from app.actions.branch import Branch, read_branch
-from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
+from app.actions.branch import Branch, commit_beginning, commit_question, read_branch, to_sibling
+from app.actions.load_model import LoadModel, LoadPhase, ModelStatus, sampling
 from app.bridges.engine import EngineBridge
 from app.messages import Messages
 from app.tasks import TaskRunner
-from models.chat.conversation import Message, MessageState
+from models.chat.conversation import MessageState
 from models.chat.prompt import build_messages
 from models.chat.store import ConversationStore
-from models.chat.title import title_from
 from models.errors import EngineError, FathomError, StoreError
 from models.runtime.protocol import (
     Cancelled,
     Done,
     GenerateRequest,
     PromptMessage,
-    Sampling,
     Started,
     Stats,
     Usage,
@@ -191,7 +189,7 @@ class Chat(QObject):
             return
         conversation_id = turn.message.conversation_id
         self._runner.run(
-            partial(_to_sibling, self._store, conversation_id, turn.sibling_ids[index]),
+            partial(to_sibling, self._store, conversation_id, turn.sibling_ids[index]),
             done=self._on_branch,
             error=self._on_store_error,
             lane="store",
@@ -225,7 +223,7 @@ class Chat(QObject):
     def _ask(self, text: str, conversation_id: int | None, parent_id: int | None) -> None:
         system_prompt = str(self._settings.get("chat.system_prompt"))
         operation = partial(
-            _commit_question, self._store, conversation_id, parent_id, text, system_prompt
+            commit_question, self._store, conversation_id, parent_id, text, system_prompt
         )
         asking = _Asking(self, text, conversation_id)
         self._runner.run(operation, done=asking.committed, error=asking.failed, lane="store")
@@ -256,7 +254,7 @@ class Chat(QObject):
         waiting = self._waiting.popleft()
         self._beginning = waiting
         entry = self._loader.status.entry
-        operation = partial(_commit_beginning, self._store, waiting, entry.title if entry else "")
+        operation = partial(commit_beginning, self._store, waiting, entry.title if entry else "")
         self._runner.run(operation, done=self._on_begun, error=self._on_begin_failed, lane="store")
         self.state_changed.emit()
 
@@ -483,58 +481,3 @@ class _Asking(QObject):
         """Hand the text back."""
         self._chat.question_failed(self._text, error)
         self.deleteLater()
-
-
-def _commit_question(
-    store: ConversationStore,
-    conversation_id: int | None,
-    parent_id: int | None,
-    text: str,
-    system_prompt: str,
-) -> Branch:
-    if conversation_id is None:
-        title = title_from(text)
-        conversation_id = store.create_conversation(title, system_prompt=system_prompt).id
-    store.add_message(conversation_id, parent_id, "user", text)
-    return read_branch(store, conversation_id)
-
-
-def _commit_beginning(store: ConversationStore, waiting: WaitingAnswer, checkpoint: str) -> Branch:
-    old: Message | None = None
-    if waiting.continued_id is not None:
-        old = store.message(waiting.continued_id)
-    store.add_message(
-        waiting.conversation_id,
-        waiting.parent_id,
-        "assistant",
-        old.content if old else "",
-        state="streaming",
-        reasoning=old.reasoning if old else "",
-        checkpoint=checkpoint,
-    )
-    store.set_checkpoint(waiting.conversation_id, checkpoint)
-    return read_branch(store, waiting.conversation_id)
-
-
-def _to_sibling(store: ConversationStore, conversation_id: int, message_id: int) -> Branch:
-    store.set_leaf(conversation_id, store.newest_leaf(message_id))
-    return read_branch(store, conversation_id)
-
-
-def sampling(settings: Settings) -> Sampling:
-    """Return the sampler settings that the user chose."""
-    chosen = {
-        name: settings.get(f"sampling.{name}")
-        for name in (
-            "temperature",
-            "top_k",
-            "top_p",
-            "min_p",
-            "repeat_penalty",
-            "presence_penalty",
-            "dry_multiplier",
-            "xtc_probability",
-            "seed",
-        )
-    }
-    return Sampling(**chosen)  # type: ignore[arg-type]  # the settings declare the same types

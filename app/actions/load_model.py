@@ -21,7 +21,7 @@ from models.errors import (
     OutOfMemoryError,
 )
 from models.library.library import Library, LibraryEntry
-from models.runtime.protocol import Cancelled, Loaded, LoadProgress, LoadSettings
+from models.runtime.protocol import Cancelled, Loaded, LoadProgress, LoadSettings, Sampling
 from models.runtime.supervisor import EngineState, EngineSupervisor
 from models.settings import Settings
 
@@ -348,3 +348,22 @@ def _number(settings: Settings, key: str) -> float:
     if isinstance(value, (int, float)):
         return value
     return 0
+
+
+def sampling(settings: Settings) -> Sampling:
+    """Return the sampler settings that the user chose."""
+    chosen = {
+        name: settings.get(f"sampling.{name}")
+        for name in (
+            "temperature",
+            "top_k",
+            "top_p",
+            "min_p",
+            "repeat_penalty",
+            "presence_penalty",
+            "dry_multiplier",
+            "xtc_probability",
+            "seed",
+        )
+    }
+    return Sampling(**chosen)  # type: ignore[arg-type]  # the settings declare the same types

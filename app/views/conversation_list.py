@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QListView,
     QMenu,
     QStackedLayout,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -134,7 +135,9 @@ class ConversationList(QWidget):
             icon("search", current_theme().text_quiet, 16),
             QLineEdit.ActionPosition.LeadingPosition,
         )
-        self._search_action.setText(field.accessibleName())
+        for button in field.findChildren(QToolButton):
+            is_search = button.defaultAction() is self._search_action
+            button.setAccessibleName(self.tr("Search") if is_search else self.tr("Clear"))
         self._clear_action = field.findChild(QAction, "_q_qlineeditclearaction")
         field.textChanged.connect(self._conversations.search)
         return field
