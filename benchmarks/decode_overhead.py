@@ -276,7 +276,7 @@ def llama_loop(model_path: str, threads: int) -> Callable[[int], tuple[int, floa
     def answer(limit: int) -> tuple[int, float]:
         first = last = 0.0
         tokens = 0
-        for _ in llama.create_completion(
+        for chunk in llama.create_completion(
             prompt,
             max_tokens=limit,
             temperature=SAMPLING.temperature,
@@ -287,6 +287,8 @@ def llama_loop(model_path: str, threads: int) -> Callable[[int], tuple[int, floa
             seed=SEED,
             stream=True,
         ):
+            if not chunk["choices"][0]["text"]:
+                continue  # the last one only says why it stopped
             last = time.monotonic()
             first = first or last
             tokens += 1
