@@ -312,7 +312,7 @@ def _refuse_unknown(fields: dict[str, object]) -> None:
 
 
 def _error_event(error: FathomError) -> ErrorEvent:
-    return ErrorEvent(**error.to_json())
+    return build(ErrorEvent, error.to_json(), strict=True)
 
 
 def _take_protocol_fd() -> int:

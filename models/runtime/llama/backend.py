@@ -17,6 +17,7 @@ import psutil
 
 from models.errors import EngineBusyError
 from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
+from models.hardware.cpu import physical_cores
 from models.hardware.memory import RamReader
 from models.runtime.llama.abort import AbortFlag
 from models.runtime.llama.bindings import LlamaLibrary, library_version
@@ -34,7 +35,6 @@ from models.runtime.llama.log_capture import LogCapture
 from models.runtime.llama.parameters import check_settings, with_threads
 from models.runtime.llama.sampling import check_sampling
 from models.runtime.llama.template import ChatTemplate, opens_reasoning
-from models.runtime.llama.threads import physical_cores
 from models.runtime.protocol import (
     DeviceList,
     GenerateRequest,
@@ -114,7 +114,7 @@ class LlamaBackend:
         facts = inspect_checkpoint(Path(path))
         self.unload()
         warnings: list[str] = []
-        settings = with_threads(settings, physical_cores())
+        settings = with_threads(settings, physical_cores().value)
         if settings.use_extra_bufts and must_not_repack(self._library, facts.architecture):
             settings = dataclasses.replace(settings, use_extra_bufts=False)
             warnings.append("Repacked weights are off: on this CPU they would end the engine.")
