@@ -5,7 +5,9 @@
 The real window, store, bridge and supervisor run; a real child (tests/helpers/talking_engine.py)
 is the source, so that the rate is known and no model takes the processor. Two probes measure: a
 timer of 2 ms (how late it fires) and an event posted every 5 ms by another thread (how long it
-waits). Printed: both as p50, p95, p99 and max in ms; the processor time of the window's process
+waits). A third row, busy, is the processor time of the main thread between two ticks: what the
+window itself holds its loop up, whatever other programs do. Printed as p50, p95, p99 and max in
+ms; and the processor time of the window's process
 per second of streaming and per painted flush; and the time from process start to window shown.
 """
 
@@ -126,7 +128,8 @@ class Run(QObject):
         super().__init__()
         self._app = app
         self._fathom = fathom
-        self.timer_probe, self.post_probe = Probe(), Probe()
+        self.timer_probe, self.post_probe, self.busy_probe = Probe(), Probe(), Probe()
+        self._last_thread_s = 0.0
         self.wall_s = self.cpu_s = 0.0
         self.flushes = 0
         self._measuring = threading.Event()
@@ -164,10 +167,12 @@ class Run(QObject):
     @Slot()
     def _tick(self) -> None:
         now_s = time.perf_counter()
+        thread_s = time.thread_time()
         if self._measuring.is_set():
             late_ms = (now_s - self._last_s) * 1000 - TIMER_MS
             self.timer_probe.values_ms.append(max(0.0, late_ms))
-        self._last_s = now_s
+            self.busy_probe.values_ms.append((thread_s - self._last_thread_s) * 1000)
+        self._last_s, self._last_thread_s = now_s, thread_s
 
     @Slot(int, str, str)
     def _on_delta(self, _message_id: int, _text: str, _reasoning: str) -> None:
@@ -215,6 +220,7 @@ def measure(rate: float, seconds: float, base_dir: Path) -> dict[str, Any]:
         "streamed_s": round(run.wall_s, 2),
         "timer": run.timer_probe.summary(),
         "posted_event": run.post_probe.summary(),
+        "busy": run.busy_probe.summary(),
         "window_cpu_share": round(run.cpu_s / run.wall_s, 4),
         "flushes": run.flushes,
         "cpu_per_flush_ms": round(run.cpu_s / max(1, run.flushes) * 1000, 3),
@@ -265,7 +271,7 @@ def report(result: dict[str, Any]) -> str:
         f"{result['rate_tok_s']:g} tok/s for {result['streamed_s']} s into the real window",
         "                p50      p95      p99      max   (ms)",
     ]
-    for name in ("timer", "posted_event"):
+    for name in ("timer", "posted_event", "busy"):
         row = result[name]
         lines.append(
             f"{name:12} {row['p50_ms']:6.2f}   {row['p95_ms']:6.2f}   "

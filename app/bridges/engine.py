@@ -83,7 +83,11 @@ class EngineBridge(QObject):
         self._attached = True
         self._last_delta_s = self._last_stats_s = self._last_progress_s = 0.0
         self._interval_s = DELTA_INTERVAL_S
-        self._thread_s = 0.0
+        self._flush_began_s = 0.0
+        self._painted_timer = QTimer(self)
+        self._painted_timer.setSingleShot(True)
+        self._painted_timer.setInterval(0)
+        self._painted_timer.timeout.connect(self._on_painted)
         self._stats: Stats | None = None
         self._progress: LoadProgress | None = None
         self._timer = QTimer(self)
@@ -115,6 +119,7 @@ class EngineBridge(QObject):
             self._queue.clear()
         self._timer.stop()
         self._figures_timer.stop()
+        self._painted_timer.stop()
 
     @Slot()
     def _on_wake(self) -> None:
@@ -145,6 +150,7 @@ class EngineBridge(QObject):
         self._timer.start(max(1, round(delay_s * 1000)))
 
     def _flush(self, now: float) -> None:
+        began_s = time.thread_time()
         with self._lock:
             notices = list(self._queue)
             self._queue.clear()
@@ -166,20 +172,19 @@ class EngineBridge(QObject):
                 self._emit_figures(now, force=True)
             self._dispatch(notice)
         if texts:
-            self._pace(now)
+            self._last_delta_s, self._flush_began_s = now, began_s
+            # Fires when everything that was posted, painting above all, is done.
+            self._painted_timer.start()
         self._emit_text(answering[0], texts)
         self._emit_figures(now, force=False)
 
-    def _pace(self, now: float) -> None:
-        """Work out when the next text is due from what the last one cost, painting included."""
-        thread_s = time.thread_time()
-        since_s = now - self._last_delta_s
-        if since_s < 2 * SLOWEST_INTERVAL_S:
-            wanted_s = (thread_s - self._thread_s) / MAX_CORE_SHARE
-            # Half old, half new: one costly moment must not make the text stutter.
-            wanted_s = (self._interval_s + wanted_s) / 2
-            self._interval_s = min(max(wanted_s, DELTA_INTERVAL_S), SLOWEST_INTERVAL_S)
-        self._thread_s, self._last_delta_s = thread_s, now
+    @Slot()
+    def _on_painted(self) -> None:
+        """Work out how often text may be shown from what showing it cost, painting included."""
+        wanted_s = (time.thread_time() - self._flush_began_s) / MAX_CORE_SHARE
+        # Mostly the old one: one costly moment must not make the text stutter.
+        wanted_s = 0.8 * self._interval_s + 0.2 * wanted_s
+        self._interval_s = min(max(wanted_s, DELTA_INTERVAL_S), SLOWEST_INTERVAL_S)
 
     def _emit_text(self, request_id: int | None, texts: list[Delta]) -> None:
         if request_id is None or not texts:
