@@ -197,9 +197,15 @@ class Chat(QObject):
 
     def stop(self) -> None:
         """Stop the answer on the page, and forget what waits there."""
-        here = self.conversation_id
-        self._waiting = deque(item for item in self._waiting if item.conversation_id != here)
-        if self._live and self._live.message.conversation_id == here:
+        if self.conversation_id is not None:
+            self.stop_in(self.conversation_id)
+
+    def stop_in(self, conversation_id: int) -> None:
+        """Stop the answer in a conversation, and forget what waits there."""
+        self._waiting = deque(
+            item for item in self._waiting if item.conversation_id != conversation_id
+        )
+        if self._live and self._live.message.conversation_id == conversation_id:
             self.stop_any()
         self.state_changed.emit()
 

@@ -101,8 +101,8 @@ class Conversations(QObject):
 
     def delete(self, conversation: Conversation) -> None:
         """Take a conversation out of the list, with a way back."""
+        self._chat.stop_in(conversation.id)
         if self._chat.conversation_id == conversation.id:
-            self._chat.stop()
             self._chat.show(None)
         self._change(partial(self._store.delete, conversation.id))
         self._messages.undo(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.actions.branch import Branch
@@ -386,17 +386,22 @@ class ChatPage(QWidget):
         self._place()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Close the drawer on Esc."""
-        if event.key() == Qt.Key.Key_Escape and self._drawer_open:
-            self._close_drawer()
+        """Esc closes the drawer or stops the answer; a letter goes into the composer."""
+        if event.key() == Qt.Key.Key_Escape:
+            if self._drawer_open:
+                self._close_drawer()
+            else:
+                self._chat.stop()
+        elif _is_typing(event):
+            self.composer.focus()
+            self.composer.field.insertPlainText(event.text())
         else:
             super().keyPressEvent(event)
 
-    def event(self, event: QEvent) -> bool:
-        """Put the cursor into the composer when the page itself gets the focus."""
-        if event.type() == QEvent.Type.FocusIn:
-            self.composer.focus()
-        return super().event(event)
+    def showEvent(self, event: QShowEvent) -> None:
+        """Put the cursor into the composer."""
+        super().showEvent(event)
+        self.composer.focus()
 
     def _place(self) -> None:
         narrow = self.is_narrow
@@ -438,3 +443,10 @@ class ChatPage(QWidget):
         if self._drawer_open:
             self._drawer_open = False
             self._place()
+
+
+def _is_typing(event: QKeyEvent) -> bool:
+    """Tell whether a key writes a letter: not Space, which presses buttons, and no shortcut."""
+    commands = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
+    text = event.text()
+    return bool(text.strip()) and text.isprintable() and not event.modifiers() & commands

@@ -34,8 +34,13 @@ class _ListView(QListView):
     delete_requested = Signal()
     opened = Signal()
 
+    @property
+    def is_editing(self) -> bool:
+        """Whether a title is being changed."""
+        return self.state() == QAbstractItemView.State.EditingState
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if self.state() == QAbstractItemView.State.EditingState:
+        if self.is_editing:
             # What the editor leaves over, such as the Enter that ended it, is for nobody.
             event.accept()
         elif event.key() == Qt.Key.Key_Delete:
@@ -62,6 +67,7 @@ class ConversationList(QWidget):
         self._conversations = conversations
         self._shown_id: int | None = None
         self._syncing = False
+        self._refresh_later = False
         self.setProperty("kind", "page")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName(self.tr("Conversations"))
@@ -158,7 +164,9 @@ class ConversationList(QWidget):
             ConversationRole.PINNED,
             ConversationRole.LIVE,
         )
-        view.setItemDelegate(ConversationDelegate(roles, view))
+        delegate = ConversationDelegate(roles, view)
+        delegate.closeEditor.connect(self._on_edited)
+        view.setItemDelegate(delegate)
         view.setAccessibleName(self.tr("Conversations"))
         view.setMouseTracking(True)
         view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
@@ -188,6 +196,10 @@ class ConversationList(QWidget):
 
     @Slot(list)
     def _on_listed(self, hits: list[object]) -> None:
+        if self.list.is_editing:
+            # A new list would tear the title out of the user's hands.
+            self._refresh_later = True
+            return
         self._syncing = True
         bar = self.list.verticalScrollBar()
         value = bar.value()
@@ -202,6 +214,12 @@ class ConversationList(QWidget):
             else self.tr("Your conversations will be listed here.")
         )
         self._stack.setCurrentIndex(0 if hits else 1)
+
+    @Slot()
+    def _on_edited(self) -> None:
+        if self._refresh_later:
+            self._refresh_later = False
+            self._conversations.refresh()
 
     @Slot(QModelIndex, QModelIndex)
     def _on_current(self, current: QModelIndex, _previous: QModelIndex) -> None:

@@ -362,6 +362,35 @@ def test_deleting_can_be_undone(make: Make) -> None:
     window.until(lambda: window.turns() and window.turns()[0].content == "About stones")
 
 
+def test_deleting_elsewhere_stops_the_answer_there(make: Make) -> None:
+    window = make(text="word " * 10_000, rate_words_s=100)
+    window.load()
+    window.ask("First")
+    window.until(lambda: window.chat.live and window.chat.live.content)
+    conversation = window.chat.branch.conversation
+    window.page.new_chat()
+    window.conversations.delete(conversation)
+    window.until(lambda: window.chat.live is None)
+
+
+def test_letters_typed_anywhere_go_into_the_composer(make: Make) -> None:
+    window = make()
+    window.page.transcript.setFocus()
+    window.qtbot.keyClick(window.page, Qt.Key.Key_H, Qt.KeyboardModifier.NoModifier)
+    window.qtbot.keyClick(window.page, Qt.Key.Key_Space)
+    assert window.page.composer.field.toPlainText() == "h"
+
+
+def test_escape_anywhere_on_the_page_stops(make: Make) -> None:
+    window = make(text="word " * 10_000, rate_words_s=100)
+    window.load()
+    window.ask("Go on")
+    window.until(lambda: window.chat.live and window.chat.live.content)
+    window.qtbot.keyClick(window.page.transcript, Qt.Key.Key_Escape)
+    window.wait_for_answer()
+    assert window.turns()[-1].state == "cancelled"
+
+
 def test_backspace_deletes_nothing(make: Make) -> None:
     window = make()
     ask_two(window)
@@ -381,6 +410,23 @@ def test_a_conversation_is_renamed_in_place(make: Make) -> None:
     window.qtbot.keyClicks(field, "Granite")
     window.qtbot.keyClick(field, Qt.Key.Key_Return)
     window.until(lambda: conversations_shown(window)[0] == "Granite")
+
+
+def test_a_list_that_changes_does_not_end_a_rename(make: Make) -> None:
+    window = make()
+    ask_two(window)
+    view = window.page.conversation_list.list
+    view.setFocus()
+    window.until(lambda: window.runner.is_idle)
+    window.qtbot.keyClick(view, Qt.Key.Key_F2)
+    field = QApplication.focusWidget()
+    window.qtbot.keyClicks(field, "Gran")
+    window.conversations.set_pinned(1, pinned=True)
+    window.until(lambda: window.runner.is_idle)
+    assert QApplication.focusWidget() is field
+    window.qtbot.keyClicks(field, "ite")
+    window.qtbot.keyClick(field, Qt.Key.Key_Return)
+    window.until(lambda: conversations_shown(window) == ["About whales", "Granite"])
 
 
 def test_search_finds_words_inside_and_shows_them(make: Make) -> None:
