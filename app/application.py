@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer, Slot
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -34,7 +34,7 @@ from models.library.demo import find_demo
 from models.library.library import Library
 from models.paths import Paths, user_paths
 from models.runtime.command import engine_command, engine_environment
-from models.runtime.protocol import Cancelled, Done
+from models.runtime.protocol import Cancelled, Done, Usage
 from models.runtime.supervisor import EngineSupervisor
 from models.settings import Settings
 from models.version import VERSION
@@ -144,6 +144,8 @@ def _open_sampler() -> Sampler:
 class Fathom(QObject):
     """The window over the core, and the wires between them."""
 
+    answer_measured = Signal(Usage)
+
     def __init__(self, app: QApplication, core: Core, options: GuiOptions) -> None:
         super().__init__()
         self._app = app
@@ -183,6 +185,10 @@ class Fathom(QObject):
             SETTINGS: self._make_settings_page,
         }
         self.window = MainWindow(pages, self.status_bar, core.messages)
+        self._settle_timer = QTimer(self.window)
+        self._settle_timer.setSingleShot(True)
+        self._settle_timer.setInterval(_SETTLE_MS)
+        self._settle_timer.timeout.connect(self._settle)
         self._connect()
         self.window.show_page(CHAT)
         self._demo = self._make_demo()
@@ -261,8 +267,9 @@ class Fathom(QObject):
         core = self._core
         self.loader.status_changed.connect(self.status_bar.set_status)
         core.bridge.stats.connect(self.status_bar.set_stats)
-        core.bridge.finished.connect(self._show_usage)
+        core.bridge.finished.connect(self._hear_end)
         core.telemetry.sampled.connect(self.status_bar.set_hardware)
+        self.answer_measured.connect(self.status_bar.set_usage)
         core.settings_bridge.changed.connect(self._setting_changed)
         self.window.visible_changed.connect(self._visible_changed)
         self.window.close_requested.connect(self._stop)
@@ -272,11 +279,12 @@ class Fathom(QObject):
         self.loader.status_changed.connect(page.set_status)
         self._core.bridge.stats.connect(page.set_stats)
         self._core.telemetry.sampled.connect(page.set_hardware)
+        self.answer_measured.connect(page.set_usage)
 
     @Slot(int, object)
-    def _show_usage(self, _request_id: int, ending: object) -> None:
+    def _hear_end(self, _request_id: int, ending: object) -> None:
         if isinstance(ending, (Done, Cancelled)) and ending.usage is not None:
-            self.status_bar.set_usage(ending.usage)
+            self.answer_measured.emit(ending.usage)
 
     @Slot(str, object)
     def _setting_changed(self, key: str, value: object) -> None:
@@ -306,7 +314,7 @@ class Fathom(QObject):
             self.loader.load_by_name(self._options.model)
         else:
             self.loader.load_at_start()
-        QTimer.singleShot(_SETTLE_MS, self, self._settle)
+        self._settle_timer.start()
 
     @Slot()
     def _settle(self) -> None:
@@ -316,6 +324,7 @@ class Fathom(QObject):
 
     @Slot()
     def _stop(self) -> None:
+        self._settle_timer.stop()
         if self._demo is None:
             self._core.settings_bridge.set("window.geometry", self.window.saved_place())
         self.chat.cancel_waiting()

@@ -76,8 +76,6 @@ class MainWindow(QMainWindow):
             page = self._makers[name]()
             self._pages[name] = page
             self._stack.addWidget(page)
-            # What was made last is last in the window's order; the status bar belongs after it.
-            self.setTabOrder(self.previousInFocusChain(), self.status_bar)
         return self._pages[name]
 
     @Slot(str)
@@ -109,6 +107,16 @@ class MainWindow(QMainWindow):
         """Close for good; the engine has ended."""
         self._may_close = True
         self.close()
+
+    def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: N802 (Qt's name)
+        """Move the focus; the status bar stays the last stop whatever the pages have added."""
+        last = self.previousInFocusChain()
+        # A widget that takes no focus cannot be named in an order.
+        while last is not self.status_bar and last.focusPolicy() == Qt.FocusPolicy.NoFocus:
+            last = last.previousInFocusChain()
+        if last is not self.status_bar:
+            self.setTabOrder(last, self.status_bar)
+        return super().focusNextPrevChild(forward)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ask for the engine to be stopped first; ``finish_close`` then closes."""

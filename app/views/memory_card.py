@@ -8,11 +8,12 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QVBoxLayout, QWi
 from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XL
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, text_label
 from app.widgets.stacked_bar import LegendItem, Part, StackedBar
-from models.hardware.readouts import HardwareSnapshot
+from models.hardware.readouts import GpuReadout, HardwareSnapshot
 from models.runtime.protocol import DeviceMemory
 from models.units import format_bytes, split_bytes
 
-_COLUMNS = 6
+_OTHER = "text_quiet"
+_NOISE_BYTES = 100_000_000
 
 
 class MemoryCard(QFrame):
@@ -24,6 +25,7 @@ class MemoryCard(QFrame):
         self._devices: tuple[DeviceMemory, ...] = ()
         self._totals: tuple[int, ...] = ()
         self._names: tuple[str, ...] = ()
+        self._others: tuple[int, ...] = ()
         self._rows: list[_DeviceRow] = []
         self._narrow = False
         self._grid = QGridLayout()
@@ -40,6 +42,9 @@ class MemoryCard(QFrame):
         self._legend.setSpacing(0)
         for name, token, hatched in self._legend_entries():
             self._legend.addWidget(LegendItem(name, token, hatched=hatched))
+        self._other_legend = LegendItem(self.tr("Other programs"), _OTHER, hatched=True)
+        self._other_legend.hide()
+        self._legend.addWidget(self._other_legend)
         self._legend.addStretch(1)
         title = text_label(self.tr("Memory by device"), weight=Weight.Medium)
         layout = QVBoxLayout(self)
@@ -65,14 +70,17 @@ class MemoryCard(QFrame):
     def set_hardware(self, snapshot: HardwareSnapshot) -> None:
         """Learn how large each memory is."""
         gpus = iter(snapshot.gpus)
-        totals, names = [], []
+        totals, names, others = [], [], []
         for device in self._devices:
             gpu = next(gpus, None) if device.kind in ("gpu", "igpu") else None
             total = (gpu.total_bytes or 0) if gpu else snapshot.ram.total_bytes
             totals.append(max(total, device.total_bytes))
             names.append(gpu.name if gpu else self.tr("RAM"))
-        if (tuple(totals), tuple(names)) != (self._totals, self._names):
-            self._totals, self._names = tuple(totals), tuple(names)
+            others.append(_other_bytes(gpu, device))
+        new = (tuple(totals), tuple(names), tuple(others))
+        if new != (self._totals, self._names, self._others):
+            self._totals, self._names, self._others = new
+            self._other_legend.setVisible(any(others))
             self._fill()
 
     def set_narrow(self, narrow: bool) -> None:
@@ -96,15 +104,29 @@ class MemoryCard(QFrame):
         scale = max(totals, default=1)
         for number, (row, device) in enumerate(zip(self._rows, self._devices, strict=True)):
             name = self._names[number] if known else device.name
-            row.fill(device, name, totals[number], scale, self._parts(device))
+            others = self._others[number] if known else 0
+            row.fill(device, name, totals[number], scale, self._parts(device, others))
 
-    def _parts(self, device: DeviceMemory) -> list[Part]:
+    def _parts(self, device: DeviceMemory, other_bytes: int) -> list[Part]:
         compute_bytes = device.compute_bytes + device.output_bytes
         sizes = (device.weights_bytes, device.kv_bytes, compute_bytes)
-        return [
+        parts = [
             Part(name, token, size, format_bytes(size))
             for (name, token, _), size in zip(self._legend_entries(), sizes, strict=True)
         ]
+        if other_bytes:
+            words = format_bytes(other_bytes)
+            parts.append(Part(self.tr("Other programs"), _OTHER, other_bytes, words, hatched=True))
+        return parts
+
+
+def _other_bytes(gpu: GpuReadout | None, device: DeviceMemory) -> int:
+    """Return what others hold on a GPU; nobody can tell for RAM that mapped files share."""
+    if gpu is None or gpu.used_bytes is None:
+        return 0
+    # Less than this is the driver's own share and the delay between two readings.
+    rest = gpu.used_bytes - device.total_bytes
+    return rest if rest > _NOISE_BYTES else 0
 
 
 class _DeviceRow:
@@ -131,7 +153,7 @@ class _DeviceRow:
         self._name.setToolTip(f"{device.name}, {device.source}")
         self._bar.setAccessibleName(name)
         self._bar.set_parts(parts, total, scale)
-        sizes = [*(int(part.size) for part in parts), device.total_bytes]
+        sizes = [*(int(part.size) for part in parts[:3]), device.total_bytes]
         for figure, size in zip(self._figures, sizes, strict=True):
             value, unit = split_bytes(size)
             figure.set_runs([Run(value), Run(f" {unit}", "text_quiet")])

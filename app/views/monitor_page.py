@@ -64,7 +64,7 @@ class MonitorPage(Page):
     def set_status(self, status: ModelStatus) -> None:
         """Show which model is loaded and what it holds."""
         loaded = status.loaded
-        self._model.set_full_text(loaded.model.name if loaded else "")
+        self._model.set_full_text(_name(status))
         self._memory.setVisible(loaded is not None)
         self._nothing_loaded.setVisible(loaded is None)
         if loaded is not None:
@@ -78,9 +78,12 @@ class MonitorPage(Page):
         """Show the figures of the answer that is being made."""
         if stats.phase == "decode":
             self._show_rate(stats.decode_tok_s)
+        else:
+            self._rate = None
         if stats.devices:
             self._memory.set_devices(stats.devices)
 
+    @Slot(Usage)
     def set_usage(self, usage: Usage) -> None:
         """Show the mean of the finished answer; the graph has a gap from here."""
         self.decode.set_number(*split_rate(usage.decode_tok_s))
@@ -179,6 +182,13 @@ class MonitorPage(Page):
             names[0] if len(names) == 1 else self.tr("{0} GPUs").format(len(names))
         )
         self.fourth.set_source("\n".join(f"{gpu.name}: {gpu.source}" for gpu in gpus))
+
+
+def _name(status: ModelStatus) -> str:
+    """Return what the library calls the loaded model, else what its file says."""
+    if status.loaded is None:
+        return ""
+    return status.entry.title if status.entry else status.loaded.model.name
 
 
 def _scaled(part: int, whole: int, shown_whole: str) -> str:

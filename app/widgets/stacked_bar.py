@@ -12,7 +12,6 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolTip, QWidget
 from app.theme import SIZE_SMALL, SPACE_L, current_theme
 from app.widgets.labels import Run, RunsLabel
 
-HATCHED = "hairline"
 _RADIUS = 4
 
 

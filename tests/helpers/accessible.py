@@ -24,11 +24,14 @@ def spoken_name(widget: QWidget) -> str:
 
 
 def nameless(root: QWidget) -> list[str]:
-    """Return a line for every focusable widget without a name."""
+    """Return a line for every focusable widget without a name.
+
+    A button that is hidden until it is told what it does has no name yet.
+    """
     return [
         f"{type(widget).__name__} in {type(widget.parentWidget()).__name__}"
         for widget in focusable(root)
-        if not widget.focusProxy() and not spoken_name(widget)
+        if not widget.focusProxy() and not spoken_name(widget) and not widget.isHidden()
     ]
 
 

@@ -115,6 +115,7 @@ def test_a_click_on_the_status_bar_opens_monitor(window: MainWindow, qtbot: QtBo
 
 
 def test_tab_goes_through_rail_page_and_status_bar(window: MainWindow) -> None:
+    window.focusNextPrevChild(True)
     order = tab_order(window.rail.button(CHAT))
     names = [type(widget).__name__ for widget in order]
     # The rail is one stop; the arrow keys move inside it.
@@ -129,6 +130,7 @@ def test_arrow_keys_move_in_the_rail(window: MainWindow, qtbot: QtBot) -> None:
     qtbot.keyClick(button, Qt.Key.Key_Down)
     assert window.current_page == MODELS
     assert window.rail.button(MODELS).hasFocus()
+    window.focusNextPrevChild(True)
     names = [type(widget).__name__ for widget in tab_order(window.rail.button(MODELS))]
     assert names == ["RailButton", "QLineEdit", "StatusBar"]
 

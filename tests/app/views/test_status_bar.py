@@ -3,8 +3,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from helpers.accessible import spoken_name
-from helpers.window_parts import GB, gpu, loaded, snapshot
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
@@ -12,6 +10,8 @@ from pytestqt.qtbot import QtBot
 from app.actions.load_model import LoadPhase, ModelStatus
 from app.theme import Appearance
 from app.views.status_bar import StatusBar
+from helpers.accessible import spoken_name
+from helpers.window_parts import GB, gpu, loaded, snapshot
 from models.hardware.readouts import GpuReadout
 from models.runtime.protocol import LoadProgress, Stats, Usage
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from helpers.accessible import nameless
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtWidgets import QApplication, QLineEdit, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
@@ -11,6 +10,7 @@ from pytestqt.qtbot import QtBot
 from app.messages import Action, Messages
 from app.theme import Appearance
 from app.views.toast_area import MAX_SHOWN, ToastArea
+from helpers.accessible import nameless
 from models.errors import OutOfMemoryError
 
 

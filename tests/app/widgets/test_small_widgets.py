@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from helpers.accessible import spoken_name
-from helpers.paint_counter import PaintCounter
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QAccessible, QColor, QImage
 from PySide6.QtWidgets import QVBoxLayout, QWidget
@@ -18,6 +16,8 @@ from app.widgets.progress import ProgressRow
 from app.widgets.segmented import SegmentedControl
 from app.widgets.stacked_bar import Part, StackedBar
 from app.widgets.time_graph import TimeGraph, nice_ceiling
+from helpers.accessible import spoken_name
+from helpers.paint_counter import PaintCounter
 
 pytestmark = pytest.mark.usefixtures("appearance")
 
