@@ -112,9 +112,9 @@ class MainWindow(QMainWindow):
         """Move the focus; the status bar stays the last stop whatever the pages have added."""
         last = self.previousInFocusChain()
         # A widget that takes no focus cannot be named in an order.
-        while last is not self.status_bar and last.focusPolicy() == Qt.FocusPolicy.NoFocus:
+        while last and last is not self.status_bar and not last.focusPolicy().value:
             last = last.previousInFocusChain()
-        if last is not self.status_bar:
+        if last and last is not self.status_bar:
             self.setTabOrder(last, self.status_bar)
         return super().focusNextPrevChild(forward)
 
