@@ -285,6 +285,9 @@ class LoadModel(QObject):
 
     @Slot()
     def _on_crashed(self) -> None:
+        # While the engine lane has not answered, what it is going to say names the cause.
+        if self._status.is_loading and self._request_id is None:
+            return
         if self._status.phase in (LoadPhase.READY, LoadPhase.UNLOADING, LoadPhase.LOADING):
             self._lost(self._crash_error or EngineError(self.tr("The engine has ended.")))
 

@@ -152,7 +152,7 @@ class LlamaLibrary:
         self.folder = _enter_package_without_running_it() / "lib"
         try:
             import llama_cpp.llama_cpp as api
-        except (OSError, RuntimeError, FileNotFoundError) as error:
+        except (ImportError, OSError, RuntimeError) as error:
             raise InstallationError(
                 "The llama.cpp engine cannot be loaded on this machine.",
                 hint="Run 'fathom doctor' for what is missing.",
