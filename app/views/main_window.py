@@ -6,7 +6,7 @@ import binascii
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, QEvent, QSize, Qt, Signal, Slot
+from PySide6.QtCore import QByteArray, QEvent, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QHideEvent, QKeySequence, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -24,6 +24,8 @@ DEFAULT_SIZE = QSize(1280, 800)
 MINIMUM_SIZE = QSize(640, 480)
 # Title bar and frame, which a window has no size for before it is shown.
 _ROOM_AROUND = QSize(16, 48)
+
+_SHOW_STOPPING_AFTER_MS = 200
 
 CHAT, MODELS, MONITOR, SETTINGS = "chat", "models", "monitor", "settings"
 
@@ -54,6 +56,7 @@ class MainWindow(QMainWindow):
         self._makers = dict(pages)
         self._pages: dict[str, QWidget] = {}
         self._may_close = False
+        self._is_closing = False
         self._current = ""
         self.rail = Rail(self._places())
         self.rail.chosen.connect(self.show_page)
@@ -63,6 +66,11 @@ class MainWindow(QMainWindow):
         self._lay_out()
         self.toasts = ToastArea(messages, self._stack)
         self._stopping = self._make_stopping()
+        # An engine that stops at once should not make the window flash.
+        self._stopping_timer = QTimer(self)
+        self._stopping_timer.setSingleShot(True)
+        self._stopping_timer.setInterval(_SHOW_STOPPING_AFTER_MS)
+        self._stopping_timer.timeout.connect(self._show_stopping)
         self._add_actions()
 
     @property
@@ -106,6 +114,7 @@ class MainWindow(QMainWindow):
     def finish_close(self) -> None:
         """Close for good; the engine has ended."""
         self._may_close = True
+        self._stopping_timer.stop()
         self.close()
 
     def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: N802 (Qt's name)
@@ -124,10 +133,9 @@ class MainWindow(QMainWindow):
             event.accept()
             return
         event.ignore()
-        if self._stopping.isHidden():
-            self._stopping.setGeometry(self.rect())
-            self._stopping.show()
-            self._stopping.raise_()
+        if not self._is_closing:
+            self._is_closing = True
+            self._stopping_timer.start()
             self.close_requested.emit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -184,7 +192,7 @@ class MainWindow(QMainWindow):
         title = text_label(
             self.tr("Stopping the engine"), size=SIZE_HEADING, weight=Weight.DemiBold
         )
-        sentence = text_label(self.tr("Everything is saved."), tone="quiet")
+        sentence = text_label(self.tr("Your conversations are kept."), tone="quiet")
         layout = QVBoxLayout(cover)
         layout.setSpacing(SPACE_S)
         layout.addStretch(2)
@@ -193,6 +201,12 @@ class MainWindow(QMainWindow):
         layout.addStretch(3)
         cover.hide()
         return cover
+
+    @Slot()
+    def _show_stopping(self) -> None:
+        self._stopping.setGeometry(self.rect())
+        self._stopping.show()
+        self._stopping.raise_()
 
     def _add_actions(self) -> None:
         for place in self._places():

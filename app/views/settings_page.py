@@ -150,7 +150,7 @@ class SettingsPage(Page):
         grid.setVerticalSpacing(SPACE_S)
         grid.setColumnStretch(0, 1)
         for line, (text, keys) in enumerate(self._shortcuts()):
-            cap = QLabel(QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText))
+            cap = QLabel(_keys_words(keys))
             cap.setProperty("kind", "keycap")
             grid.addWidget(text_label(text), line, 0)
             grid.addWidget(cap, line, 1, Qt.AlignmentFlag.AlignRight)
@@ -158,7 +158,7 @@ class SettingsPage(Page):
 
     def _shortcuts(self) -> list[tuple[str, str]]:
         return [
-            (self.tr("Chat, Models, Monitor, Settings"), "Ctrl+1"),
+            (self.tr("Chat, Models, Monitor, Settings"), "Ctrl+1, Ctrl+4"),
             (self.tr("New chat"), "Ctrl+N"),
             (self.tr("Search conversations"), "Ctrl+F"),
             (self.tr("Send"), "Return"),
@@ -167,6 +167,13 @@ class SettingsPage(Page):
             (self.tr("Go to the newest notice, to undo for instance"), "F6"),
             (self.tr("Quit"), "Ctrl+Q"),
         ]
+
+
+def _keys_words(keys: str) -> str:
+    """Return keys as this system writes them; two of them are the ends of a row of keys."""
+    native = QKeySequence.SequenceFormat.NativeText
+    words = [QKeySequence(one).toString(native) for one in keys.split(", ")]
+    return " \N{HORIZONTAL ELLIPSIS} ".join(words)
 
 
 class SettingRow(QFrame):

@@ -142,7 +142,8 @@ def test_closing_asks_first_and_shows_that_it_is_stopping(window: MainWindow, qt
     assert not window.close()
     assert asked == [True]
     assert window.isVisible()
-    assert window._stopping.isVisible()
+    assert window._stopping.isHidden()
+    qtbot.waitUntil(window._stopping.isVisible)
     window.finish_close()
     assert not window.isVisible()
 
