@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def tokens_words(tokens: int) -> str:
-    """Return a number of tokens in short; contexts are counted in 1024: ``3.1k``, ``16k``, ``1M``."""
+    """Return tokens in short; contexts are counted in 1024: ``3.1k``, ``16k``, ``1M``."""
     if tokens < 1000:
         return str(tokens)
     thousands = tokens / 1024
