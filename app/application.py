@@ -20,7 +20,7 @@ from app.bridges.engine import EngineBridge
 from app.bridges.settings import SettingsBridge
 from app.bridges.telemetry import Telemetry
 from app.crash import CrashPresenter, CrashReporter
-from app.messages import Messages
+from app.messages import Action, Messages
 from app.tasks import TaskRunner
 from app.terminal import TerminalSignals
 from app.theme import RESOURCES_DIR, Appearance, load_fonts
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 # Telemetry and the pages behind the first one wait until the window is on the screen.
 _SETTLE_MS = 300
+# What a loaded model was loaded with; the other settings hold from the next word on.
+ENGINE_SETTINGS = ("engine.n_ctx", "engine.n_threads", "engine.flash_attn", "engine.kv_type")
 
 _log = logging.getLogger(__name__)
 
@@ -212,6 +214,8 @@ class Fathom(QObject):
         """Take everything apart after the event loop has ended; waits for what must be written."""
         core = self._core
         core.telemetry.stop()
+        # Ended already where the window was closed; not where the session ends or Qt gave up.
+        core.supervisor.stop()
         core.bridge.detach()
         core.runner.run(core.store.close, done=_nothing, error=_nothing, lane="store")
         core.runner.shutdown()
@@ -293,6 +297,11 @@ class Fathom(QObject):
         elif key == "library.roots":
             self._core.library.set_roots(self._core.roots())
             self.loader.refresh()
+        elif key in ENGINE_SETTINGS and self.loader.status.is_ready:
+            self._core.messages.info(
+                self.tr("The model has to be loaded again for this."),
+                Action(self.tr("Load again"), self.loader.retry),
+            )
 
     @Slot(bool)
     def _visible_changed(self, visible: bool) -> None:

@@ -54,6 +54,7 @@ class Settings:
         self._values: dict[str, SettingValue] = {}
         self._subscribers: list[Subscriber] = []
         self._lock = threading.RLock()
+        self._saving = threading.Lock()
 
     @property
     def backup_path(self) -> Path:
@@ -108,13 +109,16 @@ class Settings:
         Raises:
             SettingsFileError: the file cannot be written; the one on disk is untouched.
         """
-        with self._lock:
-            document = copy.deepcopy(self._document)
-            for key, spec in self._specs.items():
-                _store(document, key, self._values.get(key, spec.default), spec.default)
-            document = {VERSION_KEY: self._file_version(), **document}
+        # The disk may take long; nobody who only wants to read a value waits for it.
+        with self._saving:
+            with self._lock:
+                document = copy.deepcopy(self._document)
+                for key, spec in self._specs.items():
+                    _store(document, key, self._values.get(key, spec.default), spec.default)
+                document = {VERSION_KEY: self._file_version(), **document}
             _write_atomically(self.path, tomli_w.dumps(document).encode())
-            self._document = document
+            with self._lock:
+                self._document = document
 
     def get(self, key: str) -> SettingValue:
         """Return a value or its default.

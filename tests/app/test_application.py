@@ -13,11 +13,14 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
+from app.actions.load_model import LoadPhase, ModelStatus
 from app.theme import DARK, current_theme
 from app.views.main_window import CHAT, MODELS, MONITOR, SETTINGS
 from helpers.accessible import focusable, nameless
 from helpers.fathom_process import FATHOM, assert_one_clear_line, fathom
 from helpers.real_window import RealWindow
+from helpers.window_parts import loaded
+from models.library.library import LibraryEntry
 from models.settings import Settings
 
 PAGES = (CHAT, MODELS, MONITOR, SETTINGS)
@@ -82,6 +85,20 @@ def test_settings_take_effect_at_once(real: RealWindow, tmp_path: Path) -> None:
     assert current_theme() is DARK
     real.core.settings_bridge.set("library.roots", (str(tmp_path),))
     assert real.core.library._roots == (real.core.own_root, tmp_path)
+
+
+def test_a_loaded_model_has_to_be_loaded_again_for_engine_settings(
+    real: RealWindow, tmp_path: Path
+) -> None:
+    real.core.settings_bridge.set("engine.n_ctx", 2048)
+    assert real.window.toasts.toasts == []
+    entry = LibraryEntry("r1", "R1", tmp_path / "absent.gguf", 1)
+    real.program.loader._set(ModelStatus(LoadPhase.READY, entry, loaded=loaded()))
+    real.core.settings_bridge.set("engine.n_ctx", 4096)
+    real.core.settings_bridge.set("sampling.top_k", 12)
+    toast = real.window.toasts.toasts[0]
+    assert "loaded again" in toast.accessibleName()
+    assert toast.action_button.text() == "Load again"
 
 
 def test_figures_stop_while_nobody_sees_them(real: RealWindow) -> None:
