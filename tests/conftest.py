@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ REPO_ROOT = TESTS_DIR.parent
 for folder in (TESTS_DIR, REPO_ROOT):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+# A run in the background of a shell ignores Ctrl-C, and children would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before Qt is loaded by anybody.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")

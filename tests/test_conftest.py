@@ -88,3 +88,9 @@ def test_allowed_log_record_passes(allow_logs: LogCheck) -> None:
     logging.getLogger("models.test").error("the engine %s died", 7)
     assert len(allow_logs.records) == 1
     assert allow_logs.unexpected() == []
+
+
+def test_children_can_be_interrupted() -> None:
+    command = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT))"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "default_int_handler" in result.stdout
