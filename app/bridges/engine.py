@@ -8,6 +8,7 @@ everything that came before it.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -41,12 +42,15 @@ from models.runtime.supervisor import (
 )
 
 DELTA_INTERVAL_S = 1 / 30
-# On few cores every cycle that the window takes costs the engine ten (its threads wait for each
-# other): showing text may take this share of one core, and is done less often when it would more.
-MAX_CORE_SHARE = 0.05
 SLOWEST_INTERVAL_S = 0.1
+# On few cores every cycle that the window takes costs the engine ten (its threads wait for each
+# other): showing text may take 3 % of one core where there are two, 10 % where there are eight,
+# and is done less often when it would take more.
+CORE_SHARE_PER_CORE = 0.0125
+MIN_CORE_SHARE, MAX_CORE_SHARE = 0.03, 0.1
 STATS_INTERVAL_S = 0.25
 PROGRESS_INTERVAL_S = 0.1
+_MEASURE_EVERY = 5
 
 _log = logging.getLogger(__name__)
 _LOG_LEVELS = {
@@ -83,7 +87,10 @@ class EngineBridge(QObject):
         self._attached = True
         self._last_delta_s = self._last_stats_s = self._last_progress_s = 0.0
         self._interval_s = DELTA_INTERVAL_S
+        self._flushes = 0
         self._flush_began_s = 0.0
+        share = CORE_SHARE_PER_CORE * (os.cpu_count() or 1)
+        self._core_share = min(max(share, MIN_CORE_SHARE), MAX_CORE_SHARE)
         self._painted_timer = QTimer(self)
         self._painted_timer.setSingleShot(True)
         self._painted_timer.setInterval(0)
@@ -150,7 +157,10 @@ class EngineBridge(QObject):
         self._timer.start(max(1, round(delay_s * 1000)))
 
     def _flush(self, now: float) -> None:
-        began_s = time.thread_time()
+        # Not every time: where a system call is slow, asking for the cost would be half of it.
+        self._flushes += 1
+        measured = self._flushes % _MEASURE_EVERY == 0
+        began_s = time.thread_time() if measured else 0.0
         with self._lock:
             notices = list(self._queue)
             self._queue.clear()
@@ -173,17 +183,18 @@ class EngineBridge(QObject):
             self._dispatch(notice)
         if texts:
             self._last_delta_s, self._flush_began_s = now, began_s
-            # Fires when everything that was posted, painting above all, is done.
-            self._painted_timer.start()
+            if measured:
+                # Fires when everything that was posted, painting above all, is done.
+                self._painted_timer.start()
         self._emit_text(answering[0], texts)
         self._emit_figures(now, force=False)
 
     @Slot()
     def _on_painted(self) -> None:
         """Work out how often text may be shown from what showing it cost, painting included."""
-        wanted_s = (time.thread_time() - self._flush_began_s) / MAX_CORE_SHARE
+        wanted_s = (time.thread_time() - self._flush_began_s) / self._core_share
         # Mostly the old one: one costly moment must not make the text stutter.
-        wanted_s = 0.8 * self._interval_s + 0.2 * wanted_s
+        wanted_s = 0.6 * self._interval_s + 0.4 * wanted_s
         self._interval_s = min(max(wanted_s, DELTA_INTERVAL_S), SLOWEST_INTERVAL_S)
 
     def _emit_text(self, request_id: int | None, texts: list[Delta]) -> None:
