@@ -24,6 +24,7 @@ from app.crash import CrashReport
 from app.views.chat_page import ChatPage
 from app.widgets.chat_model_row import ModelRow
 from models.library.demo import DEMO_NAME
+from models.library.library import LibraryEntry
 from models.runtime.protocol import Cancelled, Done, Usage
 from models.units import format_bytes, format_duration, format_rate
 
@@ -89,17 +90,16 @@ class DemoRun(QObject):
         self._fail(report.summary)
 
     @Slot(tuple)
-    def _pick(self, _entries: tuple[object, ...]) -> None:
+    def _pick(self, entries: tuple[LibraryEntry, ...]) -> None:
         if self._parts.loader.status.phase is not LoadPhase.NONE:
+            return
+        if all(entry.name != DEMO_NAME for entry in entries):
+            self._fail('The demo checkpoint is not installed. Run "fathom doctor".')
             return
         picker = self._parts.page.picker
         picker.open()
-        rows = [row for row in picker.popup.findChildren(ModelRow) if row.view.key == DEMO_NAME]
-        if rows:
-            rows[0].click()
-        else:
-            picker.popup.close()
-            self._fail('The demo checkpoint is not installed. Run "fathom doctor".')
+        rows = picker.popup.findChildren(ModelRow)
+        next(row for row in rows if row.view.key == DEMO_NAME).click()
 
     @Slot(ModelStatus)
     def _model_changed(self, status: ModelStatus) -> None:
