@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from helpers.leaks import LeakCheck, LeakedError
 from helpers.logcheck import LogCheck, UnexpectedLogError
 
