@@ -7,8 +7,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 import pytest
-from helpers.logcheck import LogCheck
 
+from helpers.logcheck import LogCheck
 from models.log import EngineLog, LogSetup, configure, private
 
 log = logging.getLogger("models.test")
