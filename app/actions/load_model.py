@@ -16,7 +16,6 @@ from app.tasks import TaskRunner
 from models.errors import (
     CheckpointNotFoundError,
     ContextTooLargeError,
-    EngineError,
     FathomError,
     OutOfMemoryError,
 )
@@ -100,6 +99,7 @@ class LoadModel(QObject):
         self._stop_wanted = False
         # Endings that arrived before the engine lane told which request they belong to.
         self._early: dict[int, FathomError | None] = {}
+        self._is_crashed = False
         self._crash_error: FathomError | None = None
         self._crash_timer = QTimer(self)
         self._crash_timer.setSingleShot(True)
@@ -249,7 +249,11 @@ class LoadModel(QObject):
 
     @Slot(object, FathomError)
     def _on_failed(self, request_id: int | None, error: FathomError) -> None:
-        self._crash_error = error
+        if self._is_crashed:
+            self._is_crashed = False
+            self._crash_error = error
+            # After everybody else has heard of the failure.
+            self._crash_timer.start()
         if request_id is not None:
             self._load_ended(request_id, error)
         elif self._status.is_loading:
@@ -276,20 +280,19 @@ class LoadModel(QObject):
     @Slot(EngineState)
     def _on_state(self, state: EngineState) -> None:
         if state is EngineState.CRASHED:
-            # The failure that says why comes before or after this, in the same batch.
-            self._crash_timer.start()
+            # The failure that says why follows; of a start that failed the engine lane tells.
+            self._is_crashed = True
         elif state is EngineState.STOPPED and self._status.phase is not LoadPhase.FAILED:
             self._set(ModelStatus(entry=self._status.entry))
         elif state is EngineState.STARTING:
-            self._crash_error = None
+            self._is_crashed = False
+            self._crash_timer.stop()
 
     @Slot()
     def _on_crashed(self) -> None:
-        # While the engine lane has not answered, what it is going to say names the cause.
-        if self._status.is_loading and self._request_id is None:
-            return
-        if self._status.phase in (LoadPhase.READY, LoadPhase.UNLOADING, LoadPhase.LOADING):
-            self._lost(self._crash_error or EngineError(self.tr("The engine has ended.")))
+        in_use = self._status.phase in (LoadPhase.READY, LoadPhase.UNLOADING, LoadPhase.LOADING)
+        if in_use and self._crash_error is not None:
+            self._lost(self._crash_error)
 
     @Slot(FathomError)
     def _on_safe_mode(self, error: FathomError) -> None:
