@@ -135,7 +135,9 @@ class Conversations(QObject):
         if self._select_newest:
             self._select_newest = False
             if hits and self._chat.conversation_id is None:
-                self._chat.show(hits[0].conversation.id)
+                # Not the first: pinned ones stand above it.
+                newest = max((hit.conversation for hit in hits), key=lambda c: c.updated_at)
+                self._chat.show(newest.id)
 
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, StoreError):

@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 from app.actions.load_model import LoadPhase
 from helpers.logcheck import LogCheck
 from helpers.real_window import RealWindow
-from helpers.whole_program import is_gone
+from helpers.whole_program import engine_variable, is_gone
 from models.chat.store import ConversationStore, Message
 from models.paths import user_paths
 
@@ -29,6 +29,7 @@ SHORT = "What is the capital of France?"
 # Enough to be in the middle of an answer that goes on for hundreds of tokens.
 SOME_CHARS = 60
 ESCAPE = "\x1b"
+PROBLEM_ENGINE = Path(__file__).parents[1] / "helpers" / "problem_engine.py"
 
 
 def press(window: RealWindow, qtbot: QtBot, key: str) -> None:
@@ -120,6 +121,22 @@ def test_escape_stops_an_answer(base_dir: Path, open_window: Any, qtbot: QtBot) 
     window.close()
     messages = stored(base_dir)
     assert (messages[1].state, messages[1].content) == ("cancelled", kept)
+
+
+def test_an_engine_that_ignores_escape_is_ended_and_the_user_told(
+    base_dir: Path, open_window: Any, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = {"generate": "ignore_cancel", "rate_words_s": 30, "words": 10_000}
+    for name, value in engine_variable(PROBLEM_ENGINE, script).items():
+        monkeypatch.setenv(name, value)
+    window = open_window(base_dir)
+    text = ask_for_long(window)
+    pid = window.core.supervisor.pid
+    press(window, qtbot, ESCAPE)
+    window.wait_for_end()
+    window.until(lambda: is_gone(pid))
+    assert window.answer_text().startswith(text)
+    window.until(lambda: window.told("did not react"))
 
 
 def test_closing_in_mid_answer_ends_the_engine_and_keeps_the_text(

@@ -150,6 +150,7 @@ def earlier_conversation(base_dir: Path) -> None:
         question = store.add_message(made.id, None, "user", "Is anybody there?")
         answer = store.add_message(made.id, question.id, "assistant", "", state="streaming")
         store.finish_answer(answer.id, "Yes. 是的。", "Hm.", "complete", {"ttft_s": 0.5})
+        store.set_pinned(made.id, True)
 
 
 @pytest.mark.timeout(600)
@@ -195,7 +196,7 @@ def check_window(
         monkeypatch.setenv(name, value)
     window = open_window(base_dir)
     window.until(lambda: set(window.titles()) >= {stored[0].title for stored in expected})
-    # The newest conversation is shown without being asked for.
+    # The newest conversation is shown without being asked for, although another one is pinned.
     window.until(lambda: window.page.transcript.turn_ids == [m.id for m in expected[-1][1]])
     assert window.answer_text() == expected[-1][1][1].content
     notice = window.answer().notice

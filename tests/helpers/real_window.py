@@ -80,6 +80,15 @@ class RealWindow:
         model = self.page.conversation_list.model
         return [model.index(row).data() for row in range(model.rowCount())]
 
+    def told(self, words: str) -> bool:
+        """Tell whether a toast, the banner or the notice below the last answer has these words."""
+        names = [toast.accessibleName() for toast in self.window.toasts.toasts]
+        if self.page.banner.isVisible():
+            names.append(self.page.banner.accessibleName())
+        if self.page.transcript.turn_ids and (notice := self.answer().notice) is not None:
+            names.append(notice.accessibleName())
+        return any(words in name for name in names)
+
     def close(self) -> None:
         """Close the window and run the event loop until the program has ended by itself."""
         if not self._open:
