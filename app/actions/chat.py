@@ -35,7 +35,6 @@ from models.runtime.supervisor import EngineSupervisor
 from models.settings import Settings
 
 COMMIT_INTERVAL_MS = 400
-CONTINUE_TEXT = "Continue exactly where you stopped. Do not repeat anything."
 
 
 class Chat(QObject):
@@ -290,15 +289,14 @@ class Chat(QObject):
 
     def _request(self, branch: Branch, *, continued: bool) -> GenerateRequest:
         *path, answer = (turn.message for turn in branch.turns)
-        if continued:
-            path.append(dataclasses.replace(answer, state="cancelled"))
         prompt = build_messages(path, branch.conversation.system_prompt)
         if continued:
-            prompt = (*prompt, PromptMessage("user", CONTINUE_TEXT))
+            prompt = (*prompt, PromptMessage("assistant", answer.content, answer.reasoning))
         return GenerateRequest(
             messages=prompt,
             sampling=sampling(self._settings),
             max_tokens=int(str(self._settings.get("chat.max_tokens"))),
+            continue_answer=continued,
         )
 
     # --- what the engine says -------------------------------------------------------------------

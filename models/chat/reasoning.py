@@ -48,6 +48,13 @@ class ReasoningSplitter:
         self._repeat_allowed = open_at_start
         self._held = ""
 
+    @classmethod
+    def in_middle(cls, *, reasoning: bool) -> ReasoningSplitter:
+        """Return a splitter for text that goes on in the middle of reasoning or of an answer."""
+        splitter = cls()
+        splitter._place = _Place.REASONING if reasoning else _Place.ANSWER
+        return splitter
+
     def feed(self, text: str) -> list[Piece]:
         """Take the next text and return what is certain now (may be nothing)."""
         self._held += text

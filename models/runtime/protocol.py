@@ -84,13 +84,17 @@ class PromptMessage:
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """What to answer, and how; ``max_tokens`` 0 means until the context is full."""
+    """What to answer, and how; ``max_tokens`` 0 means until the context is full.
+
+    With ``continue_answer`` the last message is the assistant's own, and is gone on with.
+    """
 
     messages: tuple[PromptMessage, ...]
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int = 0
     stop: tuple[str, ...] = ()
     template_options: dict[str, Any] = field(default_factory=dict)
+    continue_answer: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.errors import TemplateError
-from models.runtime.llama.template import ChatTemplate, opens_reasoning
+from models.runtime.llama.template import ChatTemplate, continued, opens_reasoning
 from models.runtime.protocol import PromptMessage
 
 TALK = (
@@ -117,3 +117,21 @@ def test_a_template_of_more_than_a_megabyte_is_refused() -> None:
 )
 def test_where_reasoning_begins(prompt: str, opened: bool) -> None:
     assert opens_reasoning(prompt) is opened
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reasoning", "content", "whole", "inside"),
+    [
+        ("<A>", "", "Half an", "<A>Half an", False),
+        ("<A>", "I th", "", "<A><think>\nI th", True),
+        ("<A>", "I think.", "Half an", "<A><think>\nI think.\n</think>\n\nHalf an", False),
+        ("<A><think>\n", "I th", "", "<A><think>\nI th", True),
+        ("<A><think>\n", "", "", "<A><think>\n", True),
+        ("<A><think>\n", "", "Half", "<A><think>\n\n</think>\n\nHalf", False),
+    ],
+)
+def test_an_unfinished_answer_is_gone_on_with_where_it_stopped(
+    prompt: str, reasoning: str, content: str, whole: str, inside: bool
+) -> None:
+    answer = PromptMessage("assistant", content, reasoning)
+    assert continued(prompt, answer) == (whole, inside)

@@ -177,6 +177,29 @@ def test_the_second_turn_computes_only_what_is_new(engine: EngineProcess) -> Non
     assert texts[0][:10] == texts[1][:10]
 
 
+def test_continuing_an_answer_gives_what_it_would_have_said(engine: EngineProcess) -> None:
+    whole = engine.answer(QUESTION, max_tokens=40)[0]
+    half = engine.answer(QUESTION, max_tokens=20)[0]
+    events = engine.ask(
+        "generate",
+        messages=[
+            {"role": "user", "content": QUESTION},
+            {"role": "assistant", "content": half},
+        ],
+        sampling={"temperature": 0},
+        max_tokens=20,
+        continue_answer=True,
+    )
+    rest = "".join(event["text"] for event in events if event["event"] == "delta")
+    assert whole.startswith(half)
+    # Batches of other sizes round differently, so only the beginning must agree.
+    assert (half + rest)[: len(half) + 10] == whole[: len(half) + 10]
+    nothing = engine.ask(
+        "generate", messages=[{"role": "user", "content": QUESTION}], continue_answer=True
+    )
+    assert nothing[-1]["code"] == "invalid_setting"
+
+
 def test_stop_string_ends_the_answer_before_it(engine: EngineProcess) -> None:
     whole = engine.answer(QUESTION, max_tokens=40)[0]
     stop = whole.split()[4]

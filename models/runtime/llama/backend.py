@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from models.errors import EngineBusyError
+from models.chat.reasoning import ReasoningSplitter
+from models.errors import EngineBusyError, InvalidSettingError
 from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
 from models.hardware.cpu import physical_cores
 from models.hardware.memory import RamReader
@@ -34,7 +35,7 @@ from models.runtime.llama.generation import Generator, Outcome, Progress, TextAs
 from models.runtime.llama.log_capture import LogCapture
 from models.runtime.llama.parameters import check_settings, with_threads
 from models.runtime.llama.sampling import check_sampling
-from models.runtime.llama.template import ChatTemplate, opens_reasoning
+from models.runtime.llama.template import ChatTemplate, continued, opens_reasoning
 from models.runtime.protocol import (
     DeviceList,
     GenerateRequest,
@@ -201,13 +202,27 @@ class LlamaBackend:
         check_sampling(request.sampling)
         progress = Progress(start_s=time.monotonic())
         self._progress = progress
-        prompt = self._template.render(request.messages, request.template_options)
+        prompt, reasoning_open = self._prompt(self._template, request)
         tokens = self._generator.prepare(prompt, progress)
-        reasoning_open = opens_reasoning(prompt)
         started(Started(progress.prompt_tokens, progress.reused_tokens, reasoning_open))
-        assembler = TextAssembler(request, reasoning_open=reasoning_open, emit=emit)
+        if request.continue_answer:
+            splitter = ReasoningSplitter.in_middle(reasoning=reasoning_open)
+        else:
+            splitter = ReasoningSplitter(reasoning_open)
+        assembler = TextAssembler(request, splitter=splitter, emit=emit)
         outcome = self._generator.answer(tokens, request, assembler, progress)
         return outcome, self._usage(progress, outcome.seed)
+
+    @staticmethod
+    def _prompt(template: ChatTemplate, request: GenerateRequest) -> tuple[str, bool]:
+        """Render the conversation; return the prompt and whether it ends inside reasoning."""
+        if not request.continue_answer:
+            prompt = template.render(request.messages, request.template_options)
+            return prompt, opens_reasoning(prompt)
+        if not request.messages or request.messages[-1].role != "assistant":
+            raise InvalidSettingError("There is no answer to continue.")
+        *before, answer = request.messages
+        return continued(template.render(before, request.template_options), answer)
 
     def _usage(self, progress: Progress, seed: int) -> Usage:
         now_s = time.monotonic()

@@ -98,7 +98,7 @@ class TextAssembler:
 
     Args:
         request: its stop strings are matched over the raw text.
-        reasoning_open: whether the template already opened ``<think>``.
+        splitter: knows whether the text begins in reasoning.
         emit: called with (text, reasoning, tokens covered).
     """
 
@@ -106,12 +106,12 @@ class TextAssembler:
         self,
         request: GenerateRequest,
         *,
-        reasoning_open: bool,
+        splitter: ReasoningSplitter,
         emit: Callable[[str, str, int], None],
     ) -> None:
         self._decoder = TextDecoder()
         self._stops = StopStrings(request.stop)
-        self._splitter = ReasoningSplitter(reasoning_open)
+        self._splitter = splitter
         self._emit = emit
         self._text: list[str] = []
         self._reasoning: list[str] = []

@@ -225,6 +225,21 @@ def _as_template_sees(message: PromptMessage) -> dict[str, Any]:
     return seen
 
 
+def continued(prompt: str, answer: PromptMessage) -> tuple[str, bool]:
+    """Append an unfinished answer to the prompt that asked for it.
+
+    Returns:
+        The prompt up to where the answer stopped, and whether that is inside its reasoning.
+    """
+    opened = opens_reasoning(prompt)
+    if not answer.reasoning and not (opened and answer.content):
+        return prompt + answer.content, opened
+    tag = "" if opened else "<think>\n"
+    if not answer.content:
+        return prompt + tag + answer.reasoning, True
+    return f"{prompt}{tag}{answer.reasoning}\n</think>\n\n{answer.content}", False
+
+
 def opens_reasoning(prompt: str) -> bool:
     """Whether the rendered prompt ends inside an opened ``<think>``."""
     return prompt.rstrip().endswith("<think>")

@@ -144,3 +144,11 @@ def test_only_what_could_become_a_stop_waits() -> None:
     assert finder.feed("b> Us") == ("</b> ", False)
     assert finder.feed("e it") == ("Use it", False)
     assert StopStrings([]).feed("all of it") == ("all of it", False)
+
+
+@pytest.mark.parametrize("reasoning", [True, False])
+def test_text_that_goes_on_in_the_middle_keeps_its_first_space(reasoning: bool) -> None:
+    splitter = ReasoningSplitter.in_middle(reasoning=reasoning)
+    pieces = splitter.feed(" and on") + splitter.finish()
+    assert "".join(piece.text for piece in pieces) == " and on"
+    assert {piece.reasoning for piece in pieces} == {reasoning}
