@@ -89,9 +89,7 @@ def test_without_a_gpu_it_says_so_and_shows_ram(bar: StatusBar) -> None:
 
 
 def test_every_gpu_has_a_gauge_that_comes_and_goes(bar: StatusBar) -> None:
-    bar.set_hardware(
-        snapshot(gpu(0, used_gb=9.8, total_gb=12), gpu(1, used_gb=23.9, total_gb=24))
-    )
+    bar.set_hardware(snapshot(gpu(0, used_gb=9.8, total_gb=12), gpu(1, used_gb=23.9, total_gb=24)))
     assert [spoken_name(gauge) for gauge in bar.gpus] == ["GPU0", "GPU1"]
     assert bar.gpus[0].accessibleDescription() == "9.8 / 12 GB"
     assert [gauge.token for gauge in bar.gpus] == ["accent", "fail"]

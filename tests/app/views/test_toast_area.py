@@ -60,9 +60,7 @@ def test_a_flood_waits_in_line(messages: Messages, area: ToastArea) -> None:
     assert area.toasts[-1].accessibleName() == f"Error {MAX_SHOWN}."
 
 
-def test_an_error_stays_and_an_info_goes(
-    messages: Messages, area: ToastArea, qtbot: QtBot
-) -> None:
+def test_an_error_stays_and_an_info_goes(messages: Messages, area: ToastArea, qtbot: QtBot) -> None:
     messages.error("Stays.")
     messages.info("Goes.")
     stays, goes = area.toasts
