@@ -327,14 +327,7 @@ def _take_protocol_fd() -> int:
 
 
 def _prepare_environment() -> None:
-    """Set what the native libraries read when they are loaded; what the user set stays.
-
-    llama.cpp's threads wait for each other some thousand times a token. By default OpenMP lets a
-    waiting thread spin for about 15 ms before it sleeps, which takes the core away from the very
-    thread it waits for as soon as anything else runs on the machine (measured in
-    docs/benchmarks.md). A thousand spins cover the waits of an idle machine.
-    """
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    """Set what the native libraries read when they are loaded; what the user set stays."""
     # An abort would start a debugger to print a backtrace: slow, and of no use to the user.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 

@@ -36,6 +36,7 @@ from models.runtime.llama.log_capture import LogCapture
 from models.runtime.llama.parameters import check_settings, with_threads
 from models.runtime.llama.sampling import check_sampling
 from models.runtime.llama.template import ChatTemplate, continued, opens_reasoning
+from models.runtime.llama.thread_pacing import ThreadPacer, usable_cpus
 from models.runtime.protocol import (
     DeviceList,
     GenerateRequest,
@@ -115,6 +116,9 @@ class LlamaBackend:
         facts = inspect_checkpoint(Path(path))
         self.unload()
         warnings: list[str] = []
+        pacer = None
+        if not (settings.n_threads or settings.n_threads_batch):
+            pacer = ThreadPacer(physical_cores().value, usable_cpus())
         settings = with_threads(settings, physical_cores().value)
         if settings.use_extra_bufts and must_not_repack(self._library, facts.architecture):
             settings = dataclasses.replace(settings, use_extra_bufts=False)
@@ -133,7 +137,7 @@ class LlamaBackend:
                 checkpoint.close()
                 raise
         self._checkpoint = checkpoint
-        self._generator = Generator(self._library, checkpoint, self._abort)
+        self._generator = Generator(self._library, checkpoint, self._abort, pacer)
         warnings += _context_warnings(checkpoint)
         return Loaded(
             model=checkpoint.info(),

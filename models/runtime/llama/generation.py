@@ -14,6 +14,7 @@ from models.runtime.llama.abort import AbortFlag
 from models.runtime.llama.bindings import LlamaLibrary
 from models.runtime.llama.checkpoint import LoadedCheckpoint
 from models.runtime.llama.sampling import SamplerChain
+from models.runtime.llama.thread_pacing import ThreadPacer
 from models.runtime.llama.tokens import TextDecoder
 from models.runtime.protocol import GenerateRequest
 
@@ -158,15 +159,21 @@ class Generator:
         library: the started library.
         checkpoint: the loaded checkpoint; must outlive this object.
         abort: the flag its context reads.
+        pacer: chooses the number of threads; None keeps the number that was loaded with.
     """
 
     def __init__(
-        self, library: LlamaLibrary, checkpoint: LoadedCheckpoint, abort: AbortFlag
+        self,
+        library: LlamaLibrary,
+        checkpoint: LoadedCheckpoint,
+        abort: AbortFlag,
+        pacer: ThreadPacer | None,
     ) -> None:
         self._library = library
         self._api = library.api
         self._checkpoint = checkpoint
         self._abort = abort
+        self._pacer = pacer
         self._cached: list[int] = []
         self._one_token = (self._api.llama_token * 1)()
 
@@ -227,6 +234,8 @@ class Generator:
             self._checkpoint.n_ctx,
         )
         try:
+            if self._pacer is not None:
+                self._pacer.begin()
             chain.accept_prompt(tokens)
             if not self._prefill(tokens[progress.reused_tokens :], progress):
                 return Outcome("", chain.seed)
@@ -285,6 +294,9 @@ class Generator:
 
     def _compute(self, batch: Any, tokens: Sequence[int]) -> bool:
         """Decode one batch; return False when it was aborted."""
+        if self._pacer is not None and self._pacer.update():
+            n_threads = self._pacer.n_threads
+            self._api.llama_set_n_threads(self._checkpoint.context, n_threads, n_threads)
         status = self._api.llama_decode(self._checkpoint.context, batch)
         if status == 0:
             self._cached.extend(tokens)
