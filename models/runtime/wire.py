@@ -25,7 +25,8 @@ def build(cls: type[_T], data: Any, *, strict: bool) -> _T:
     Args:
         cls: the dataclass.
         data: a JSON object with the dataclass's field names.
-        strict: whether an unknown field is an error (requests) or ignored (events).
+        strict: whether an unknown field is an error (requests) or ignored (events), also in the
+            objects that a field holds.
 
     Raises:
         EngineProtocolError: a field is missing, unknown or of another type.
@@ -38,7 +39,7 @@ def build(cls: type[_T], data: Any, *, strict: bool) -> _T:
     if strict and unknown:
         raise EngineProtocolError(f"{cls.__name__} has no field {unknown[0]!r}.")
     values = {
-        name: _convert(hints[name], value, f"{cls.__name__}.{name}")
+        name: _convert(hints[name], value, f"{cls.__name__}.{name}", strict)
         for name, value in data.items()
         if name in hints
     }
@@ -48,29 +49,29 @@ def build(cls: type[_T], data: Any, *, strict: bool) -> _T:
         raise EngineProtocolError(f"{cls.__name__} lacks a field.", details=str(error)) from error
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def _convert(hint: Any, value: Any, where: str, strict: bool) -> Any:
     origin = typing.get_origin(hint)
     args = typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return _convert_optional(args, value, where)
+        return _convert_optional(args, value, where, strict)
     if origin is tuple:
         if not isinstance(value, list):
             raise EngineProtocolError(f"{where} must be a list.")
-        return tuple(_convert(args[0], item, where) for item in value)
+        return tuple(_convert(args[0], item, where, strict) for item in value)
     if origin is dict:
         if not isinstance(value, dict):
             raise EngineProtocolError(f"{where} must be an object.")
-        return {str(key): _convert(args[1], item, where) for key, item in value.items()}
+        return {str(key): _convert(args[1], item, where, strict) for key, item in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value, strict=False)
+        return build(hint, value, strict=strict)
     return _convert_scalar(hint, value, where)
 
 
-def _convert_optional(args: tuple[Any, ...], value: Any, where: str) -> Any:
+def _convert_optional(args: tuple[Any, ...], value: Any, where: str, strict: bool) -> Any:
     if value is None:
         return None
     present = [arg for arg in args if arg is not type(None)]
-    return _convert(present[0], value, where)
+    return _convert(present[0], value, where, strict)
 
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:

@@ -333,6 +333,10 @@ def test_malformed_requests_are_refused_and_the_engine_goes_on(engine: EnginePro
     misspelt = engine.ask("load", path="x", settings={"n_ctxx": 3})[-1]
     assert misspelt["code"] == "engine_protocol"
     assert "n_ctxx" in misspelt["message"]
+    messages = [{"role": "user", "content": "Hi"}]
+    nested = engine.ask("generate", messages=messages, sampling={"temprature": 0})[-1]
+    assert nested["code"] == "engine_protocol"
+    assert "temprature" in nested["message"]
     wrong_type = engine.ask("generate", messages=[{"role": "user", "content": 3}])[-1]
     assert wrong_type["code"] == "engine_protocol"
     assert engine.ask("ping")[-1]["event"] == "pong"
