@@ -338,7 +338,10 @@ class Fathom(QObject):
             self._core.settings_bridge.set("window.geometry", self.window.saved_place())
         self.chat.cancel_waiting()
         self._core.runner.run(
-            self._core.supervisor.stop, done=self._stopped, error=self._not_stopped
+            self._core.supervisor.stop,
+            done=self._stopped,
+            error=self._not_stopped,
+            lane="control",
         )
 
     def _stopped(self, _result: None) -> None:

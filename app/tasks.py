@@ -17,7 +17,8 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 
 T = TypeVar("T")
 
-LANES = {"general": 2, "store": 1, "engine": 1}
+# ``control`` is for what stops something: never behind a slow disk or driver.
+LANES = {"general": 2, "store": 1, "engine": 1, "control": 1}
 
 _log = logging.getLogger(__name__)
 

@@ -212,7 +212,10 @@ class LoadModel(QObject):
 
     def _send_cancel(self, request_id: int) -> None:
         self._runner.run(
-            partial(self._supervisor.cancel, request_id), done=self._ignore, error=self._on_error
+            partial(self._supervisor.cancel, request_id),
+            done=self._ignore,
+            error=self._on_error,
+            lane="control",
         )
 
     @Slot(LoadProgress)
