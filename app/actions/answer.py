@@ -75,6 +75,15 @@ class LiveAnswer:
                 self._reasoning_ended_s = now_s
         self._dirty = True
 
+    def so_far(self) -> Message:
+        """Return the message with what has arrived."""
+        return dataclasses.replace(
+            self.message,
+            content=self.content,
+            reasoning=self.reasoning,
+            reasoning_elapsed_s=self.reasoning_elapsed_s,
+        )
+
     def take_dirty(self) -> bool:
         """Tell whether there is something to commit, and take that as done."""
         dirty, self._dirty = self._dirty, False

@@ -34,15 +34,6 @@ class Branch:
         """Return the turn of a message, or None when it is not on this branch."""
         return next((turn for turn in self.turns if turn.message.id == message_id), None)
 
-    def upto(self, message_id: int) -> tuple[Message, ...]:
-        """Return the messages up to and including one of them."""
-        messages: list[Message] = []
-        for turn in self.turns:
-            messages.append(turn.message)
-            if turn.message.id == message_id:
-                break
-        return tuple(messages)
-
     def with_message(self, message: Message) -> Branch:
         """Return the branch with a newer state of one of its messages."""
         turns = tuple(
@@ -68,22 +59,33 @@ def read_branch(store: ConversationStore, conversation_id: int) -> Branch:
 
 
 def commit_question(
-    store: ConversationStore,
-    conversation_id: int | None,
-    parent_id: int | None,
-    text: str,
-    system_prompt: str,
+    store: ConversationStore, conversation_id: int | None, text: str, system_prompt: str
 ) -> Branch:
-    """Store a question, in a new conversation when there is none. For the store lane.
+    """Store a question at the end of a conversation, or in a new one. For the store lane.
 
     Raises:
         StoreError: it could not be stored.
     """
+    parent_id: int | None = None
     if conversation_id is None:
         title = title_from(text)
         conversation_id = store.create_conversation(title, system_prompt=system_prompt).id
+    else:
+        # Asked here and not by the page: an earlier question may have been stored meanwhile.
+        parent_id = store.conversation(conversation_id).leaf_id
     store.add_message(conversation_id, parent_id, "user", text)
     return read_branch(store, conversation_id)
+
+
+def commit_edit(store: ConversationStore, message_id: int, text: str) -> Branch:
+    """Store a question in other words, as a sibling of the first. For the store lane.
+
+    Raises:
+        StoreError: it could not be stored.
+    """
+    old = store.message(message_id)
+    store.add_message(old.conversation_id, old.parent_id, "user", text)
+    return read_branch(store, old.conversation_id)
 
 
 def commit_beginning(store: ConversationStore, waiting: WaitingAnswer, checkpoint: str) -> Branch:

@@ -6,6 +6,7 @@ text, reasoning     what it answers; "text_file" names a file instead
 piece_chars         how many characters a token has (4)
 prefill_s           how long it reads the prompt
 crash_after         die of SIGSEGV after so many tokens
+never_begins        say nothing about an answer until it is cancelled, and then no figures
 Everything else as in problem_engine.py.
 """
 
@@ -66,6 +67,10 @@ class TalkingEngine(ProblemEngine):
 
     def _generate(self, request: dict[str, Any]) -> None:
         request_id = request["id"]
+        if self._script.get("never_begins"):
+            self._cancelled.wait()
+            self._emit("cancelled", request_id)
+            return
         pieces = self._pieces()
         began_s = time.monotonic()
         self._emit("started", request_id, prompt_tokens=60, reused_tokens=20, reasoning_open=False)
