@@ -35,6 +35,7 @@ from models.runtime.protocol import (
     Log,
     Pong,
     Request,
+    Started,
     StatsEvent,
     Unloaded,
     decode_line,
@@ -67,8 +68,32 @@ class EventWriter:
                 line = line[os.write(self._fd, line) :]
 
 
+class LogSender:
+    """Sends llama.cpp's log; what it says while it starts waits until ``hello`` was sent."""
+
+    def __init__(self, writer: EventWriter) -> None:
+        self._writer = writer
+        self._lock = threading.Lock()
+        self._waiting: list[Log] | None = []
+
+    def send(self, level: str, text: str) -> None:
+        """Send a line, or keep it for later."""
+        with self._lock:
+            if self._waiting is not None:
+                self._waiting.append(Log(level, text))
+                return
+        self._writer.send(None, Log(level, text))
+
+    def open(self) -> None:
+        """Send what waits; from now on nothing does."""
+        with self._lock:
+            waiting, self._waiting = self._waiting or [], None
+            for line in waiting:
+                self._writer.send(None, line)
+
+
 class RequestQueue:
-    """Requests waiting for the main thread, and which of them were cancelled.
+    """Requests waiting for the main thread, and the one that it works on.
 
     ``on_cancel_running`` is called under the lock, so that a cancel can never hit the request that
     comes after the one it was meant for.
@@ -79,7 +104,6 @@ class RequestQueue:
     ) -> None:
         self._condition = threading.Condition()
         self._waiting: collections.deque[Request] = collections.deque()
-        self._cancelled: set[int] = set()
         self._running: int | None = None
         self._closed = False
         self._on_begin = on_begin
@@ -104,23 +128,21 @@ class RequestQueue:
             self._on_begin()
             return request
 
-    def take_cancelled(self, request_id: int) -> bool:
-        """Whether a request was cancelled while it waited."""
+    def withdraw(self, target: int) -> bool:
+        """Take a request out that still waits; return whether it did."""
         with self._condition:
-            found = request_id in self._cancelled
-            self._cancelled.discard(request_id)
-            return found
+            found = [request for request in self._waiting if request.id == target]
+            for request in found:
+                self._waiting.remove(request)
+            return bool(found)
 
-    def cancel(self, target: int) -> bool:
-        """Cancel a waiting or running request; return whether there was one."""
+    def cancel_running(self, target: int) -> bool:
+        """Stop a request that the main thread works on; return whether it does."""
         with self._condition:
-            if target == self._running:
-                self._on_cancel_running()
-                return True
-            if any(request.id == target for request in self._waiting):
-                self._cancelled.add(target)
-                return True
-            return False
+            if target != self._running:
+                return False
+            self._on_cancel_running()
+            return True
 
     def close(self) -> None:
         """Stop what runs and let ``next`` return None."""
@@ -203,22 +225,30 @@ class Worker:
     def _accept(self, request: Request) -> None:
         if request.op not in _OPS_AT_ONCE:
             self._queue.put(request)
-        elif request.op == "ping":
+            return
+        fields = dict(request.fields)
+        target = fields.pop("target", None) if request.op == "cancel" else None
+        _refuse_unknown(fields)
+        if request.op == "ping":
             self._writer.send(request.id, Pong())
         elif request.op == "shutdown":
             self._shutdown_id = request.id
+        elif isinstance(target, int):
+            self._cancel(request.id, target)
         else:
-            target = request.fields.get("target")
-            if not isinstance(target, int):
-                raise EngineProtocolError("cancel needs the id of a request as its target.")
-            self._writer.send(request.id, CancelAccepted(target, self._queue.cancel(target)))
+            raise EngineProtocolError("cancel needs the id of a request as its target.")
+
+    def _cancel(self, request_id: int, target: int) -> None:
+        # In this order: a request only ever goes from waiting to running.
+        withdrawn = self._queue.withdraw(target)
+        found = withdrawn or self._queue.cancel_running(target)
+        self._writer.send(request_id, CancelAccepted(target, found))
+        if withdrawn:
+            self._writer.send(target, Cancelled(None))
 
     # --- the main thread ------------------------------------------------------------------------
 
     def _work_off(self, request: Request) -> None:
-        if self._queue.take_cancelled(request.id):
-            self._writer.send(request.id, Cancelled(None))
-            return
         try:
             body = self._answer(request)
         except FathomError as error:
@@ -236,7 +266,7 @@ class Worker:
 
     def _answer(self, request: Request) -> EventBody:
         handlers: dict[str, Callable[[Request], EventBody]] = {
-            "devices": lambda _: self._backend.devices(),
+            "devices": self._devices,
             "load": self._load,
             "unload": self._unload,
             "generate": self._generate,
@@ -245,6 +275,10 @@ class Worker:
         if handler is None:
             raise EngineProtocolError(f"There is no request named {request.op!r}.")
         return handler(request)
+
+    def _devices(self, request: Request) -> EventBody:
+        _refuse_unknown(request.fields)
+        return self._backend.devices()
 
     def _load(self, request: Request) -> EventBody:
         from models.runtime.llama.checkpoint import LoadCancelledError
@@ -272,11 +306,15 @@ class Worker:
 
     def _generate(self, request: Request) -> EventBody:
         generate = build(GenerateRequest, request.fields, strict=True)
-        self._ticker.start(request.id)
+
+        def on_started(started: Started) -> None:
+            self._writer.send(request.id, started)
+            self._ticker.start(request.id)
+
         try:
             outcome, usage = self._backend.generate(
                 generate,
-                lambda started: self._writer.send(request.id, started),
+                on_started,
                 lambda text, reasoning, tokens: self._writer.send(
                     request.id, Delta(text, reasoning, tokens)
                 ),
@@ -335,15 +373,17 @@ def _prepare_environment() -> None:
 def main() -> int:
     """Run the engine child on standard input and output; return its exit status."""
     writer = EventWriter(_take_protocol_fd())
+    log = LogSender(writer)
     _prepare_environment()
     try:
         from models.runtime.llama.backend import LlamaBackend
 
-        backend = LlamaBackend(lambda level, text: writer.send(None, Log(level, text)))
+        backend = LlamaBackend(log.send)
     except FathomError as error:
         writer.send(None, _error_event(error))
         return 1
     writer.send(None, Hello(PROTOCOL_VERSION, VERSION, "llama.cpp", backend.version(), os.getpid()))
+    log.open()
     status = 1
     try:
         Worker(sys.stdin.buffer, writer, backend).run()

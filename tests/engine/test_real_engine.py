@@ -53,6 +53,21 @@ def test_hello_names_protocol_and_engine(demo: Path) -> None:
         assert process.close() == 0
 
 
+def test_what_llama_cpp_says_while_it_starts_comes_after_hello(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # As a CUDA build does on a machine without its driver.
+    monkeypatch.setenv("GGML_BACKEND_PATH", str(tmp_path / "missing.so"))
+    process = EngineProcess()
+    try:
+        assert process.next_event()["event"] == "hello"
+        log = process.next_event()
+        assert (log["event"], log["level"]) == ("log", "error")
+        assert "missing.so" in log["text"]
+    finally:
+        assert process.close() == 0
+
+
 def test_devices_list_the_cpu_with_its_features(engine: EngineProcess) -> None:
     listing = engine.ask("devices")[-1]
     cpu = next(device for device in listing["devices"] if device["kind"] == "cpu")
@@ -286,8 +301,9 @@ def test_cancel_of_a_waiting_request_leaves_the_running_one_alone(engine: Engine
     first = engine.send("generate", messages=messages, max_tokens=30)
     second = engine.send("generate", messages=messages, max_tokens=30)
     engine.send("cancel", target=second)
-    assert engine.finish(first)[-1]["event"] == "done"
+    # At once, not when its turn would have come.
     assert engine.finish(second)[-1]["event"] == "cancelled"
+    assert engine.finish(first)[-1]["event"] == "done"
     unknown = engine.ask("cancel", target=99_999)[-1]
     assert unknown["found"] is False
 
@@ -337,6 +353,8 @@ def test_malformed_requests_are_refused_and_the_engine_goes_on(engine: EnginePro
     nested = engine.ask("generate", messages=messages, sampling={"temprature": 0})[-1]
     assert nested["code"] == "engine_protocol"
     assert "temprature" in nested["message"]
+    for op, fields in (("ping", {}), ("devices", {}), ("cancel", {"target": 1})):
+        assert engine.ask(op, **fields, extra=1)[-1]["code"] == "engine_protocol"
     wrong_type = engine.ask("generate", messages=[{"role": "user", "content": 3}])[-1]
     assert wrong_type["code"] == "engine_protocol"
     assert engine.ask("ping")[-1]["event"] == "pong"
