@@ -101,7 +101,7 @@ _ENGINE = (
         "Threads",
         "CPU threads for computing. 0 means one for each physical core.",
         minimum=0,
-        maximum=1024,
+        maximum=512,
         group="Engine",
     ),
     SettingSpec(

@@ -13,13 +13,14 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.actions.answer import LiveAnswer, WaitingAnswer
 from app.actions.branch import Branch, commit_beginning
-from app.actions.load_model import LoadModel, LoadPhase, ModelStatus, sampling
+from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
 from app.bridges.engine import EngineBridge
 from app.messages import Messages
 from app.tasks import TaskRunner
 from models.chat.conversation import Message, MessageState
 from models.chat.prompt import build_messages
 from models.chat.store import ConversationStore
+from models.engine_settings import sampling
 from models.errors import EngineError, FathomError
 from models.runtime.protocol import Cancelled, Done, GenerateRequest, PromptMessage, Started, Usage
 from models.runtime.supervisor import EngineSupervisor

@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from app.bridges.engine import EngineBridge
 from app.messages import Messages
 from app.tasks import TaskRunner
+from models.engine_settings import load_settings
 from models.errors import (
     CheckpointNotFoundError,
     ContextTooLargeError,
@@ -20,7 +21,7 @@ from models.errors import (
     OutOfMemoryError,
 )
 from models.library.library import Library, LibraryEntry
-from models.runtime.protocol import Cancelled, Loaded, LoadProgress, LoadSettings, Sampling
+from models.runtime.protocol import Cancelled, Loaded, LoadProgress
 from models.runtime.supervisor import EngineState, EngineSupervisor
 from models.settings import Settings
 
@@ -336,43 +337,3 @@ class LoadModel(QObject):
     def _set(self, status: ModelStatus) -> None:
         self._status = status
         self.status_changed.emit(status)
-
-
-def load_settings(settings: Settings, *, n_ctx: int | None = None) -> LoadSettings:
-    """Return what the user's settings mean for a load."""
-    threads = int(_number(settings, "engine.n_threads"))
-    kv_type = str(settings.get("engine.kv_type"))
-    return LoadSettings(
-        n_ctx=int(_number(settings, "engine.n_ctx")) if n_ctx is None else n_ctx,
-        n_threads=threads,
-        n_threads_batch=threads,
-        flash_attn=str(settings.get("engine.flash_attn")),
-        type_k=kv_type,
-        type_v=kv_type,
-    )
-
-
-def _number(settings: Settings, key: str) -> float:
-    value = settings.get(key)
-    if isinstance(value, (int, float)):
-        return value
-    return 0
-
-
-def sampling(settings: Settings) -> Sampling:
-    """Return the sampler settings that the user chose."""
-    chosen = {
-        name: settings.get(f"sampling.{name}")
-        for name in (
-            "temperature",
-            "top_k",
-            "top_p",
-            "min_p",
-            "repeat_penalty",
-            "presence_penalty",
-            "dry_multiplier",
-            "xtc_probability",
-            "seed",
-        )
-    }
-    return Sampling(**chosen)  # type: ignore[arg-type]  # the settings declare the same types

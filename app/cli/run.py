@@ -8,10 +8,11 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.cli.engine_settings import load_settings, question, sampling
 from app.cli.failures import INTERRUPTED, print_line
+from app.cli.question import question
 from app.cli.session import EngineConversation, Session
 from app.cli.terminal import AnswerWriter, ProgressLine
+from models.engine_settings import load_settings, sampling
 from models.errors import BadInputError
 from models.gguf.checkpoint import inspect_checkpoint
 from models.library.library import LibraryEntry

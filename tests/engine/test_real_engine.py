@@ -369,6 +369,7 @@ def test_malformed_requests_are_refused_and_the_engine_goes_on(engine: EnginePro
         ({"overrides": [{"pattern": "x", "device": "nowhere"}]}, "nowhere"),
         ({"n_ubatch": 4096}, "n_ubatch"),
         ({"n_ctx": -5}, "n_ctx"),
+        ({"tensor_split": [1, -1]}, "tensor_split"),
     ],
 )
 def test_impossible_settings_are_refused_in_words(

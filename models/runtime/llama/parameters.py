@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +72,8 @@ def check_settings(settings: LoadSettings) -> None:
             raise InvalidSettingError(f"{name} must lie between {low} and {high}, not {value}.")
     if settings.n_ubatch > settings.n_batch:
         raise InvalidSettingError("n_ubatch must not be larger than n_batch.")
+    if not all(0.0 <= share < math.inf for share in settings.tensor_split):
+        raise InvalidSettingError("The shares of tensor_split must be numbers of 0 or more.")
     _choice(_KV_TYPES, settings.type_k, "type_k")
     _choice(_KV_TYPES, settings.type_v, "type_v")
     _choice(_FLASH_ATTENTION, settings.flash_attn, "flash_attn")

@@ -13,9 +13,11 @@ from models.runtime.llama.tokens import Vocabulary
 from models.runtime.protocol import Sampling
 
 _DRY_BREAKERS = (b"\n", b":", b'"', b"*")
+# LLAMA_DEFAULT_SEED, the next number, makes llama.cpp draw one and not say which.
+_LARGEST_SEED = (1 << 32) - 2
 _BOUNDS: dict[str, tuple[float, float]] = {
     "temperature": (-1.0, 100.0),
-    "top_k": (-1, 1 << 31),
+    "top_k": (-1, (1 << 31) - 1),
     "top_p": (0.0, 1.0),
     "min_p": (0.0, 1.0),
     "repeat_penalty": (0.01, 10.0),
@@ -28,7 +30,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "dry_penalty_last_n": (-1, 1 << 30),
     "xtc_probability": (0.0, 1.0),
     "xtc_threshold": (0.0, 1.0),
-    "seed": (-1, (1 << 32) - 1),
+    "seed": (-1, _LARGEST_SEED),
 }
 
 
@@ -63,7 +65,7 @@ class SamplerChain:
         self, library: LlamaLibrary, vocabulary: Vocabulary, sampling: Sampling, n_ctx: int
     ) -> None:
         self._api = library.api
-        self.seed = sampling.seed if sampling.seed >= 0 else secrets.randbits(32)
+        self.seed = sampling.seed if sampling.seed >= 0 else secrets.randbelow(_LARGEST_SEED + 1)
         self._handle: Any = self._api.llama_sampler_chain_init(
             self._api.llama_sampler_chain_default_params()
         )

@@ -1,10 +1,10 @@
-"""From the user's settings and the options of a verb to what the engine is asked. No Qt here."""
+"""What the user's settings mean for the engine: how to load, how to sample. No Qt here."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 
-from models.runtime.protocol import GenerateRequest, LoadSettings, PromptMessage, Sampling
+from models.runtime.protocol import LoadSettings, Sampling
 from models.settings import Settings
 
 
@@ -29,20 +29,4 @@ def sampling(
     values = {name: settings.get(key) for name, key in keys.items() if key in declared}
     given = {"temperature": temperature, "seed": seed}
     values.update({name: value for name, value in given.items() if value is not None})
-    return Sampling(**values)  # type: ignore[arg-type]
-
-
-def question(
-    settings: Settings,
-    prompt: str,
-    *,
-    system: str | None,
-    max_tokens: int | None,
-    how: Sampling,
-) -> GenerateRequest:
-    """Return the request for one question outside any conversation."""
-    system_prompt = settings.get_str("chat.system_prompt") if system is None else system
-    messages = [PromptMessage("system", system_prompt)] if system_prompt else []
-    messages.append(PromptMessage("user", prompt))
-    limit = settings.get_int("chat.max_tokens") if max_tokens is None else max_tokens
-    return GenerateRequest(tuple(messages), how, limit)
+    return Sampling(**values)  # type: ignore[arg-type]  # the settings declare the same types

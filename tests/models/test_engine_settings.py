@@ -1,4 +1,4 @@
-"""From settings and options to what the engine is asked."""
+"""From the user's settings to what the engine is asked."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.engine_settings import load_settings, question, sampling
-from models.runtime.protocol import LoadSettings, PromptMessage, Sampling
-from models.settings import Settings
+from models.engine_settings import load_settings, sampling
+from models.runtime.llama.parameters import check_settings
+from models.runtime.llama.sampling import check_sampling
+from models.runtime.protocol import LoadSettings, Sampling
+from models.settings import SETTINGS, Settings, SettingSpec
+
+_BOUNDED = [spec for spec in SETTINGS if spec.key.startswith(("engine.", "sampling."))]
 
 
 @pytest.fixture
@@ -41,16 +45,10 @@ def test_what_is_given_wins_also_when_it_is_zero(settings: Settings) -> None:
     assert (given.temperature, given.seed) == (0.0, 0)
 
 
-def test_a_question_with_and_without_a_system_prompt(settings: Settings) -> None:
-    how = Sampling()
-    plain = question(settings, "Why?", system=None, max_tokens=None, how=how)
-    assert plain.messages == (PromptMessage("user", "Why?"),)
-    assert plain.max_tokens == 0
-    settings.set("chat.system_prompt", "Be brief.")
-    settings.set("chat.max_tokens", 9)
-    own = question(settings, "Why?", system=None, max_tokens=None, how=how)
-    assert own.messages[0] == PromptMessage("system", "Be brief.")
-    assert own.max_tokens == 9
-    given = question(settings, "Why?", system="", max_tokens=0, how=how)
-    assert given.messages == (PromptMessage("user", "Why?"),)
-    assert given.max_tokens == 0
+@pytest.mark.parametrize("spec", _BOUNDED, ids=lambda spec: spec.key)
+def test_whatever_a_setting_allows_the_engine_takes(settings: Settings, spec: SettingSpec) -> None:
+    for value in (*spec.choices, spec.minimum, spec.maximum):
+        if value is not None:
+            settings.set(spec.key, value)
+            check_settings(load_settings(settings))
+            check_sampling(sampling(settings))
