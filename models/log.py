@@ -1,6 +1,6 @@
-"""The program's log: a rotating file, stderr with ``--debug``, the engine's own file. No Qt here.
+"""The program's log: a rotating file, and stderr with ``--debug``. No Qt here.
 
-What people write and what models answer never goes into a log: log ``private(text)`` instead.
+What people write and what models answer never goes into a log; its length at most.
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import sys
-import threading
 from pathlib import Path
 from typing import TextIO
 
 LOG_NAME = "fathom.log"
-ENGINE_LOG_NAME = "engine.log"
 
 _FILE_BYTES = 2_000_000
 _FILES_KEPT = 3
@@ -73,43 +71,6 @@ def configure(log_dir: Path, *, debug: bool = False, stream: TextIO | None = Non
     if problem is not None:
         _log.warning("No log file in %s: %s", log_dir, problem)
     return setup
-
-
-def private(text: str) -> str:
-    """Return what may be logged of a conversation's text: its length."""
-    return f"<{len(text)} characters>"
-
-
-class EngineLog:
-    """The engine child's standard error in a file of its own, with one older file kept.
-
-    ``write`` may be called from the thread that reads the child and never fails: a full disk
-    must not end an answer.
-    """
-
-    def __init__(self, log_dir: Path, *, limit_bytes: int = _FILE_BYTES) -> None:
-        self.path = log_dir / ENGINE_LOG_NAME
-        self._limit_bytes = limit_bytes
-        self._lock = threading.Lock()
-
-    def write(self, data: bytes) -> None:
-        """Append what the child wrote."""
-        try:
-            with self._lock:
-                self._make_room(len(data))
-                with self.path.open("ab") as file:
-                    file.write(data)
-        except OSError as error:
-            _log.debug("The engine's log cannot be written: %s", error)
-
-    def _make_room(self, more_bytes: int) -> None:
-        try:
-            size_bytes = self.path.stat().st_size
-        except FileNotFoundError:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            return
-        if size_bytes + more_bytes > self._limit_bytes:
-            self.path.replace(self.path.with_name(ENGINE_LOG_NAME + ".1"))
 
 
 def _file_handler(path: Path) -> logging.Handler:

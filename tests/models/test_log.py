@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers.logcheck import LogCheck
-from models.log import EngineLog, LogSetup, configure, private
+from models.log import LogSetup, configure
 
 log = logging.getLogger("models.test")
 
@@ -59,21 +59,3 @@ def test_a_log_folder_that_cannot_be_used_does_not_stop_the_start(
     setups.append(configure(tmp_path / "log", stream=stream))
     assert setups[0].file is None
     assert "No log file" in stream.getvalue()
-
-
-def test_text_of_a_conversation_is_logged_by_length_only() -> None:
-    assert private("my secret question") == "<18 characters>"
-
-
-def test_the_engine_has_its_own_bounded_file(tmp_path: Path) -> None:
-    engine_log = EngineLog(tmp_path / "log", limit_bytes=100)
-    for number in range(5):
-        engine_log.write(b"%d" % number * 60)
-    assert engine_log.path.read_bytes() == b"4" * 60
-    assert (tmp_path / "log" / "engine.log.1").read_bytes() == b"3" * 60
-    assert len(list((tmp_path / "log").iterdir())) == 2
-
-
-def test_an_engine_log_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
-    (tmp_path / "log").write_text("a file is in the way")
-    EngineLog(tmp_path / "log").write(b"lost")

@@ -201,8 +201,9 @@ def test_there_is_no_endless_crash_loop(harness):
 # --- safe mode ----------------------------------------------------------------------------------
 
 
-def test_an_abort_in_a_load_is_retried_in_safe_mode(any_pipes):
-    h = any_pipes({"load": "abort_repacked"})
+def test_an_abort_in_a_load_is_retried_in_safe_mode(any_pipes, caplog):
+    caplog.set_level("INFO", "models")
+    h = any_pipes({"load": "abort_repacked", "stderr": "ggml: tile of clay\n"})
     request_id = h.engine.load("x", SETTINGS)
     loaded = h.engine.wait(request_id, WAIT_S)
     assert isinstance(loaded.body, Loaded)
@@ -213,6 +214,7 @@ def test_an_abort_in_a_load_is_retried_in_safe_mode(any_pipes):
     h.engine.stop()
     (retry,) = h.notes.of(SafeModeRetry)
     assert "SIGABRT" in retry.error.message
+    assert "tile of clay" in caplog.text
     assert not h.notes.of(EngineFailed)
     assert h.notes.states()[:6] == ["STARTING", "IDLE", "LOADING", "STARTING", "IDLE", "LOADING"]
 
