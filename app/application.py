@@ -360,13 +360,20 @@ class Fathom(QObject):
     def _make_demo(self) -> DemoRun | None:
         if self._options.demo_question is None:
             return None
-        from app.demo import DemoParts, DemoRun
+        from app.demo import LONGEST_ANSWER_TOKENS, DemoParts, DemoRun
 
         page = self.window.page(CHAT)
         assert isinstance(page, ChatPage)
         core = self._core
         parts = DemoParts(self.window, page, self.chat, self.loader, core.bridge, core.telemetry)
-        demo = DemoRun(parts, self._options.demo_question, self._options.screenshot)
+        # A length that the user has set is the user's business.
+        longest_tokens = core.settings.get_int("chat.max_tokens") or LONGEST_ANSWER_TOKENS
+        demo = DemoRun(
+            parts,
+            self._options.demo_question,
+            self._options.screenshot,
+            longest_tokens=longest_tokens + 1,
+        )
         demo.finished.connect(self._demo_finished)
         return demo
 

@@ -58,6 +58,7 @@ class DemoRun(QObject):
         question: str,
         screenshot: Path | None,
         *,
+        longest_tokens: int = LONGEST_ANSWER_TOKENS,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         super().__init__(parts.window)
@@ -68,6 +69,7 @@ class DemoRun(QObject):
         self._over = False
         self._stopping = False
         self._tokens = 0
+        self._longest_tokens = longest_tokens
         self._usage: Usage | None = None
         self._deadline = QTimer(self)
         self._deadline.setSingleShot(True)
@@ -118,7 +120,7 @@ class DemoRun(QObject):
     @Slot(int, str, str, int)
     def _count(self, _request_id: int, _text: str, _reasoning: str, tokens: int) -> None:
         self._tokens += tokens
-        if self._tokens >= LONGEST_ANSWER_TOKENS and not self._stopping:
+        if self._tokens >= self._longest_tokens and not self._stopping:
             self._stopping = True
             self._parts.page.composer.send_button.click()
 

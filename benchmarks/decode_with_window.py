@@ -1,6 +1,6 @@
 """What the open window costs: decode speed while the answer streams into it, against headless.
 
-    python -m benchmarks.decode_with_window [--rounds 5] [--tokens 150] [--platform offscreen]
+    python -m benchmarks.decode_with_window [--rounds 5] [--tokens 400] [--platform offscreen]
         [--json]
 
 Two whole programs answer the same question greedily with the demo checkpoint, in turn, each round
@@ -73,7 +73,7 @@ def main() -> int:
     """Measure, print medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=150)
+    parser.add_argument("--tokens", type=int, default=400)
     parser.add_argument("--platform", default="offscreen")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -31,7 +31,13 @@ from models.runtime.llama.checkpoint import (
 )
 from models.runtime.llama.devices import list_devices
 from models.runtime.llama.dry_run import DryRun, resolve, room_now
-from models.runtime.llama.generation import Generator, Outcome, Progress, TextAssembler
+from models.runtime.llama.generation import (
+    Generator,
+    Outcome,
+    Progress,
+    TextAssembler,
+    delta_period_s,
+)
 from models.runtime.llama.log_capture import LogCapture
 from models.runtime.llama.parameters import check_settings, with_threads
 from models.runtime.llama.sampling import check_sampling
@@ -71,6 +77,8 @@ class LlamaBackend:
         self._template: ChatTemplate | None = None
         self._progress: Progress | None = None
         self._process = psutil.Process()
+        self._cores = physical_cores().value
+        self._delta_period_s = delta_period_s(self._cores)
 
     def _pass_on(self, level: str, text: str) -> None:
         # A cancelled computation and a rehearsed one complain of what is meant to happen.
@@ -118,8 +126,8 @@ class LlamaBackend:
         warnings: list[str] = []
         pacer = None
         if not (settings.n_threads or settings.n_threads_batch):
-            pacer = ThreadPacer(physical_cores().value, usable_cpus())
-        settings = with_threads(settings, physical_cores().value)
+            pacer = ThreadPacer(self._cores, usable_cpus())
+        settings = with_threads(settings, self._cores)
         if settings.use_extra_bufts and must_not_repack(self._library, facts.architecture):
             settings = dataclasses.replace(settings, use_extra_bufts=False)
             warnings.append("Repacked weights are off: on this CPU they would end the engine.")
@@ -213,7 +221,9 @@ class LlamaBackend:
             splitter = ReasoningSplitter.in_middle(reasoning=reasoning_open)
         else:
             splitter = ReasoningSplitter(reasoning_open)
-        assembler = TextAssembler(request, splitter=splitter, emit=emit)
+        assembler = TextAssembler(
+            request, splitter=splitter, emit=emit, period_s=self._delta_period_s
+        )
         outcome = self._generator.answer(tokens, request, assembler, progress)
         return outcome, self._usage(progress, outcome.seed)
 

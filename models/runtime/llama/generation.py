@@ -19,8 +19,11 @@ from models.runtime.llama.tokens import TextDecoder
 from models.runtime.protocol import GenerateRequest
 
 # Text goes out at the rate it is painted at. One protocol line a token would make the parent
-# compete with the computation for the cores (a stolen core costs ten times its share).
+# compete with the computation for the cores, and where there are only two of them every line that
+# wakes it is felt: 5 % of the demo's speed at 30 lines a second (docs/benchmarks.md).
 _DELTA_PERIOD_S = 1 / 30
+_DELTA_PERIOD_FEW_CORES_S = 1 / 15
+_FEW_CORES = 2
 _ABORTED = 2
 _NO_ROOM_IN_CONTEXT = 1
 _ALLOCATION_FAILED = -2
@@ -81,6 +84,11 @@ class Progress:
         return len(recent) / span_s if span_s > 0.05 else self.decode_mean_tok_s()
 
 
+def delta_period_s(cores: int) -> float:
+    """Return how often text is sent, for a number of physical cores."""
+    return _DELTA_PERIOD_FEW_CORES_S if cores <= _FEW_CORES else _DELTA_PERIOD_S
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How an answer ended: ``stop_reason`` is empty when it was cancelled."""
@@ -101,6 +109,7 @@ class TextAssembler:
         request: its stop strings are matched over the raw text.
         splitter: knows whether the text begins in reasoning.
         emit: called with (text, reasoning, tokens covered).
+        period_s: the least time between two pieces.
     """
 
     def __init__(
@@ -109,7 +118,9 @@ class TextAssembler:
         *,
         splitter: ReasoningSplitter,
         emit: Callable[[str, str, int], None],
+        period_s: float = _DELTA_PERIOD_S,
     ) -> None:
+        self._period_s = period_s
         self._decoder = TextDecoder()
         self._stops = StopStrings(request.stop)
         self._splitter = splitter
@@ -124,7 +135,7 @@ class TextAssembler:
         self._tokens += 1
         text, stopped = self._stops.feed(self._decoder.feed(data))
         self._sort(text)
-        if now_s - self._last_emit_s >= _DELTA_PERIOD_S:
+        if now_s - self._last_emit_s >= self._period_s:
             self._send(now_s)
         return stopped
 

@@ -1,9 +1,9 @@
 """Renders a checkpoint's own chat template, which is code from a stranger. No Qt here.
 
 A template comes with the checkpoint and may be hostile. It runs in Jinja's immutable sandbox, in
-the engine child only, under a deadline and a size limit. The deadline is kept by a watchdog that
-raises inside the rendering thread: a loop that never ends executes bytecode and is stopped; single
-operations that could take for ever (huge powers, repeated strings) are refused beforehand.
+the engine child only, under a deadline and a size limit. It runs in a thread of its own, in which
+an exception is raised at the deadline: a loop that never ends executes bytecode and is stopped;
+single operations that could take for ever (huge powers, repeated strings) are refused beforehand.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import ctypes
 import datetime
 import json
 import threading
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 import jinja2
 import jinja2.exceptions
@@ -27,6 +28,10 @@ DEADLINE_S = 5.0
 MAX_PROMPT_CHARS = 64 * 1024 * 1024
 _MAX_TEMPLATE_CHARS = 1024 * 1024
 _MAX_PRODUCT = 1_000_000
+# How long a thread that is stopped may go on in a single operation before it is left to itself.
+_STOPPING_S = 5.0
+
+_T = TypeVar("_T")
 
 # For checkpoints without a template: the format DeepSeek LLM was trained with.
 FALLBACK_TEMPLATE = (
@@ -40,7 +45,7 @@ FALLBACK_TEMPLATE = (
 
 
 class _DeadlineError(Exception):
-    """Raised into the rendering thread by the watchdog."""
+    """Raised in the rendering thread when its time is over."""
 
 
 class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
@@ -90,40 +95,43 @@ def _strftime_now(pattern: str) -> str:
     return datetime.datetime.now().astimezone().strftime(pattern[:200])
 
 
-class _Watchdog:
-    """Raises ``_DeadlineError`` in the thread that made it once the time is over.
+class _Errand(Generic[_T]):
+    """Work in a thread of its own, which can be stopped when its time is over.
 
-    The lock makes stopping exact: after ``__exit__`` nothing is raised any more.
+    The exception that stops it is raised in that thread only, whose whole life is this work: one
+    that comes a moment too late finds nothing else that it could interrupt.
     """
 
-    def __init__(self, deadline_s: float) -> None:
-        self._target = threading.get_ident()
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._deadline_s = deadline_s
-        self._thread = threading.Thread(target=self._watch, name="template-deadline", daemon=True)
+    def __init__(self, work: Callable[[], _T]) -> None:
+        self._work = work
+        self._results: list[_T] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="chat-template", daemon=True)
 
-    def __enter__(self) -> _Watchdog:
+    def run(self, deadline_s: float) -> _T:
+        """Return the work's result, or raise what it raised.
+
+        Raises:
+            _DeadlineError: it took too long and was stopped.
+        """
         self._thread.start()
-        return self
+        self._thread.join(deadline_s)
+        give_up_s = time.monotonic() + _STOPPING_S
+        # Again and again: a filter's own code may catch it.
+        while self._thread.is_alive() and time.monotonic() < give_up_s:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(_DeadlineError)
+            )
+            self._thread.join(0.05)
+        if self._results:
+            return self._results[0]
+        raise self._error or _DeadlineError
 
-    def __exit__(self, *_exception: object) -> None:
-        self._over.set()
-        with self._lock:
-            pass
-        self._thread.join()
-
-    def _watch(self) -> None:
-        if self._over.wait(self._deadline_s):
-            return
-        # Again and again: a template may catch nothing, but a filter's own code may.
-        while not self._over.is_set():
-            with self._lock:
-                if not self._over.is_set():
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                        ctypes.c_ulong(self._target), ctypes.py_object(_DeadlineError)
-                    )
-            self._over.wait(0.05)
+    def _run(self) -> None:
+        try:
+            self._results.append(self._work())
+        except BaseException as error:  # noqa: BLE001  Handed to the thread that waits.
+            self._error = error
 
 
 class ChatTemplate:
@@ -180,7 +188,7 @@ class ChatTemplate:
             "messages": [_as_template_sees(message) for message in messages],
             "add_generation_prompt": True,
         }
-        return str(self._guarded(lambda: self._collect(variables)))
+        return self._guarded(lambda: self._collect(variables))
 
     def _collect(self, variables: dict[str, Any]) -> str:
         parts: list[str] = []
@@ -192,10 +200,9 @@ class ChatTemplate:
             parts.append(part)
         return "".join(parts)
 
-    def _guarded(self, work: Any) -> Any:
+    def _guarded(self, work: Callable[[], _T]) -> _T:
         try:
-            with _Watchdog(self._deadline_s):
-                return work()
+            return _Errand(work).run(self._deadline_s)
         except TemplateError:
             raise
         except _DeadlineError:
@@ -203,18 +210,12 @@ class ChatTemplate:
                 f"The checkpoint's chat template did not finish in {self._deadline_s:g} s.",
                 hint="The file may be damaged or hostile. Get it from another publisher.",
             ) from None
-        except (jinja2.TemplateError, ArithmeticError, LookupError) as error:
-            raise _template_failure(error) from error
-        except (TypeError, ValueError, AttributeError, RecursionError, MemoryError) as error:
-            raise _template_failure(error) from error
-
-
-def _template_failure(error: BaseException) -> TemplateError:
-    return TemplateError(
-        "The checkpoint's chat template fails on this conversation.",
-        hint="Try a new conversation, or another file of this checkpoint.",
-        details=f"{type(error).__name__}: {error}"[:2000],
-    )
+        except Exception as error:  # A stranger's code may raise anything.
+            raise TemplateError(
+                "The checkpoint's chat template fails on this conversation.",
+                hint="Try a new conversation, or another file of this checkpoint.",
+                details=f"{type(error).__name__}: {error}"[:2000],
+            ) from error
 
 
 def _as_template_sees(message: PromptMessage) -> dict[str, Any]:
