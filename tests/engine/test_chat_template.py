@@ -99,6 +99,11 @@ def test_a_runaway_template_ends_at_the_deadline(source: str) -> None:
         "{{ messages[99].content }}",
         "{{ 1 / 0 }}",
         "{{ unclosed",
+        "{% for a in 'x' %}" * 30 + "{% endfor %}" * 30,
+        "{{ " + "(" * 300 + "1" + ")" * 300 + " }}",
+        "{% set ns = namespace(m=messages) %}{% for k in ns.m[0] %}{{ ns.m[0].update({1: 2}) }}"
+        "{% endfor %}",
+        "{{ messages[0].content.encode('ascii') .decode('utf-16') }}",
     ],
 )
 def test_hostile_or_broken_templates_end_in_one_error(source: str) -> None:
