@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_window(options: argparse.Namespace) -> int:
+    if not _has_display():
+        sys.stderr.write(
+            "fathom: There is no display to open a window on. Use 'fathom run demo --prompt TEXT', "
+            "or set QT_QPA_PLATFORM=offscreen.\n"
+        )
+        return 1
     try:
         from app.application import GuiOptions, run_gui
     except ImportError as error:
@@ -45,6 +52,13 @@ def _open_window(options: argparse.Namespace) -> int:
             screenshot=options.screenshot,
         )
     )
+
+
+def _has_display() -> bool:
+    """Whether Qt can find a screen; without one it would abort the process."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,13 @@ def test_help_names_every_verb_and_exit_code() -> None:
     assert max(len(line) for line in done.stdout.splitlines()) <= 100
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays are Linux's")
+def test_a_window_without_a_display_is_refused_in_one_line() -> None:
+    environment = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "QT_QPA_PLATFORM": ""}
+    done = fathom(env=environment)
+    assert "no display" in assert_one_clear_line(done, code=1)
+
+
 @pytest.mark.parametrize("verb", ["run", "devices", "doctor"])
 def test_help_of_a_verb(verb: str) -> None:
     done = fathom(verb, "--help")
