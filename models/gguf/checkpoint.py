@@ -33,6 +33,8 @@ _FILE_KINDS = {
     "vocab": "a vocabulary without a model",
 }
 _POOLINGS = range(1, 5)
+# Values of tokenizer.ggml.model with which llama.cpp loads and ends the process at the first text.
+_NO_VOCABULARY = ("none", "no_vocab")
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ def _chat_architecture(header: GgufHeader, source: ByteSource) -> str:
     pooling = header.integer(f"{architecture}.pooling_type")
     if header.metadata.get(f"{architecture}.attention.causal") is False or pooling in _POOLINGS:
         raise _no_chat(source, "an embedding model")
+    if header.text("tokenizer.ggml.model") in _NO_VOCABULARY:
+        raise _no_chat(source, "a model without a vocabulary")
     return architecture
 
 

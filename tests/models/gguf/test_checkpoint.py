@@ -192,6 +192,11 @@ def kind(name: str) -> bytes:
         ((architecture("t5encoder"),), "a", "embedding model"),
         ((architecture("eagle3"),), "a", "draft model"),
         ((architecture("llada"),), "a", "diffusion"),
+        (
+            (architecture("llama"), raw.string_entry("tokenizer.ggml.model", "none")),
+            "a",
+            "without a vocabulary",
+        ),
         ((architecture("llama"), kind("adapter")), "a", "LoRA"),
         ((architecture("llama"),), "blk.0.attn_q.weight.lora_a", "LoRA"),
         ((kind("imatrix"),), "a", "importance matrix"),
