@@ -18,7 +18,7 @@ from pathlib import Path
 from models.errors import FathomError
 from models.hardware.readouts import HardwareSnapshot
 from models.paths import Paths
-from models.runtime.command import engine_command, engine_environment
+from models.runtime.command import engine_environment, program_command
 from models.settings import Settings
 from models.units import format_bytes
 
@@ -180,10 +180,9 @@ def _has_display() -> bool:
 
 
 def _run_qt(name: str, variables: dict[str, str]) -> Check:
-    command = [*engine_command()[:-1], "check-qt"]
     try:
         answer = subprocess.run(
-            command,
+            program_command("check-qt"),
             env=engine_environment(variables),
             capture_output=True,
             text=True,
@@ -196,5 +195,9 @@ def _run_qt(name: str, variables: dict[str, str]) -> Check:
     if answer.returncode != 0:
         words = " ".join(answer.stderr.split())[-300:] or f"exit code {answer.returncode}"
         return Check(name, FAIL, f"Qt does not work: {words}")
-    found = json.loads(answer.stdout)
-    return Check(name, OK, f"Qt {found['qt']} on the platform {found['platform']}")
+    try:
+        # The last line: what a plugin prints comes before.
+        found = json.loads(answer.stdout.splitlines()[-1])
+        return Check(name, OK, f"Qt {found['qt']} on the platform {found['platform']}")
+    except (IndexError, KeyError, TypeError, ValueError):
+        return Check(name, FAIL, f"Qt cannot be tried: it answers {answer.stdout[-200:]!r}")

@@ -1,4 +1,4 @@
-"""How the engine child is started: from a checkout, installed or frozen. No Qt here."""
+"""How a child of this program is started: from a checkout, installed or frozen. No Qt here."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ _ROOT_DIR = Path(__file__).resolve().parents[2]
 ENGINE_COMMAND_VARIABLE = "FATHOM_ENGINE_COMMAND"
 
 
+def program_command(verb: str) -> list[str]:
+    """Return the command line of this program in a child, with a verb."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable, verb]
+    # -P: without it a folder named "app" where the user happens to stand would be run instead.
+    return [sys.executable, "-P", "-m", "app", verb]
+
+
 def engine_command() -> list[str]:
     """Return the command line of the engine child."""
-    if getattr(sys, "frozen", False):
-        return [sys.executable, "engine"]
-    if other := os.environ.get(ENGINE_COMMAND_VARIABLE):
+    other = os.environ.get(ENGINE_COMMAND_VARIABLE)
+    if other and not getattr(sys, "frozen", False):
         return shlex.split(other)
-    # -P: without it a folder named "app" where the user happens to stand would be run instead.
-    return [sys.executable, "-P", "-m", "app", "engine"]
+    return program_command("engine")
 
 
 def engine_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the child's environment: this process's own, ``extra``, and what the pipe needs.
+    """Return a child's environment: this process's own, ``extra``, and what the pipe needs.
 
     Args:
         extra: variables laid over this process's environment.

@@ -135,6 +135,18 @@ def test_qt_is_tried_in_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "offscreen" in found[0].text
 
 
+@pytest.mark.parametrize(
+    ("printed", "status"),
+    [("hello\n{'qt'", "fail"), ("", "fail"), ('noise\n{"qt": "6.11", "platform": "x"}', "ok")],
+)
+def test_what_plugins_print_does_not_end_the_doctor(
+    monkeypatch: pytest.MonkeyPatch, printed: str, status: str
+) -> None:
+    code = f"print({printed!r})"
+    monkeypatch.setattr(checks, "program_command", lambda verb: [sys.executable, "-c", code])
+    assert checks.check_qt()[0].status == status
+
+
 def test_a_display_that_does_not_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":4242")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
