@@ -158,7 +158,7 @@ class Fathom(QObject):
             supervisor=core.supervisor,
             bridge=core.bridge,
             library=core.library,
-            settings=core.settings,
+            settings=core.settings_bridge,
             runner=core.runner,
             messages=core.messages,
         )
@@ -233,7 +233,7 @@ class Fathom(QObject):
             chat=self.chat,
             conversations=self.conversations,
             loader=self.loader,
-            settings=self._core.settings,
+            settings=self._core.settings_bridge,
         )
         page.models_requested.connect(partial(self.window.show_page, MODELS))
         self.window.new_chat_requested.connect(page.new_chat)
@@ -337,6 +337,7 @@ class Fathom(QObject):
         if self._demo is None:
             self._core.settings_bridge.set("window.geometry", self.window.saved_place())
         self.chat.cancel_waiting()
+        self.loader.cancel()
         self._core.runner.run(
             self._core.supervisor.stop,
             done=self._stopped,

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.bridges.engine import EngineBridge
+from app.bridges.settings import SettingsBridge
 from app.messages import Messages
-from app.tasks import TaskRunner
+from app.tasks import Task, TaskRunner
 from models.engine_settings import load_settings
 from models.errors import (
     CheckpointNotFoundError,
     ContextTooLargeError,
+    EngineBusyError,
     FathomError,
     OutOfMemoryError,
 )
 from models.library.library import Library, LibraryEntry
-from models.runtime.protocol import Cancelled, Loaded, LoadProgress
+from models.runtime.protocol import Cancelled, Loaded, LoadProgress, LoadSettings
 from models.runtime.supervisor import EngineState, EngineSupervisor
-from models.settings import Settings
 
 SMALL_CONTEXT_TOKENS = 4096
-
-_log = logging.getLogger(__name__)
+# An answer that was told to stop for a load may take a moment; then the engine is free.
+_NOT_YET = (EngineState.GENERATING, EngineState.STOPPING)
+_FREE = (EngineState.READY, EngineState.IDLE, EngineState.STOPPED)
 
 
 class LoadPhase(enum.Enum):
@@ -82,7 +84,7 @@ class LoadModel(QObject):
         supervisor: EngineSupervisor,
         bridge: EngineBridge,
         library: Library,
-        settings: Settings,
+        settings: SettingsBridge,
         runner: TaskRunner,
         messages: Messages,
         parent: QObject | None = None,
@@ -98,6 +100,12 @@ class LoadModel(QObject):
         self._request_id: int | None = None
         self._n_ctx: int | None = None
         self._stop_wanted = False
+        # What was loaded before the load; the engine keeps it when it refuses a file at once.
+        self._before: ModelStatus | None = None
+        # What is sent to the engine as soon as it is free.
+        self._pending: Callable[[], None] | None = None
+        self._is_unloading = False
+        self._listing: Task | None = None
         # Endings that arrived before the engine lane told which request they belong to.
         self._early: dict[int, FathomError | None] = {}
         self._is_crashed = False
@@ -126,25 +134,26 @@ class LoadModel(QObject):
 
     def refresh(self) -> None:
         """Look again at what the library holds."""
-        self._runner.run(self._library.entries, done=self._on_entries, error=self._on_error)
+        if self._listing is not None:
+            # Two may be under way at once, and the older one may end last.
+            self._listing.drop()
+        self._listing = self._runner.run(
+            self._library.entries, done=self._on_entries, error=self._on_error
+        )
 
     def load(self, entry: LibraryEntry, *, n_ctx: int | None = None) -> None:
         """Load a checkpoint in place of the one that is loaded; ``n_ctx`` overrides the setting."""
         if self._status.is_loading:
             return
+        self._before = self._status if self._status.is_ready else None
         self.about_to_load.emit()
         self._request_id = None
         self._n_ctx = n_ctx
         self._stop_wanted = False
         self._early.clear()
         self._set(ModelStatus(phase=LoadPhase.LOADING, entry=entry))
-        settings = load_settings(self._settings, n_ctx=n_ctx)
-        self._runner.run(
-            partial(self._supervisor.load, str(entry.path), settings),
-            done=self._on_requested,
-            error=self._on_load_refused,
-            lane="engine",
-        )
+        settings = load_settings(self._settings.settings, n_ctx=n_ctx)
+        self._when_free(partial(self._send_load, entry, settings))
 
     def load_by_name(self, name_or_path: str) -> None:
         """Load what a library name or a path leads to."""
@@ -182,7 +191,9 @@ class LoadModel(QObject):
             return
         self._stop_wanted = True
         self._set(dataclasses.replace(self._status, is_stopping=True))
-        if self._request_id is not None:
+        if self._pending is not None:
+            self._end_load(None)
+        elif self._request_id is not None:
             self._send_cancel(self._request_id)
 
     def unload(self) -> None:
@@ -191,14 +202,52 @@ class LoadModel(QObject):
             return
         self.about_to_load.emit()
         self._set(dataclasses.replace(self._status, phase=LoadPhase.UNLOADING))
-        self._runner.run(
-            self._supervisor.unload, done=self._ignore, error=self._on_error, lane="engine"
-        )
+        self._when_free(self._send_unload)
 
     def dismiss_error(self) -> None:
         """Forget a failure that the user has read."""
         if self._status.phase is LoadPhase.FAILED:
             self._set(ModelStatus())
+
+    # --- what the engine is told ----------------------------------------------------------------
+
+    def _when_free(self, send: Callable[[], None]) -> None:
+        """Send now, or when the answer that was told to stop has ended."""
+        if self._supervisor.state in _NOT_YET or self._is_unloading:
+            self._pending = send
+        else:
+            self._pending = None
+            send()
+
+    def _send_load(self, entry: LibraryEntry, settings: LoadSettings) -> None:
+        self._runner.run(
+            partial(self._supervisor.load, str(entry.path), settings),
+            done=self._on_requested,
+            error=partial(self._on_load_error, entry, settings),
+            lane="engine",
+        )
+
+    def _on_load_error(self, entry: LibraryEntry, settings: LoadSettings, error: Exception) -> None:
+        if isinstance(error, EngineBusyError) and not self._stop_wanted:
+            # An answer was on its way to the engine before this load.
+            self._when_free(partial(self._send_load, entry, settings))
+        else:
+            self._on_load_refused(error)
+
+    def _send_unload(self) -> None:
+        self._is_unloading = True
+        self._runner.run(
+            self._supervisor.unload, done=self._ignore, error=self._on_unload_error, lane="engine"
+        )
+
+    def _on_unload_error(self, error: Exception) -> None:
+        self._is_unloading = False
+        if isinstance(error, EngineBusyError) and self._supervisor.model is not None:
+            if self._status.phase is LoadPhase.UNLOADING:
+                self._when_free(self._send_unload)
+        else:
+            self._on_unloaded()
+            self._on_error(error)
 
     # --- what the engine says -------------------------------------------------------------------
 
@@ -236,15 +285,15 @@ class LoadModel(QObject):
 
     def _remember(self, entry: LibraryEntry) -> None:
         name = entry.name if entry.is_demo else str(entry.path)
-        if self._settings.get("chat.last_checkpoint") == name:
-            return
         self._settings.set("chat.last_checkpoint", name)
-        self._runner.run(self._settings.save, done=self._ignore, error=self._on_error)
 
     @Slot()
     def _on_unloaded(self) -> None:
+        self._is_unloading = False
         if not self._status.is_loading:
             self._set(ModelStatus(entry=self._status.entry))
+        elif self._pending is not None:
+            self._when_free(self._pending)
 
     @Slot(int, object)
     def _on_finished(self, request_id: int, ending: object) -> None:
@@ -272,18 +321,29 @@ class LoadModel(QObject):
             self._end_load(error)
 
     def _end_load(self, error: FathomError | None) -> None:
-        entry = self._status.entry
-        if error is None or self._stop_wanted:
-            self._set(ModelStatus(entry=entry))
+        failed = error is not None and not self._stop_wanted
+        was_sent, self._pending = self._pending is None, None
+        kept = self._supervisor.state is EngineState.READY if was_sent else not self._is_unloading
+        if self._before is not None and kept:
+            self._set(self._before)
+            if failed and error is not None:
+                self._messages.error(error)
+        elif failed:
+            self._set(ModelStatus(LoadPhase.FAILED, entry=self._status.entry, error=error))
         else:
-            self._set(ModelStatus(phase=LoadPhase.FAILED, entry=entry, error=error))
+            self._set(ModelStatus(entry=self._status.entry))
 
     def _lost(self, error: FathomError) -> None:
+        self._pending = None
         self._set(ModelStatus(phase=LoadPhase.FAILED, entry=self._status.entry, error=error))
 
     @Slot(EngineState)
     def _on_state(self, state: EngineState) -> None:
-        if state is EngineState.CRASHED:
+        if state in (EngineState.CRASHED, EngineState.STOPPED):
+            self._is_unloading = False
+        if self._pending is not None and state in _FREE:
+            self._when_free(self._pending)
+        elif state is EngineState.CRASHED:
             # The failure that says why follows; of a start that failed the engine lane tells.
             self._is_crashed = True
         elif state is EngineState.STOPPED and self._status.phase is not LoadPhase.FAILED:
@@ -314,11 +374,14 @@ class LoadModel(QObject):
         self.entries_changed.emit(entries)
 
     def _on_load_refused(self, error: Exception) -> None:
-        if isinstance(error, FathomError):
-            failed = ModelStatus(LoadPhase.FAILED, entry=self._status.entry, error=error)
-            self._set(failed)
-        else:
+        if not isinstance(error, FathomError):
             raise error
+        if self._status.is_loading:
+            self._end_load(error)
+        elif self._status.is_ready:
+            self._messages.error(error)
+        else:
+            self._set(ModelStatus(LoadPhase.FAILED, entry=self._status.entry, error=error))
 
     def _on_last_missing(self, error: Exception) -> None:
         if not isinstance(error, CheckpointNotFoundError):

@@ -10,6 +10,7 @@ from app.actions.branch import Branch
 from app.actions.chat import Chat
 from app.actions.conversations import Conversations
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
+from app.bridges.settings import SettingsBridge
 from app.theme import SPACE_L, SPACE_S, SPACE_XL, TEXT_COLUMN_WIDTH
 from app.views.composer import Composer
 from app.views.conversation_list import LIST_WIDTH, ConversationList
@@ -23,7 +24,6 @@ from app.widgets.chat_notice import ChatNotice
 from app.widgets.page import HEADER_HEIGHT, hairline
 from models.library.library import LibraryEntry
 from models.runtime.protocol import Stats
-from models.settings import Settings
 from models.units import format_bytes
 
 NARROW_PX = 760
@@ -31,7 +31,7 @@ _SIDE_HIDDEN = "hidden"
 
 
 class ChatPage(QWidget):
-    """Give it the actions and put it into the window; ``start`` reads store and library."""
+    """Give it the actions and put it into the window."""
 
     models_requested = Signal()
 
@@ -41,7 +41,7 @@ class ChatPage(QWidget):
         chat: Chat,
         conversations: Conversations,
         loader: LoadModel,
-        settings: Settings,
+        settings: SettingsBridge,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -67,13 +67,6 @@ class ChatPage(QWidget):
         self._connect()
         self._show_branch(chat.branch)
         self._on_model_status(loader.status)
-
-    def start(self, *, load_last: bool = True) -> None:
-        """Open the store, look at the library and load the last checkpoint; all in background."""
-        self._conversations.open_store()
-        self._loader.refresh()
-        if load_last:
-            self._loader.load_at_start()
 
     @Slot()
     def new_chat(self) -> None:

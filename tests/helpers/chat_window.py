@@ -16,6 +16,7 @@ from app.actions.chat import Chat
 from app.actions.conversations import Conversations
 from app.actions.load_model import LoadModel
 from app.bridges.engine import EngineBridge
+from app.bridges.settings import SettingsBridge
 from app.messages import Messages, Notice
 from app.tasks import TaskRunner
 from app.views.chat_page import ChatPage
@@ -37,7 +38,7 @@ class ChatWindow:
     runner: TaskRunner
     messages: Messages
     notices: list[Notice]
-    settings: Settings
+    settings: SettingsBridge
     bridge: EngineBridge
     supervisor: EngineSupervisor
     store: ConversationStore
@@ -91,6 +92,7 @@ class ChatWindow:
         self.bridge.detach()
         self.runner.run(self.store.close, done=_nothing, error=_nothing, lane="store")
         self.runner.shutdown()
+        self.settings.flush()
         self.page.close()
 
 
@@ -109,7 +111,8 @@ def make_chat_window(
     messages.posted.connect(notices.append)
     messages.attach()
     runner = TaskRunner()
-    settings = Settings(folder / "settings.toml")
+    settings = SettingsBridge(Settings(folder / "settings.toml"), runner, messages)
+    settings.settings.load()
     bridge = EngineBridge()
     command = [sys.executable, str(engine), json.dumps(script)]
     supervisor = EngineSupervisor(command, listener=bridge.listener)
@@ -128,7 +131,7 @@ def make_chat_window(
         bridge=bridge,
         loader=loader,
         store=store,
-        settings=settings,
+        settings=settings.settings,
         runner=runner,
         messages=messages,
     )

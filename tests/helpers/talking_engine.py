@@ -7,7 +7,8 @@ piece_chars         how many characters a token has (4)
 prefill_s           how long it reads the prompt
 crash_after         die of SIGSEGV after so many tokens
 never_begins        say nothing about an answer until it is cancelled, and then no figures
-Everything else as in problem_engine.py.
+A path with "broken" in it is refused, and what was loaded before is kept. Everything else as in
+problem_engine.py.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ _STATS_INTERVAL_S = 0.5
 
 class TalkingEngine(ProblemEngine):
     """Streams a given text in small pieces, at a steady rate."""
+
+    def _load(self, request: dict[str, Any]) -> None:
+        if "broken" in request["path"]:
+            words = {"message": "It is plain text.", "hint": "", "details": ""}
+            self._emit("error", request["id"], code="not_gguf", still_loaded=True, **words)
+        else:
+            super()._load(request)
 
     def _loaded(self, request: dict[str, Any]) -> None:
         settings = request["settings"]

@@ -56,15 +56,15 @@ def make_parts(folder: Path) -> Parts:
     bridge = EngineBridge()
     supervisor = EngineSupervisor(engine_command(), listener=bridge.listener)
     library = Library([folder / "models"], None)
+    settings_bridge = SettingsBridge(settings, runner, messages)
     loader = LoadModel(
         supervisor=supervisor,
         bridge=bridge,
         library=library,
-        settings=settings,
+        settings=settings_bridge,
         runner=runner,
         messages=messages,
     )
-    settings_bridge = SettingsBridge(settings, runner, messages)
     return Parts(
         folder, messages, runner, settings, settings_bridge, bridge, supervisor, library, loader
     )

@@ -49,11 +49,17 @@ def test_an_answer_stopped_before_its_first_word_is_over(make: Make) -> None:
 def test_stop_holds_also_while_the_answer_is_about_to_begin(make: Make) -> None:
     window = make(text="word " * 10_000, rate_words_s=100)
     window.load()
+    stopped: list[bool] = []
+
+    def stop_at_once() -> None:
+        # On its way to the engine, and no answer there that could be stopped.
+        if window.chat.is_answering_here and window.chat.live is None and not stopped:
+            stopped.append(True)
+            window.chat.stop()
+
+    window.chat.state_changed.connect(stop_at_once)
     window.ask("Go on for ever")
-    # Committed, on its way to the engine, and no answer there that could be stopped.
-    window.until(lambda: window.chat.is_answering_here)
-    assert window.chat.live is None
-    window.chat.stop()
+    window.until(lambda: stopped)
     window.wait_for_answer()
     assert [message.state for message in window.stored()] == ["complete", "cancelled"]
     assert window.turns()[-1].content == ""

@@ -249,7 +249,6 @@ def test_the_last_checkpoint_is_loaded_again(make: Make) -> None:
     first.until(lambda: first.runner.is_idle)
     first.close()
     second = make()
-    second.settings.load()
     second.loader.load_at_start()
     second.until(lambda: second.loader.status.is_ready)
 
