@@ -250,7 +250,7 @@ class EngineCore:
             if end.unfinished:
                 tail += f"\nunfinished line: {end.unfinished}"
             ladder, self.ladder, self.client = self.ladder, None, None
-            if ladder is None or ladder.reason is not None:
+            if tail and (ladder is None or ladder.reason is not None):
                 # Also for a crash that the retry makes good, whose details nobody is shown.
                 _LOG.info("the engine's last words:\n%s", tail)
             if ladder is not None:

@@ -152,14 +152,15 @@ class LlamaLibrary:
         self.folder = _enter_package_without_running_it() / "lib"
         try:
             import llama_cpp.llama_cpp as api
-        except (ImportError, OSError, RuntimeError) as error:
+
+            self.ggml = Ggml(self.folder)
+        except (AttributeError, ImportError, OSError, RuntimeError) as error:
             raise InstallationError(
                 "The llama.cpp engine cannot be loaded on this machine.",
                 hint="Run 'fathom doctor' for what is missing.",
                 details=str(error),
             ) from error
         self.api: Any = api
-        self.ggml = Ggml(self.folder)
 
     def start(self) -> None:
         """Load every backend module that this machine can run, then llama.cpp itself.
