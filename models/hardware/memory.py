@@ -1,12 +1,15 @@
-"""RAM this process may use, and the RAM one process holds. No Qt here."""
+"""RAM this process may use, and the RAM a process holds or held. No Qt here."""
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import psutil
 
 from models.hardware.cgroup import CgroupReader
+from models.hardware.files import read_text
 from models.hardware.readouts import ProcessReadout, RamReadout
 
 
@@ -52,3 +55,17 @@ def read_process(pid: int) -> ProcessReadout | None:
     except psutil.Error:
         return None
     return ProcessReadout(pid, rss_bytes, "psutil memory_info rss")
+
+
+def peak_rss_bytes() -> int:
+    """Return the largest resident size that this process ever had."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    # Not ru_maxrss on Linux: it is kept across execve, so a child begins with its parent's.
+    status = read_text(Path("/proc/self/status")) or ""
+    if found := re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE):
+        return int(found[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -281,7 +281,7 @@ class Worker:
         return self._backend.devices()
 
     def _load(self, request: Request) -> EventBody:
-        from models.runtime.llama.checkpoint import LoadCancelledError
+        from models.runtime.llama.abort import LoadCancelledError
 
         fields = dict(request.fields)
         path = fields.pop("path", None)

@@ -24,8 +24,8 @@ R1_LIKE = (
 
 
 def test_renders_messages_and_tokens_without_running_their_text() -> None:
-    template = ChatTemplate(R1_LIKE, bos_token="<BOS>", eos_token="<EOS>")
-    prompt = template.render(TALK, {})
+    template = ChatTemplate(R1_LIKE)
+    prompt = template.render(TALK, {}, bos_token="<BOS>", eos_token="<EOS>")
     assert prompt == "<BOS><S>Be brief.<U>Hi {{ 7 * 7 }}<A>Hello.<EOS><U>Why?<A><think>\n"
     assert template.source_name == "checkpoint"
     assert opens_reasoning(prompt)
@@ -43,9 +43,11 @@ def test_options_are_variables_but_never_replace_the_messages() -> None:
 
 
 def test_fallback_is_deepseek_llms_format() -> None:
-    template = ChatTemplate(None, eos_token="<EOS>")
+    template = ChatTemplate(None)
     assert template.source_name == "fallback"
-    assert template.render(TALK[1:], {}).endswith("Assistant: Hello.<EOS>User: Why?\n\nAssistant:")
+    assert template.render(TALK[1:], {}, eos_token="<EOS>").endswith(
+        "Assistant: Hello.<EOS>User: Why?\n\nAssistant:"
+    )
 
 
 def test_functions_that_published_templates_call() -> None:

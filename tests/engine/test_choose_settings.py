@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from models.errors import ContextTooLargeError, OutOfMemoryError
-from models.runtime.llama.dry_run import Need, Room, resolve
+from models.errors import ContextTooLargeError, FathomError, OutOfMemoryError
+from models.runtime.llama.abort import AbortFlag, LoadCancelledError
+from models.runtime.llama.dry_run import DryRun, Need, Room, resolve
 from models.runtime.llama.memory import BufferUse, from_log, per_device
 from models.runtime.llama.parameters import with_threads
 from models.runtime.protocol import LoadSettings
@@ -133,3 +136,11 @@ def test_threads_left_open_become_the_physical_cores() -> None:
     assert with_threads(LoadSettings(), 6).n_threads_batch == 6
     chosen = with_threads(LoadSettings(n_threads=2, n_threads_batch=4), 6)
     assert (chosen.n_threads, chosen.n_threads_batch) == (2, 4)
+
+
+def test_a_cancelled_rehearsal_takes_no_further_step() -> None:
+    abort = AbortFlag()
+    abort.set()
+    library: Any = None  # it is not asked for anything
+    with pytest.raises(LoadCancelledError):
+        DryRun(library, "a.gguf", LoadSettings(), lambda: FathomError(""), abort)

@@ -114,5 +114,8 @@ def test_a_hostile_template_is_an_error_and_the_engine_lives(
     assert (error["event"], error["code"]) == ("error", "template")
     broken = write_tiny(tmp_path / "broken.gguf", TinyModel(template="{% if %}"))
     refused = engine.load(broken, n_ctx=512)
-    assert (refused["code"], refused["still_loaded"]) == ("template", False)
+    # Before anything is freed, and before minutes are spent on loading.
+    assert (refused["code"], refused["still_loaded"]) == ("template", True)
+    nowhere = engine.load(path, devices=["CUDA7"])
+    assert (nowhere["code"], nowhere["still_loaded"]) == ("invalid_setting", True)
     assert engine.ask("ping")[-1]["event"] == "pong"

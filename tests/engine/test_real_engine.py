@@ -227,6 +227,7 @@ def test_max_tokens_ends_the_answer(engine: EngineProcess) -> None:
     done = engine.answer(QUESTION, max_tokens=5)[2]
     assert done["stop_reason"] == "length"
     assert done["completion_tokens"] == 5
+    assert engine.answer(QUESTION, max_tokens=-1)[2]["code"] == "invalid_setting"
 
 
 def test_a_full_context_ends_the_answer_and_the_engine_goes_on(

@@ -9,6 +9,10 @@ from typing import Any
 from models.runtime.llama.bindings import LlamaLibrary
 
 
+class LoadCancelledError(Exception):
+    """A load stopped because it was asked to; an outcome, never shown as an error."""
+
+
 class AbortFlag:
     """A flag that llama.cpp's abort callback reads between graph nodes.
 
@@ -35,6 +39,11 @@ class AbortFlag:
     def is_set(self) -> bool:
         """Whether a stop was asked for."""
         return self._text[0] != b"\0"
+
+    def refuse_load(self) -> None:
+        """Raise ``LoadCancelledError`` when a stop was asked for."""
+        if self.is_set():
+            raise LoadCancelledError
 
     def install(self, library: LlamaLibrary, parameters: Any) -> None:
         """Put the flag into context parameters; it must outlive the context."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +18,10 @@ from models.chat.reasoning import ReasoningSplitter
 from models.errors import EngineBusyError, InvalidSettingError
 from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
 from models.hardware.cpu import physical_cores
-from models.hardware.memory import RamReader
+from models.hardware.memory import RamReader, peak_rss_bytes
 from models.runtime.llama.abort import AbortFlag
 from models.runtime.llama.bindings import LlamaLibrary, library_version
 from models.runtime.llama.checkpoint import (
-    LoadCancelledError,
     LoadedCheckpoint,
     ProgressMeter,
     load_failure,
@@ -39,10 +37,11 @@ from models.runtime.llama.generation import (
     delta_period_s,
 )
 from models.runtime.llama.log_capture import LogCapture
-from models.runtime.llama.parameters import check_settings, with_threads
+from models.runtime.llama.parameters import check_settings, model_parameters, with_threads
 from models.runtime.llama.sampling import check_sampling
 from models.runtime.llama.template import ChatTemplate, continued, opens_reasoning
 from models.runtime.llama.thread_pacing import ThreadPacer, usable_cpus
+from models.runtime.llama.tokens import Vocabulary
 from models.runtime.protocol import (
     DeviceList,
     GenerateRequest,
@@ -114,6 +113,8 @@ class LlamaBackend:
     ) -> Loaded:
         """Load a checkpoint; one that is loaded already is freed first.
 
+        What can be refused without its memory is refused before that.
+
         Raises:
             BadInputError: the file or a setting cannot be used.
             EngineError: llama.cpp refused, or there is no room.
@@ -121,7 +122,9 @@ class LlamaBackend:
         """
         start_s = time.monotonic()
         check_settings(settings)
+        model_parameters(self._library, settings)  # refuses devices that are not there
         facts = inspect_checkpoint(Path(path))
+        template = ChatTemplate(facts.template)
         self.unload()
         warnings: list[str] = []
         pacer = None
@@ -140,11 +143,10 @@ class LlamaBackend:
             try:
                 meter.enter_stage("warmup")
                 checkpoint.warm_up()
-                self._template = self._compile_template(facts, checkpoint)
             except BaseException:
                 checkpoint.close()
                 raise
-        self._checkpoint = checkpoint
+        self._checkpoint, self._template = checkpoint, template
         self._generator = Generator(self._library, checkpoint, self._abort, pacer)
         warnings += _context_warnings(checkpoint)
         return Loaded(
@@ -164,23 +166,17 @@ class LlamaBackend:
                     settings,
                     room,
                     lambda tried: DryRun(
-                        self._library, str(facts.path), tried, lambda: load_failure(lines)
+                        self._library,
+                        str(facts.path),
+                        tried,
+                        lambda: load_failure(lines),
+                        self._abort,
                     ),
                 )
         finally:
             self._dry = False
-        if self._abort.is_set():
-            raise LoadCancelledError
+        self._abort.refuse_load()
         return settings
-
-    @staticmethod
-    def _compile_template(facts: CheckpointFacts, checkpoint: LoadedCheckpoint) -> ChatTemplate:
-        vocabulary = checkpoint.vocabulary
-        return ChatTemplate(
-            facts.template,
-            bos_token=vocabulary.text_of(vocabulary.bos),
-            eos_token=vocabulary.text_of(vocabulary.eos),
-        )
 
     def unload(self) -> None:
         """Free the checkpoint's memory."""
@@ -211,10 +207,12 @@ class LlamaBackend:
         """
         if self._checkpoint is None or self._generator is None or self._template is None:
             raise EngineBusyError("No checkpoint is loaded.", hint="Load one first.")
+        if request.max_tokens < 0:
+            raise InvalidSettingError(f"max_tokens must be 0 or more, not {request.max_tokens}.")
         check_sampling(request.sampling)
         progress = Progress(start_s=time.monotonic())
         self._progress = progress
-        prompt, reasoning_open = self._prompt(self._template, request)
+        prompt, reasoning_open = self._prompt(self._template, self._checkpoint.vocabulary, request)
         tokens = self._generator.prepare(prompt, progress)
         started(Started(progress.prompt_tokens, progress.reused_tokens, reasoning_open))
         if request.continue_answer:
@@ -228,15 +226,21 @@ class LlamaBackend:
         return outcome, self._usage(progress, outcome.seed)
 
     @staticmethod
-    def _prompt(template: ChatTemplate, request: GenerateRequest) -> tuple[str, bool]:
+    def _prompt(
+        template: ChatTemplate, vocabulary: Vocabulary, request: GenerateRequest
+    ) -> tuple[str, bool]:
         """Render the conversation; return the prompt and whether it ends inside reasoning."""
-        if not request.continue_answer:
-            prompt = template.render(request.messages, request.template_options)
-            return prompt, opens_reasoning(prompt)
-        if not request.messages or request.messages[-1].role != "assistant":
+        messages = list(request.messages)
+        answer = messages.pop() if request.continue_answer and messages else None
+        if request.continue_answer and (answer is None or answer.role != "assistant"):
             raise InvalidSettingError("There is no answer to continue.")
-        *before, answer = request.messages
-        return continued(template.render(before, request.template_options), answer)
+        prompt = template.render(
+            messages,
+            request.template_options,
+            bos_token=vocabulary.text_of(vocabulary.bos),
+            eos_token=vocabulary.text_of(vocabulary.eos),
+        )
+        return (prompt, opens_reasoning(prompt)) if answer is None else continued(prompt, answer)
 
     def _usage(self, progress: Progress, seed: int) -> Usage:
         now_s = time.monotonic()
@@ -253,7 +257,7 @@ class LlamaBackend:
             context_used=progress.context_used,
             context_total=checkpoint.n_ctx if checkpoint else 0,
             devices=checkpoint.devices if checkpoint else (),
-            peak_rss_bytes=self.peak_rss_bytes(),
+            peak_rss_bytes=peak_rss_bytes(),
         )
 
     def stats(self) -> Stats:
@@ -274,17 +278,8 @@ class LlamaBackend:
             context_total=checkpoint.n_ctx if checkpoint else 0,
             devices=checkpoint.devices if checkpoint else (),
             rss_bytes=self._process.memory_info().rss,
-            peak_rss_bytes=self.peak_rss_bytes(),
+            peak_rss_bytes=peak_rss_bytes(),
         )
-
-    def peak_rss_bytes(self) -> int:
-        """Return the largest resident size this process ever had."""
-        if sys.platform == "win32":
-            return int(self._process.memory_info().peak_wset)
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _context_warnings(checkpoint: LoadedCheckpoint) -> list[str]:

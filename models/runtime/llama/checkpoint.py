@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from models.errors import (
+    DecodeError,
     FathomError,
     LoadError,
     OutOfMemoryError,
@@ -18,7 +19,7 @@ from models.errors import (
     UnknownArchitectureError,
 )
 from models.gguf.checkpoint import CheckpointFacts
-from models.runtime.llama.abort import AbortFlag
+from models.runtime.llama.abort import AbortFlag, LoadCancelledError
 from models.runtime.llama.bindings import LlamaLibrary
 from models.runtime.llama.devices import cpu_features
 from models.runtime.llama.log_capture import LogCapture
@@ -35,10 +36,10 @@ from models.runtime.protocol import DeviceMemory, LoadProgress, LoadSettings, Mo
 # context creation when their weights are repacked (measured, facts in docs/architecture.md).
 _LATENT_ATTENTION = frozenset({"deepseek2", "deepseek32", "deepseek4", "deepseek2-ocr"})
 _PROGRESS_PERIOD_S = 0.25
-
-
-class LoadCancelledError(Exception):
-    """A load stopped because it was asked to; an outcome, never shown as an error."""
+# What llama_decode returns (include/llama.h).
+DECODE_ABORTED = 2
+_NO_ROOM_IN_CONTEXT = 1
+_ALLOCATION_FAILED = -2
 
 
 class ProgressMeter:
@@ -166,8 +167,7 @@ class LoadedCheckpoint:
         self._model = self._api.llama_model_load_from_file(
             str(self._facts.path).encode(), self._parameters.struct
         )
-        if abort.is_set():
-            raise LoadCancelledError
+        abort.refuse_load()
         if not self._model:
             raise load_failure(self._log_lines)
 
@@ -176,8 +176,7 @@ class LoadedCheckpoint:
         assert self._parameters is not None
         self._parameters.keep_alive.append(parameters)
         self.context = self._api.llama_init_from_model(self._model, parameters.struct)
-        if abort.is_set():
-            raise LoadCancelledError
+        abort.refuse_load()
         if not self.context:
             raise load_failure(self._log_lines)
 
@@ -185,15 +184,16 @@ class LoadedCheckpoint:
         """Decode one token, so that a native crash happens here and not in an answer.
 
         Raises:
-            DecodeError: the decode failed without a crash.
+            LoadCancelledError: it was stopped.
+            DecodeError, OutOfMemoryError: the decode failed without a crash.
         """
         token = max(self.vocabulary.bos, 0)
         batch_token = (self._api.llama_token * 1)(token)
         status = self._api.llama_decode(self.context, self._api.llama_batch_get_one(batch_token, 1))
-        if status == 2:
+        if status == DECODE_ABORTED:
             raise LoadCancelledError
         if status != 0:
-            raise load_failure(self._log_lines)
+            raise decode_failure(status)
         self._api.llama_memory_clear(self._api.llama_get_memory(self.context), True)
 
     def _measure(self) -> tuple[DeviceMemory, ...]:
@@ -249,6 +249,18 @@ def load_failure(lines: list[tuple[str, str]]) -> FathomError:
         )
     reason = said[-1] if said else "It gave no reason."
     return LoadError("The engine refuses this checkpoint.", hint=reason[:300], details=text)
+
+
+def decode_failure(status: int) -> FathomError:
+    """Build the error for what ``llama_decode`` returned, other than 0 and ``DECODE_ABORTED``."""
+    if status == _ALLOCATION_FAILED:
+        return OutOfMemoryError(
+            "There was no room for the computation.",
+            hint="Load again with a smaller context or a smaller batch.",
+        )
+    if status == _NO_ROOM_IN_CONTEXT:
+        return DecodeError("The context is full.", hint="Load with a larger context.")
+    return DecodeError("The engine failed while computing.", details=f"llama_decode: {status}")
 
 
 def must_not_repack(library: LlamaLibrary, architecture: str) -> bool:

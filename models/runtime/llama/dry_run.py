@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from models.errors import ContextTooLargeError, FathomError, OutOfMemoryError
+from models.runtime.llama.abort import AbortFlag
 from models.runtime.llama.bindings import LlamaLibrary
 from models.runtime.llama.memory import BufferUse, read_breakdown
 from models.runtime.llama.parameters import context_parameters, model_parameters
@@ -72,6 +73,10 @@ class DryRun:
         path: first file of the checkpoint.
         settings: placement to simulate.
         load_error: builds the error for a checkpoint that llama.cpp refuses.
+        abort: asked before every step; a large checkpoint takes half a second for each.
+
+    Raises:
+        LoadCancelledError: a stop was asked for (``need`` raises it too).
     """
 
     def __init__(
@@ -80,10 +85,13 @@ class DryRun:
         path: str,
         settings: LoadSettings,
         load_error: Callable[[], FathomError],
+        abort: AbortFlag,
     ) -> None:
+        abort.refuse_load()
         self._library = library
         self._settings = settings
         self._load_error = load_error
+        self._abort = abort
         self._parameters = model_parameters(library, settings, dry_run=True)
         self._model: Any = library.api.llama_model_load_from_file(
             path.encode(), self._parameters.struct
@@ -103,6 +111,7 @@ class DryRun:
 
     def need(self, n_ctx: int) -> Need | None:
         """Return what a context of ``n_ctx`` tokens needs; None where no account can be read."""
+        self._abort.refuse_load()
         api = self._library.api
         settings = dataclasses.replace(self._settings, n_ctx=n_ctx)
         context = api.llama_init_from_model(

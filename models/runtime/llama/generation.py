@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.chat.reasoning import Piece, ReasoningSplitter, StopStrings
-from models.errors import DecodeError, OutOfMemoryError, PromptTooLongError
+from models.errors import PromptTooLongError
 from models.runtime.llama.abort import AbortFlag
 from models.runtime.llama.bindings import LlamaLibrary
-from models.runtime.llama.checkpoint import LoadedCheckpoint
+from models.runtime.llama.checkpoint import DECODE_ABORTED, LoadedCheckpoint, decode_failure
 from models.runtime.llama.sampling import SamplerChain
 from models.runtime.llama.thread_pacing import ThreadPacer
 from models.runtime.llama.tokens import TextDecoder
@@ -24,9 +24,6 @@ from models.runtime.protocol import GenerateRequest
 _DELTA_PERIOD_S = 1 / 30
 _DELTA_PERIOD_FEW_CORES_S = 1 / 15
 _FEW_CORES = 2
-_ABORTED = 2
-_NO_ROOM_IN_CONTEXT = 1
-_ALLOCATION_FAILED = -2
 
 
 @dataclass
@@ -312,14 +309,7 @@ class Generator:
         if status == 0:
             self._cached.extend(tokens)
             return not self._abort.is_set()
-        if status == _ABORTED:
+        if status == DECODE_ABORTED:
             return False
         self._cached = []  # the memory's state is unknown: the next prompt starts anew
-        if status == _ALLOCATION_FAILED:
-            raise OutOfMemoryError(
-                "There was no room for the computation.",
-                hint="Load again with a smaller context or a smaller batch.",
-            )
-        if status == _NO_ROOM_IN_CONTEXT:
-            raise DecodeError("The context is full.", hint="Load with a larger context.")
-        raise DecodeError("The engine failed while computing.", details=f"llama_decode: {status}")
+        raise decode_failure(status)

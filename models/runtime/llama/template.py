@@ -13,7 +13,7 @@ import datetime
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import jinja2
@@ -139,28 +139,18 @@ class ChatTemplate:
 
     Args:
         source: the template text; None or empty takes ``FALLBACK_TEMPLATE``.
-        bos_token: what the template sees as ``bos_token``.
-        eos_token: what the template sees as ``eos_token``.
         deadline_s: how long compiling or rendering may take.
 
     Raises:
         TemplateError: it does not compile, or is larger than 1 MB.
     """
 
-    def __init__(
-        self,
-        source: str | None,
-        *,
-        bos_token: str = "",
-        eos_token: str = "",
-        deadline_s: float = DEADLINE_S,
-    ) -> None:
+    def __init__(self, source: str | None, *, deadline_s: float = DEADLINE_S) -> None:
         self.source_name = "checkpoint" if source else "fallback"
         text = source or FALLBACK_TEMPLATE
         if len(text) > _MAX_TEMPLATE_CHARS:
             raise TemplateError("The checkpoint's chat template is larger than 1 MB.")
         self._deadline_s = deadline_s
-        self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
         environment = _Sandbox(
             trim_blocks=True,
             lstrip_blocks=True,
@@ -170,25 +160,41 @@ class ChatTemplate:
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _strftime_now
-        self._template = self._guarded(lambda: environment.from_string(text))
+        self._template = self._guarded(
+            lambda: environment.from_string(text),
+            "The checkpoint's chat template is not one that Fathom can read.",
+        )
 
-    def render(self, messages: Sequence[PromptMessage], options: dict[str, Any]) -> str:
+    def render(
+        self,
+        messages: Sequence[PromptMessage],
+        options: Mapping[str, Any],
+        *,
+        bos_token: str = "",
+        eos_token: str = "",
+    ) -> str:
         """Return the prompt for a conversation, ready for the model's answer.
 
         Args:
             messages: the conversation, oldest first.
             options: further variables of the template, such as ``enable_thinking``.
+            bos_token: what the template sees under this name.
+            eos_token: the same.
 
         Raises:
             TemplateError: the template fails, refuses, runs too long or writes too much.
         """
         variables: dict[str, Any] = {
             **options,
-            **self._tokens,
+            "bos_token": bos_token,
+            "eos_token": eos_token,
             "messages": [_as_template_sees(message) for message in messages],
             "add_generation_prompt": True,
         }
-        return self._guarded(lambda: self._collect(variables))
+        return self._guarded(
+            lambda: self._collect(variables),
+            "The checkpoint's chat template fails on this conversation.",
+        )
 
     def _collect(self, variables: dict[str, Any]) -> str:
         parts: list[str] = []
@@ -200,7 +206,7 @@ class ChatTemplate:
             parts.append(part)
         return "".join(parts)
 
-    def _guarded(self, work: Callable[[], _T]) -> _T:
+    def _guarded(self, work: Callable[[], _T], failure: str) -> _T:
         try:
             return _Errand(work).run(self._deadline_s)
         except TemplateError:
@@ -212,7 +218,7 @@ class ChatTemplate:
             ) from None
         except Exception as error:  # A stranger's code may raise anything.
             raise TemplateError(
-                "The checkpoint's chat template fails on this conversation.",
+                failure,
                 hint="Try a new conversation, or another file of this checkpoint.",
                 details=f"{type(error).__name__}: {error}"[:2000],
             ) from error

@@ -12,7 +12,7 @@ import pytest
 
 from helpers.machine_tree import add_cgroup_v2, add_cpus, write
 from models.hardware.cpu import CpuReader, identify, physical_cores
-from models.hardware.memory import RamReader, read_process
+from models.hardware.memory import RamReader, peak_rss_bytes, read_process
 
 X86 = """processor\t: 0
 model name\t: AMD Ryzen 9 7950X
@@ -143,3 +143,16 @@ def test_memory_of_a_process_that_is_gone() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     assert read_process(ended.pid) is None
+
+
+def test_the_peak_is_this_processs_own_and_not_its_parents() -> None:
+    ballast = b"x" * 300_000_000
+    assert peak_rss_bytes() > len(ballast)
+    code = (
+        "from models.hardware.memory import peak_rss_bytes\n"
+        "ballast = b'x' * 50_000_000\n"
+        "del ballast\n"
+        "print(peak_rss_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert 50_000_000 < int(done.stdout) < len(ballast)
