@@ -98,9 +98,9 @@ class Composer(QWidget):
         self.field.moveCursor(self.field.textCursor().MoveOperation.End)
 
     def give_back(self, text: str) -> None:
-        """Bring back a text that could not be sent, unless another has been begun."""
-        if not self.field.toPlainText().strip():
-            self.set_text(text)
+        """Bring back a text that could not be sent, above what has been begun meanwhile."""
+        begun = self.field.toPlainText()
+        self.set_text(f"{text}\n\n{begun}" if begun.strip() else text)
 
     def set_answering(self, *, answering: bool) -> None:
         """Turn the button into a stop button while an answer is written."""

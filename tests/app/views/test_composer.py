@@ -99,4 +99,4 @@ def test_a_text_that_was_not_sent_comes_back(composer: Composer) -> None:
     assert composer.field.toPlainText() == "lost"
     composer.set_text("newer")
     composer.give_back("lost")
-    assert composer.field.toPlainText() == "newer"
+    assert composer.field.toPlainText() == "lost\n\nnewer"
