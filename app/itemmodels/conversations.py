@@ -58,9 +58,9 @@ class ConversationListModel(QAbstractListModel):
         """Show these conversations, in their order, under day headings."""
         rows: list[_Row] = []
         section: Section | None = None
-        day = today or datetime.datetime.now().astimezone().date()
+        today_s, yesterday_s = _midnights(today or datetime.datetime.now().astimezone().date())
         for hit in hits:
-            found = section_of(hit.conversation, day)
+            found = _section(hit.conversation, today_s, yesterday_s)
             if found is not section:
                 section = found
                 rows.append(_Row(heading=self._headings[found]))
@@ -152,9 +152,21 @@ class ConversationListModel(QAbstractListModel):
 
 def section_of(conversation: Conversation, today: datetime.date) -> Section:
     """Return the heading under which a conversation stands."""
+    return _section(conversation, *_midnights(today))
+
+
+def _midnights(today: datetime.date) -> tuple[float, float]:
+    """Return when a day and the one before it began; asked once, not for every conversation."""
+    starts = (today, today - datetime.timedelta(days=1))
+    today_s, yesterday_s = (
+        datetime.datetime.combine(day, datetime.time()).timestamp() for day in starts
+    )
+    return today_s, yesterday_s
+
+
+def _section(conversation: Conversation, today_s: float, yesterday_s: float) -> Section:
     if conversation.pinned:
         return Section.PINNED
-    day = datetime.datetime.fromtimestamp(conversation.updated_at).astimezone().date()
-    if day >= today:
+    if conversation.updated_at >= today_s:
         return Section.TODAY
-    return Section.YESTERDAY if (today - day).days == 1 else Section.EARLIER
+    return Section.YESTERDAY if conversation.updated_at >= yesterday_s else Section.EARLIER

@@ -130,12 +130,13 @@ class ChatPage(QWidget):
         chat.delta.connect(self._on_delta)
         chat.answer_ended.connect(self._on_answer_ended)
         chat.state_changed.connect(self._on_chat_state)
-        chat.send_failed.connect(self.composer.give_back)
+        chat.send_failed.connect(self._on_send_failed)
         self._loader.status_changed.connect(self._on_model_status)
         self._loader.entries_changed.connect(self._on_entries)
         chat.stats.connect(self._on_stats)
         self.conversation_list.chosen.connect(self._on_chosen)
         self.conversation_list.opened.connect(self._on_opened)
+        self.conversation_list.clicked.connect(self._close_drawer)
         self.conversation_list.new_requested.connect(self.new_chat)
         conversations.listed.connect(self._on_chat_state)
         self.composer.send_requested.connect(self._on_send)
@@ -240,6 +241,11 @@ class ChatPage(QWidget):
         self.transcript.jump_to_latest()
 
     @Slot(str)
+    def _on_send_failed(self, text: str) -> None:
+        self._asked_from_new = False
+        self.composer.give_back(text)
+
+    @Slot(str)
     def _on_starter(self, prompt: str) -> None:
         self.composer.set_text(prompt)
         self.composer.focus()
@@ -255,6 +261,8 @@ class ChatPage(QWidget):
 
     @Slot(int)
     def _on_chosen(self, conversation_id: int) -> None:
+        # What is written from here on belongs to the chosen one.
+        self._asked_from_new = False
         self._conversations.show(conversation_id)
 
     @Slot()

@@ -61,6 +61,7 @@ class ConversationList(QWidget):
     new_requested = Signal()
     chosen = Signal(int)
     opened = Signal()  # the user wants to write in the chosen one
+    clicked = Signal()
 
     def __init__(self, conversations: Conversations, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -176,6 +177,7 @@ class ConversationList(QWidget):
         view.customContextMenuRequested.connect(self._show_menu)
         view.delete_requested.connect(self._delete_current)
         view.opened.connect(self.opened)
+        view.clicked.connect(self._on_clicked)
         view.selectionModel().currentChanged.connect(self._on_current)
         return view
 
@@ -228,6 +230,11 @@ class ConversationList(QWidget):
             return
         self._shown_id = found.id
         self.chosen.emit(found.id)
+
+    @Slot(QModelIndex)
+    def _on_clicked(self, index: QModelIndex) -> None:
+        if self._model.conversation(index) is not None:
+            self.clicked.emit()
 
     def _current(self) -> Conversation | None:
         return self._model.conversation(self.list.currentIndex())

@@ -41,6 +41,7 @@ class _Popup(QFrame):
         super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
         self.setProperty("kind", "raised")
         self.setAccessibleName(self.tr("Models"))
+        self._views: list[ModelRowView] | None = None
         self._rows = QVBoxLayout()
         self._rows.setContentsMargins(0, 0, 0, 0)
         self._rows.setSpacing(0)
@@ -67,7 +68,12 @@ class _Popup(QFrame):
         self._lay_out()
 
     def show_rows(self, views: list[ModelRowView], *, can_unload: bool) -> None:
-        """Fill the list."""
+        """Fill the list; what has not changed keeps its widgets and the focus."""
+        self.unload_button.setVisible(can_unload)
+        if views == self._views:
+            return
+        self._views = views
+        focused = self.focusWidget()
         while item := self._rows.takeAt(0):
             if widget := item.widget():
                 widget.hide()
@@ -79,16 +85,22 @@ class _Popup(QFrame):
         self._rows.addStretch(1)
         self._empty.setVisible(not views)
         self._scroll.setVisible(bool(views))
-        self.unload_button.setVisible(can_unload)
         height = sum(54 if view.note or view.badge else 38 for view in views)
         self._scroll.setFixedHeight(min(height + 2, _POPUP_HEIGHT))
         self.adjustSize()
+        if isinstance(focused, ModelRow):
+            self.focus_row(focused.view.key)
 
-    def focus_first(self) -> None:
-        """Put the focus on the first row."""
-        rows = self.findChildren(ModelRow)
-        if rows:
-            rows[0].setFocus()
+    def focus_row(self, key: str = "") -> None:
+        """Put the focus on a row, or on the first one."""
+        rows = self._model_rows()
+        chosen = next((row for row in rows if row.view.key == key), rows[0] if rows else None)
+        (chosen or self.models_button).setFocus()
+
+    def _model_rows(self) -> list[ModelRow]:
+        items = (self._rows.itemAt(place) for place in range(self._rows.count()))
+        widgets = (item.widget() for item in items if item is not None)
+        return [widget for widget in widgets if isinstance(widget, ModelRow)]
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Close on Esc."""
@@ -168,7 +180,7 @@ class ModelPicker(QWidget):
         self.popup.adjustSize()
         self.popup.move(self.button.mapToGlobal(QPoint(0, self.button.height() + 4)))
         self.popup.show()
-        self.popup.focus_first()
+        self.popup.focus_row()
 
     def _fill(self) -> None:
         status = self._loader.status

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QFont, QFontMetrics, QPainter
+from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt
+from PySide6.QtGui import QFont, QFontMetrics, QHelpEvent, QPainter
 from PySide6.QtWidgets import (
+    QAbstractItemView,
     QLineEdit,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
+    QToolTip,
     QWidget,
 )
 
@@ -22,6 +24,8 @@ Index = QModelIndex | QPersistentModelIndex
 _ROW_PX, _SNIPPET_ROW_PX, _HEADING_PX = 34, 52, 32
 _MARGIN_X = SPACE_S
 _PADDING_X = 10
+_MARK_PX = 20
+_ELLIPSIS = "\N{HORIZONTAL ELLIPSIS} "
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class ConversationDelegate(QStyledItemDelegate):
         inner = box.toRect().adjusted(_PADDING_X, 0, -_PADDING_X, 0)
         inner.setRight(self._paint_marks(painter, inner, index))
         title_box = QRect(inner.left(), inner.top(), inner.width(), _ROW_PX - 2)
-        font = ui_font(SIZE_BASE, Weight.Medium if selected else Weight.Normal)
+        font = _title_font(selected=selected)
         painter.setFont(font)
         painter.setPen(theme.color("text"))
         title = QFontMetrics(font).elidedText(
@@ -107,12 +111,12 @@ class ConversationDelegate(QStyledItemDelegate):
             painter.setBrush(theme.color("accent"))
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.drawEllipse(QRectF(right - 8, middle - 3.5, 7, 7))
-            right -= 16
+            right -= _MARK_PX
         elif index.data(self._roles.pinned):
             ratio = painter.device().devicePixelRatio() if painter.device() else 1.0
             picture = pixmap("pin", theme.text_quiet, 14, ratio)
             painter.drawPixmap(right - 13, middle - 7, picture)
-            right -= 20
+            right -= _MARK_PX
         return right
 
     def _paint_snippet(
@@ -121,6 +125,7 @@ class ConversationDelegate(QStyledItemDelegate):
         theme = current_theme()
         plain, bold = ui_font(SIZE_SMALL), ui_font(SIZE_SMALL, QFont.Weight.DemiBold)
         painter.setClipRect(box)
+        text, marks = _from_first_mark(text, marks, QFontMetrics(bold), box.width())
         left = box.left()
         at = 0
         for start, end in (*marks, (len(text), len(text))):
@@ -139,6 +144,25 @@ class ConversationDelegate(QStyledItemDelegate):
                 left += metrics.horizontalAdvance(part)
             at = end
 
+    def helpEvent(
+        self,
+        event: QHelpEvent,
+        view: QAbstractItemView,
+        option: QStyleOptionViewItem,
+        index: Index,
+    ) -> bool:
+        """Show the whole of a title that is shortened."""
+        if event.type() != QEvent.Type.ToolTip or index.data(self._roles.heading):
+            return super().helpEvent(event, view, option, index)
+        title = str(index.data())
+        room = option.rect.width() - 2 * (_MARGIN_X + _PADDING_X)
+        if index.data(self._roles.live) or index.data(self._roles.pinned):
+            room -= _MARK_PX
+        metrics = QFontMetrics(_title_font(selected=index in view.selectedIndexes()))
+        is_shortened = metrics.horizontalAdvance(title) > room
+        QToolTip.showText(event.globalPos(), title if is_shortened else "", view)
+        return True
+
     def createEditor(
         self, parent: QWidget, _option: QStyleOptionViewItem, _index: Index
     ) -> QWidget:
@@ -153,3 +177,24 @@ class ConversationDelegate(QStyledItemDelegate):
     ) -> None:
         """Put the field where the row is."""
         editor.setGeometry(option.rect.adjusted(_MARGIN_X, 0, -_MARGIN_X, 0))
+
+
+def _title_font(*, selected: bool) -> QFont:
+    return ui_font(SIZE_BASE, Weight.Medium if selected else Weight.Normal)
+
+
+def _from_first_mark(
+    text: str, marks: tuple[tuple[int, int], ...], metrics: QFontMetrics, width: int
+) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Leave out as many words before the first mark as must go for it to be in sight."""
+    if not marks or metrics.horizontalAdvance(text[: marks[0][1]] + _ELLIPSIS) <= width:
+        return text, marks
+    start, end = marks[0]
+    cut = start
+    while (before := text.rfind(" ", 0, max(0, cut - 1)) + 1) < cut:
+        # What comes before the mark has at most half of the line together with it.
+        if metrics.horizontalAdvance(_ELLIPSIS + text[before:end]) > width // 2:
+            break
+        cut = before
+    shift = len(_ELLIPSIS) - cut
+    return _ELLIPSIS + text[cut:], tuple((first + shift, last + shift) for first, last in marks)

@@ -458,6 +458,33 @@ def test_the_list_becomes_a_drawer_where_it_is_narrow(make: Make) -> None:
     assert page.conversation_list.isHidden()
 
 
+def test_a_click_in_the_drawer_shows_the_conversation_and_closes_it(make: Make) -> None:
+    window = make()
+    ask_two(window)
+    page = window.page
+    page.resize(600, 600)
+    page.side_button.click()
+    view = page.conversation_list.list
+    # 0 is the heading, 1 the newest.
+    below = view.visualRect(page.conversation_list.model.index(2)).center()
+    window.qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=below)
+    window.until(lambda: window.turns() and window.turns()[0].content == "About whales")
+    assert page.conversation_list.isHidden()
+
+
+def test_the_focus_in_the_picker_survives_another_look_at_the_library(make: Make) -> None:
+    window = make()
+    (window.folder / "models" / "zebra.gguf").write_bytes(b"GGUF" + bytes(64))
+    window.page.picker.open()
+    window.until(lambda: window.page.picker.popup.focusWidget() is not None)
+    first = window.page.picker.popup.focusWidget()
+    assert first.text() == "talking"
+    window.until(lambda: len(window.loader.entries) == 2)
+    found = window.page.picker.popup.focusWidget()
+    assert (found.text(), len(window.page.picker.popup.findChildren(type(found)))) == ("talking", 2)
+    window.page.picker.popup.close()
+
+
 def test_starters_fill_the_composer(make: Make) -> None:
     window = make()
     window.page.empty.starter_chosen.emit("Why?")
