@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import shiboken6
@@ -106,5 +107,7 @@ class TaskRunner(QObject):
 
 
 def _is_gone(callback: Callable[..., None]) -> bool:
+    while isinstance(callback, partial):
+        callback = callback.func
     receiver = getattr(callback, "__self__", None)
     return isinstance(receiver, QObject) and not shiboken6.isValid(receiver)

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
 from app.bridges.settings import SettingsBridge
 from app.tasks import TaskRunner
-from app.theme import SPACE_M
+from app.theme import SPACE_S
 from app.views.words import tokens_words
 from app.widgets.buttons import TextButton
 from app.widgets.empty_state import EmptyState
@@ -226,7 +226,7 @@ class ModelsPage(Page):
             tone="quiet",
             wrap=True,
         )
-        column.column.addSpacing(-SPACE_M)
+        column.column.addSpacing(-SPACE_S)
         column.column.addWidget(hint)
         column.column.addStretch(1)
         self._library = QStackedWidget()

@@ -156,7 +156,7 @@ class StatusBar(QAbstractButton):
         share = used / total if total else None
         words = (tokens_words(used), tokens_words(total)) if total else ("", "")
         self.context.set_values(share, *words, "")
-        self.context.setToolTip(self.tr("{0} of {1} tokens").format(used, total))
+        self.context.setToolTip(self.tr("{0} of {1} tokens").format(f"{used:,}", f"{total:,}"))
 
     def _show_ram(self, ram: RamReadout) -> None:
         share = ram.used_bytes / ram.total_bytes if ram.total_bytes else None
