@@ -1,8 +1,8 @@
-"""Counts how often widgets are repainted."""
+"""Counts how often widgets are repainted, and lets the event loop come to rest."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject
+from PySide6.QtCore import QCoreApplication, QEvent, QObject
 from PySide6.QtWidgets import QWidget
 
 
@@ -18,3 +18,10 @@ class PaintCounter(QObject):
         """Count."""
         self.count += event.type() == QEvent.Type.Paint
         return False
+
+
+def settle() -> None:
+    """Let everything that was posted happen, painting and what that posts included; no waiting."""
+    for _ in range(5):
+        QCoreApplication.sendPostedEvents()
+        QCoreApplication.processEvents()

@@ -6,6 +6,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from app.actions.load_model import LoadPhase, ModelStatus
+from helpers.paint_counter import settle
 from helpers.window_parts import Parts
 from models.errors import EngineCrashedError, OutOfMemoryError, PromptTooLongError
 from models.library.library import LibraryEntry
@@ -26,7 +27,7 @@ def test_the_reason_may_come_long_after_the_state(ready: Parts, qtbot: QtBot) ->
     """The supervisor says both, one after the other, in its own thread."""
     with qtbot.waitSignal(ready.bridge.state_changed):
         ready.bridge.listener(CRASH)
-    qtbot.wait(20)
+    settle()
     with qtbot.waitSignal(ready.loader.status_changed):
         ready.bridge.listener(EngineFailed(WHY, 7))
     assert ready.loader.status.phase is LoadPhase.FAILED
@@ -47,7 +48,7 @@ def test_a_failed_start_is_told_by_the_lane_that_asked_for_it(ready: Parts, qtbo
     loader._set(ModelStatus(LoadPhase.LOADING, loader.status.entry))
     with qtbot.waitSignal(ready.bridge.state_changed):
         ready.bridge.listener(StateChanged(EngineState.CRASHED, EngineState.STARTING))
-    qtbot.wait(20)
+    settle()
     assert loader.status.phase is LoadPhase.LOADING
     error = EngineCrashedError("No libllama.")
     loader._on_load_refused(error)

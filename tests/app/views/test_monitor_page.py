@@ -12,7 +12,7 @@ from app.theme import Appearance
 from app.views.monitor_page import MonitorPage
 from app.widgets.buttons import TextButton
 from helpers.accessible import nameless
-from helpers.paint_counter import PaintCounter
+from helpers.paint_counter import PaintCounter, settle
 from helpers.window_parts import GB, gpu, loaded, snapshot
 from models.runtime.protocol import DeviceMemory, Stats, Usage
 
@@ -129,11 +129,11 @@ def test_four_graphs_are_in_sight_at_640_and_columns_fold(page: MonitorPage, qtb
 def test_nothing_is_painted_while_nothing_changes(page: MonitorPage, qtbot: QtBot) -> None:
     page.set_status(ModelStatus(LoadPhase.READY, loaded=loaded(CPU)))
     page.set_hardware(snapshot())
-    qtbot.wait(100)
+    settle()
     counters = [PaintCounter(widget) for widget in page.findChildren(type(page._memory))]
     counters += [PaintCounter(row._bar) for row in page._memory._rows]
     for _ in range(5):
         page.set_stats(Stats(phase="decode", decode_tok_s=1, devices=(CPU,)))
         page._memory.set_hardware(snapshot())
-    qtbot.wait(100)
+    settle()
     assert sum(counter.count for counter in counters) == 0

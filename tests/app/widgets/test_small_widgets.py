@@ -17,7 +17,7 @@ from app.widgets.segmented import SegmentedControl
 from app.widgets.stacked_bar import Part, StackedBar
 from app.widgets.time_graph import TimeGraph, nice_ceiling
 from helpers.accessible import spoken_name
-from helpers.paint_counter import PaintCounter
+from helpers.paint_counter import PaintCounter, settle
 
 pytestmark = pytest.mark.usefixtures("appearance")
 
@@ -69,11 +69,11 @@ def test_a_number_is_repainted_only_when_it_changes(qtbot: QtBot) -> None:
     label.set_number("41.3", "tok/s")
     label.show()
     qtbot.waitExposed(label)
-    qtbot.wait(50)
+    settle()
     counter = PaintCounter(label)
     for _ in range(10):
         label.set_number("41.3", "tok/s")
-    qtbot.wait(50)
+    settle()
     assert counter.count == 0
     label.set_number("41.4", "tok/s")
     qtbot.waitUntil(lambda: counter.count == 1)
@@ -129,11 +129,11 @@ def test_an_unchanged_gauge_is_not_repainted(qtbot: QtBot) -> None:
     gauge.set_values(0.25, "16", "64", "GB")
     gauge.show()
     qtbot.waitExposed(gauge)
-    qtbot.wait(50)
+    settle()
     counter = PaintCounter(gauge)
     for _ in range(10):
         gauge.set_values(0.25, "16", "64", "GB")
-    qtbot.wait(50)
+    settle()
     assert counter.count == 0
 
 
@@ -298,6 +298,6 @@ def test_a_graph_that_nobody_sees_is_not_painted(qtbot: QtBot) -> None:
     counter = PaintCounter(graph)
     for second in range(50):
         graph.append(float(second), [40.0])
-    qtbot.wait(50)
+    settle()
     assert counter.count == 0
     assert graph.top() == 100
