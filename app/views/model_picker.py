@@ -82,6 +82,8 @@ class _Popup(QFrame):
             row = ModelRow(view)
             row.clicked.connect(self._on_row)
             self._rows.addWidget(row)
+            # Now and not by the layout later: what is hidden takes no focus.
+            row.show()
         self._rows.addStretch(1)
         self._empty.setVisible(not views)
         self._scroll.setVisible(bool(views))

@@ -472,6 +472,7 @@ def test_a_click_in_the_drawer_shows_the_conversation_and_closes_it(make: Make) 
     assert page.conversation_list.isHidden()
 
 
+@pytest.mark.qt_log_ignore("This plugin does not support")
 def test_the_focus_in_the_picker_survives_another_look_at_the_library(make: Make) -> None:
     window = make()
     (window.folder / "models" / "zebra.gguf").write_bytes(b"GGUF" + bytes(64))
