@@ -6,7 +6,6 @@ everybody who never chose. Whatever the file holds that this version does not kn
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import difflib
 import math
@@ -27,7 +26,6 @@ __all__ = ["MIGRATIONS", "SETTINGS", "SettingSpec", "SettingValue", "Settings", 
 
 Document = dict[str, Any]
 Migration = Callable[[Document], None]
-Subscriber = Callable[[str, SettingValue], None]
 
 VERSION_KEY = "version"
 # Entry i changes a document of version i + 1 in place into one of version i + 2.
@@ -35,10 +33,7 @@ MIGRATIONS: tuple[Migration, ...] = ()
 
 
 class Settings:
-    """The settings of one file.
-
-    Every method may be called from any thread; subscribers run in the thread that set the value.
-    """
+    """The settings of one file; every method may be called from any thread."""
 
     def __init__(
         self,
@@ -52,7 +47,6 @@ class Settings:
         self._migrations = tuple(migrations)
         self._document: Document = {}
         self._values: dict[str, SettingValue] = {}
-        self._subscribers: list[Subscriber] = []
         self._lock = threading.RLock()
         self._saving = threading.Lock()
 
@@ -158,35 +152,18 @@ class Settings:
         return tuple(_expanded(text) for text in value)
 
     def set(self, key: str, value: object) -> None:
-        """Change a value in memory (``save`` writes it) and tell the subscribers.
+        """Change a value in memory (``save`` writes it).
 
         Raises:
             InvalidSettingError: no such setting, wrong type or out of bounds; nothing is changed.
         """
-        spec = self.spec(key)
-        checked = check_value(spec, value)
+        checked = check_value(self.spec(key), value)
         with self._lock:
-            changed = self._values.get(key, spec.default) != checked
             self._values[key] = checked
-            subscribers = tuple(self._subscribers)
-        if changed:
-            for subscriber in subscribers:
-                subscriber(key, checked)
 
     def reset(self, key: str) -> None:
         """Give a setting its default again."""
         self.set(key, self.spec(key).default)
-
-    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
-        """Call ``callback(key, value)`` after every change; the result ends that."""
-        with self._lock:
-            self._subscribers.append(callback)
-
-        def unsubscribe() -> None:
-            with self._lock, contextlib.suppress(ValueError):
-                self._subscribers.remove(callback)
-
-        return unsubscribe
 
     def _read(self) -> bytes:
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import ContextTooLargeError, FathomError, OutOfMemoryError
 from models.runtime.llama.abort import AbortFlag, LoadCancelledError
-from models.runtime.llama.dry_run import DryRun, Need, Room, resolve
+from models.runtime.llama.dry_run import DryRun, Need, Room, need_of, resolve
 from models.runtime.llama.memory import BufferUse, from_log, per_device
 from models.runtime.llama.parameters import with_threads
 from models.runtime.protocol import LoadSettings
@@ -36,9 +36,7 @@ class LinearCheckpoint:
         gpu_bytes = on_gpu * GIB + kv_bytes * on_gpu // total
         return Need(
             anonymous_bytes=kv_bytes - kv_bytes * on_gpu // total,
-            mapped_bytes=(total - on_gpu) * GIB,
             gpu_bytes={"GPU0": gpu_bytes} if on_gpu else {},
-            kv_bytes=kv_bytes,
         )
 
     def close(self) -> None:
@@ -106,13 +104,23 @@ def test_every_rehearsal_is_closed() -> None:
 
 def test_host_buffers_of_every_kind_count_as_the_cpu() -> None:
     uses = [
-        BufferUse("CPU_REPACK", "CPU", "cpu", False, 100, 0, 0),
-        BufferUse("CPU", "CPU", "cpu", True, 10, 5, 3),
-        BufferUse("CUDA0", "CUDA0", "gpu", False, 1000, 50, 30),
+        BufferUse("CPU_REPACK", "CPU", "cpu", 100, 0, 0),
+        BufferUse("CPU", "CPU", "cpu", 10, 5, 3),
+        BufferUse("CUDA0", "CUDA0", "gpu", 1000, 50, 30),
     ]
     gpu, cpu = per_device(uses, output_bytes=7)
     assert (cpu.weights_bytes, cpu.kv_bytes, cpu.compute_bytes, cpu.output_bytes) == (110, 5, 3, 7)
     assert (gpu.name, gpu.total_bytes) == ("CUDA0", 1080)
+
+
+def test_only_pages_of_the_file_itself_need_no_room() -> None:
+    uses = [
+        BufferUse("CPU", "CPU", "cpu", 1000, 5, 3),
+        BufferUse("CPU_REPACK", "CPU", "cpu", 100, 0, 0),
+        BufferUse("CUDA0", "CUDA0", "gpu", 400, 50, 30),
+    ]
+    assert need_of(uses, maps_file=True) == Need(108, {"CUDA0": 480})
+    assert need_of(uses, maps_file=False) == Need(1108, {"CUDA0": 480})
 
 
 def test_figures_from_the_log_say_where_they_come_from() -> None:

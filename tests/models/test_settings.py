@@ -187,18 +187,6 @@ def test_a_checked_value_is_accepted_again(value: object) -> None:
         assert check_value(spec, checked) == checked
 
 
-def test_subscribers_hear_changes_only_until_they_leave(path: Path) -> None:
-    settings, _ = loaded(path)
-    heard: list[tuple[str, object]] = []
-    leave = settings.subscribe(lambda key, value: heard.append((key, value)))
-    settings.set("sampling.top_k", 40)
-    settings.set("sampling.top_k", 41)
-    leave()
-    leave()
-    settings.set("sampling.top_k", 42)
-    assert heard == [("sampling.top_k", 41)]
-
-
 def test_a_worker_reads_and_writes_while_others_save(path: Path) -> None:
     settings, _ = loaded(path)
 

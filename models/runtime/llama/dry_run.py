@@ -35,34 +35,27 @@ class Need:
 
     Attributes:
         anonymous_bytes: RAM that can never be given back: KV cache, compute buffers, repacked
-            weights, and all weights when the file is not memory-mapped.
-        mapped_bytes: weights that stay in the page cache.
+            weights, and all weights when the file is not memory-mapped or its pages are locked.
         gpu_bytes: need per device name.
-        kv_bytes: KV cache over all devices.
     """
 
     anonymous_bytes: int
-    mapped_bytes: int
     gpu_bytes: dict[str, int]
-    kv_bytes: int
 
 
 def need_of(uses: list[BufferUse], *, maps_file: bool) -> Need:
-    """Sort a breakdown into what must be held and what can be dropped."""
-    anonymous = mapped = kv_bytes = 0
+    """Add up what must be held; weights in pages of the file can be dropped."""
+    anonymous = 0
     gpu: dict[str, int] = {}
     for use in uses:
-        kv_bytes += use.kv_bytes
+        held = use.kv_bytes + use.compute_bytes
         if use.device != "CPU":
-            total = use.weights_bytes + use.kv_bytes + use.compute_bytes
-            gpu[use.device] = gpu.get(use.device, 0) + total
-            continue
-        anonymous += use.kv_bytes + use.compute_bytes
-        if maps_file and use.buffer == "CPU":
-            mapped += use.weights_bytes
+            gpu[use.device] = gpu.get(use.device, 0) + held + use.weights_bytes
+        elif maps_file and use.buffer == "CPU":
+            anonymous += held
         else:
-            anonymous += use.weights_bytes
-    return Need(anonymous, mapped, gpu, kv_bytes)
+            anonymous += held + use.weights_bytes
+    return Need(anonymous, gpu)
 
 
 class DryRun:
@@ -125,7 +118,7 @@ class DryRun:
             api.llama_free(context)
         if uses is None:
             return None
-        maps_file = self._settings.load_mode in ("auto", "mmap", "mmap_mlock")
+        maps_file = self._settings.load_mode in ("auto", "mmap")
         return need_of(uses, maps_file=maps_file)
 
     def close(self) -> None:

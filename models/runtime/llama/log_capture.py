@@ -1,8 +1,7 @@
-"""llama.cpp's log, kept in memory and read for reasons. No Qt here."""
+"""llama.cpp's log: passed on, and read for reasons. No Qt here."""
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
@@ -12,11 +11,10 @@ from models.runtime.llama.bindings import LlamaLibrary
 
 _LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
 _CONTINUATION = 5
-_KEPT_LINES = 400
 
 
 class LogCapture:
-    """Keeps the last lines of llama.cpp's log and passes warnings and errors on.
+    """Passes warnings and errors of llama.cpp's log on, and records all of it on demand.
 
     llama.cpp calls back from whichever thread logs, so everything is under one lock. The callback
     object is an attribute: ctypes would otherwise collect it and llama.cpp call freed memory.
@@ -29,7 +27,6 @@ class LogCapture:
     def __init__(self, library: LlamaLibrary, sink: Callable[[str, str], None]) -> None:
         self._sink = sink
         self._lock = threading.Lock()
-        self._lines: collections.deque[tuple[str, str]] = collections.deque(maxlen=_KEPT_LINES)
         self._recording: list[tuple[str, str]] | None = None
         self._level = "info"
         self._partial = ""
@@ -46,18 +43,12 @@ class LogCapture:
             *complete, self._partial = (self._partial + text.decode("utf-8", "replace")).split("\n")
             for line in filter(None, (part.rstrip() for part in complete)):
                 entry = (self._level, line)
-                self._lines.append(entry)
                 if self._recording is not None:
                     self._recording.append(entry)
                 if self._level in ("warning", "error"):
                     passed_on.append(entry)
         for entry_level, line in passed_on:
             self._sink(entry_level, line)
-
-    def tail(self, count: int = 40) -> str:
-        """Return the last lines, oldest first."""
-        with self._lock:
-            return "\n".join(line for _, line in list(self._lines)[-count:])
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[list[tuple[str, str]]]:

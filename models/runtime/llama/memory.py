@@ -59,7 +59,6 @@ class BufferUse:
     buffer: str
     device: str
     kind: str
-    is_host: bool
     weights_bytes: int
     kv_bytes: int
     compute_bytes: int
@@ -92,13 +91,11 @@ def _buffer_use(library: LlamaLibrary, node: Any) -> BufferUse:
     ggml = library.ggml
     device = ggml.buft_device(node.buft)
     kind = ggml.device_kind(device) if device else "cpu"
-    is_host = bool(ggml.buft_is_host(node.buft))
-    on_cpu = is_host or kind in ("cpu", "accel")
+    on_cpu = ggml.buft_is_host(node.buft) or kind in ("cpu", "accel")
     return BufferUse(
         buffer=ggml.buft_name(node.buft).decode(),
         device="CPU" if on_cpu else ggml.dev_name(device).decode(),
         kind="cpu" if on_cpu else kind,
-        is_host=is_host,
         weights_bytes=node.weights,
         kv_bytes=node.context,
         compute_bytes=node.compute,
