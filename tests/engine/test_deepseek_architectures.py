@@ -57,11 +57,7 @@ def test_quantized_kv_with_latent_attention(
 ) -> None:
     path = write_tiny(tmp_path / "mla.gguf", CHECKPOINTS["deepseek2"])
     loaded = engine.load(path, n_ctx=512, type_k=kv_type, type_v=kv_type)
-    if loaded["event"] == "error":
-        # Row sizes of the tiny model may not hold whole blocks: refused in words, never a crash.
-        assert loaded["code"] in ("load", "invalid_setting")
-        assert loaded["hint"]
-        return
+    assert loaded["settings"]["type_k"] == kv_type
     assert engine.answer("Hello", max_tokens=4)[2]["event"] == "done"
 
 

@@ -32,7 +32,7 @@ _FF_EXPERT = 64
 _Q_RANK = 64
 _KV_RANK = 64
 _NOPE = 32
-_ROPE = 16
+_ROPE = 32
 _VALUE = 32
 _INDEXER_HEADS = 4
 # llama.cpp rotates the indexer keys in blocks of 64.

@@ -72,7 +72,7 @@ ABORTING = {
     "expert groups that do not divide": (TinyModel("deepseek2"), {"expert_group_count": 3}),
     "no expert group used": (TinyModel("deepseek2"), {"expert_group_count": 2}),
     "experts used without experts": (TinyModel(), {"expert_used_count": 2}),
-    "nothing but rope in a head": (TinyModel("deepseek2"), {"rope__dimension_count": 48}),
+    "nothing but rope in a head": (TinyModel("deepseek2"), {"rope__dimension_count": 64}),
     "an epsilon below zero": (
         TinyModel(),
         {"attention__layer_norm_rms_epsilon": -1.0},
