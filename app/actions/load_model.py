@@ -302,8 +302,8 @@ class LoadModel(QObject):
 
     @Slot(object, FathomError)
     def _on_failed(self, request_id: int | None, error: FathomError) -> None:
-        if self._is_crashed:
-            self._is_crashed = False
+        was_crash, self._is_crashed = self._is_crashed, False
+        if was_crash:
             self._crash_error = error
             # After everybody else has heard of the failure.
             self._crash_timer.start()
@@ -311,6 +311,9 @@ class LoadModel(QObject):
             self._load_ended(request_id, error)
         elif self._status.is_loading:
             self._end_load(error)
+        elif not was_crash:
+            # Ended by the supervisor because it did not react; what was asked of it has ended.
+            self._lost(error)
 
     def _load_ended(self, request_id: int, error: FathomError | None) -> None:
         if not self._status.is_loading:
