@@ -187,14 +187,15 @@ class ConversationList(QWidget):
         top.setSpacing(SPACE_S)
         top.addWidget(self.search_field, 1)
         top.addWidget(self.new_button)
-        self._stack = QStackedLayout()
-        self._stack.addWidget(self.list)
-        self._stack.addWidget(self._empty)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, SPACE_S)
         layout.setSpacing(0)
         layout.addLayout(top)
+        self._stack = QStackedLayout()
+        # Before it gets its pages: it shows the first one, which must have a parent by then.
         layout.addLayout(self._stack, 1)
+        self._stack.addWidget(self.list)
+        self._stack.addWidget(self._empty)
 
     @Slot(list)
     def _on_listed(self, hits: list[object]) -> None:

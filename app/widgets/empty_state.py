@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from app.theme import SIZE_HEADING, SPACE_L, SPACE_S, SPACE_XL, current_theme
 from app.widgets.buttons import TextButton
 from app.widgets.icons import pixmap
-from app.widgets.labels import Weight, text_label
+from app.widgets.labels import Weight, leave_out, text_label
 
 _ICON_PX = 28
 _TEXT_WIDTH = 400
@@ -34,17 +34,10 @@ class EmptyState(QWidget):
         self._title = text_label(title, size=SIZE_HEADING, weight=Weight.DemiBold)
         self._sentence = text_label(sentence, tone="quiet", wrap=True)
         self.button = TextButton(button, kind="primary")
-        self.button.setVisible(bool(button))
+        leave_out(self.button, unless=button)
         self.button.clicked.connect(self.triggered)
         self._lay_out()
         self._paint_icon()
-
-    def set_texts(self, title: str, sentence: str, button: str = "") -> None:
-        """Change what is said."""
-        self._title.setText(title)
-        self._sentence.setText(sentence)
-        self.button.setText(button)
-        self.button.setVisible(bool(button))
 
     def changeEvent(self, event: QEvent) -> None:
         """Give the icon the colour of the new theme."""

@@ -34,6 +34,15 @@ def text_label(
     return label
 
 
+def leave_out(widget: QWidget, *, unless: object) -> None:
+    """Hide a new widget that has nothing to show.
+
+    Not ``setVisible``: shown before it has a parent, a widget is a window of its own for a moment.
+    """
+    if not unless:
+        widget.hide()
+
+
 def set_tone(widget: QWidget, tone: str) -> None:
     """Change the tone of a label that is already shown."""
     if widget.property("tone") == tone:

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWi
 
 from app.theme import SIZE_HEADING, SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XS, ui_font
 from app.widgets.buttons import TextButton
-from app.widgets.labels import ElidedLabel, RunsLabel, Weight, set_tone, text_label
+from app.widgets.labels import ElidedLabel, RunsLabel, Weight, leave_out, set_tone, text_label
 from app.widgets.progress import ProgressRow
 
 
@@ -25,7 +25,7 @@ class ModelRow(QWidget):
         self._badge.setFont(ui_font(SIZE_SMALL, Weight.Medium))
         self._badge.setProperty("kind", "badge")
         self._badge.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self._badge.setVisible(bool(badge))
+        leave_out(self._badge, unless=badge)
         self._facts = ElidedLabel(mode=Qt.TextElideMode.ElideRight)
         self._facts.setProperty("tone", "quiet")
         self._note = text_label(wrap=True)

@@ -17,7 +17,7 @@ from app.theme import (
 )
 from app.widgets.buttons import IconButton, TextButton
 from app.widgets.icons import pixmap
-from app.widgets.labels import Weight, rounded, text_label
+from app.widgets.labels import Weight, leave_out, rounded, text_label
 
 SHADOW = 8
 _LOOKS = {
@@ -56,16 +56,16 @@ class Toast(QWidget):
         self._picture = QLabel()
         self._label = text_label(text, weight=Weight.Medium, wrap=True)
         self._hint = text_label(hint, tone="quiet", wrap=True)
-        self._hint.setVisible(bool(hint))
+        leave_out(self._hint, unless=hint)
         self._details = self._make_details(details)
         self.action_button = TextButton(action)
-        self.action_button.setVisible(bool(action))
+        leave_out(self.action_button, unless=action)
         self.action_button.clicked.connect(self._act)
         self.details_button = TextButton(self.tr("Details"))
-        self.details_button.setVisible(bool(details))
+        leave_out(self.details_button, unless=details)
         self.details_button.clicked.connect(self._toggle_details)
         self.copy_button = TextButton(self.tr("Copy"), icon_name="copy")
-        self.copy_button.setVisible(bool(details))
+        leave_out(self.copy_button, unless=details)
         self.copy_button.clicked.connect(self._copy)
         self.close_button = IconButton("x", self.tr("Dismiss"), size=16)
         self.close_button.clicked.connect(self.close_now)
@@ -170,7 +170,8 @@ class Toast(QWidget):
         row.setContentsMargins(inner, inner, SHADOW + SPACE_S, inner)
         row.setSpacing(SPACE_S)
         top = Qt.AlignmentFlag.AlignTop
-        row.addWidget(self._picture, 0, top)
+        one_line = not has_buttons and self._hint.isHidden()
+        row.addWidget(self._picture, 0, Qt.AlignmentFlag.AlignVCenter if one_line else top)
         row.addLayout(words, 1)
         row.addWidget(self.close_button, 0, top)
 
