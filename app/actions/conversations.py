@@ -21,7 +21,6 @@ class Conversations(QObject):
     """What the list shows and does. The store is asked in its lane, never waited for."""
 
     listed = Signal(list)  # list[SearchHit]; without a query the snippets are empty
-    opened = Signal()
 
     def __init__(
         self,
@@ -126,7 +125,6 @@ class Conversations(QObject):
             self._messages.info(
                 self.tr("The program ended during an answer. Its text up to then was kept.")
             )
-        self.opened.emit()
         self.refresh()
 
     def _on_listed(self, hits: list[SearchHit]) -> None:

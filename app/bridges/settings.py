@@ -76,5 +76,7 @@ class SettingsBridge(QObject):
         return
 
     def _save_failed(self, error: Exception) -> None:
+        if not isinstance(error, FathomError):
+            raise error
         self._dirty = True
-        self._messages.error(error if isinstance(error, FathomError) else str(error))
+        self._messages.error(error)

@@ -150,11 +150,6 @@ class ConversationListModel(QAbstractListModel):
         return True
 
 
-def section_of(conversation: Conversation, today: datetime.date) -> Section:
-    """Return the heading under which a conversation stands."""
-    return _section(conversation, *_midnights(today))
-
-
 def _midnights(today: datetime.date) -> tuple[float, float]:
     """Return when a day and the one before it began; asked once, not for every conversation."""
     starts = (today, today - datetime.timedelta(days=1))

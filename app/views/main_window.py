@@ -41,7 +41,6 @@ class MainWindow(QMainWindow):
     new_chat_requested = Signal()
     search_requested = Signal()
     visible_changed = Signal(bool)
-    page_changed = Signal(str)
 
     def __init__(
         self,
@@ -95,7 +94,6 @@ class MainWindow(QMainWindow):
         self._stack.setCurrentWidget(self.page(name))
         self.rail.set_current(name)
         self.toasts.raise_()
-        self.page_changed.emit(name)
 
     def saved_place(self) -> str:
         """Return size and place of the window as text for the settings."""

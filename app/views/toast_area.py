@@ -15,7 +15,7 @@ from app.widgets.toast import SHADOW, Toast
 MAX_SHOWN = 3
 WIDTH = 396
 _TOP = 56
-_TIMEOUTS_MS = {Severity.INFO: 5000, Severity.UNDO: 10_000}
+_SHORT_MS, _LONG_MS = 5000, 10_000
 
 
 class ToastArea(QWidget):
@@ -78,7 +78,7 @@ class ToastArea(QWidget):
             hint=notice.hint,
             details=notice.details,
             action=notice.action.text if notice.action else "",
-            timeout_ms=_TIMEOUTS_MS.get(notice.severity, 0),
+            timeout_ms=_timeout_ms(notice),
             parent=self,
         )
         if notice.action:
@@ -122,6 +122,13 @@ class ToastArea(QWidget):
         height = min(height, self._host.height() - _TOP)
         corner = QPoint(self._host.width() - width - SPACE_XS, _TOP - SHADOW)
         self.setGeometry(corner.x(), corner.y(), width, height)
+
+
+def _timeout_ms(notice: Notice) -> int:
+    """Return how long a notice stays, 0 for until it is dismissed; a button takes time to hit."""
+    if notice.severity in (Severity.WARNING, Severity.ERROR):
+        return 0
+    return _LONG_MS if notice.action else _SHORT_MS
 
 
 def _same(one: Notice, other: Notice) -> bool:

@@ -11,7 +11,7 @@ import time
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QPointF, QRect, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import (
     QColor,
     QGuiApplication,
@@ -434,10 +434,6 @@ class MessageBody(QWidget):
     def copy_button_at(self, index: int) -> QToolButton | None:
         """Return the copy button of a code piece."""
         return self._copy_buttons.get(index)
-
-    def caret_point(self) -> QPoint:
-        """Return where the next character will stand."""
-        return self._caret_rect().topLeft()
 
 
 def _cut_at_limit(text: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import QPointF, QRect, QRectF, Qt
+from PySide6.QtCore import QCoreApplication, QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import (
     QAbstractTextDocumentLayout,
     QBrush,
@@ -202,7 +202,7 @@ class Piece:
         painter.setPen(self._style.quiet)
         painter.setFont(ui_font(SIZE_SMALL))
         label = QRectF(box.left() + _CODE_PADDING_PX, self.top, box.width() - 120, CODE_HEADER_PX)
-        painter.drawText(label, Qt.AlignmentFlag.AlignVCenter, self.chunk.language or "code")
+        painter.drawText(label, Qt.AlignmentFlag.AlignVCenter, self.chunk.language or _tr("code"))
 
     def _paint_backgrounds(self, painter: QPainter) -> None:
         if self.is_code or self.chunk.kind == "plain":
@@ -274,6 +274,10 @@ class Piece:
         if self.chunk.text.lstrip().startswith("#") and not self.is_code:
             return 2 * SPACE_M
         return SPACE_M if not (self.is_code or previous.is_code) else SPACE_M + SPACE_S // 2
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Code", text)
 
 
 def _common_length(old: str, new: str) -> int:
