@@ -59,6 +59,14 @@ def test_functions_that_published_templates_call() -> None:
     assert rendered[-4:].isdigit()
 
 
+def test_the_mark_of_what_the_model_said_is_left_out() -> None:
+    source = (
+        "{% for m in messages %}{% generation -%} {% set last = m.role %}{{ m.content }}"
+        "{%- endgeneration %}|{{ last }};{% endfor %}"
+    )
+    assert ChatTemplate(source).render(TALK[2:], {}) == "Hello.|assistant;Why?|user;"
+
+
 def test_a_refusal_of_the_template_is_told_in_its_words() -> None:
     template = ChatTemplate("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(TemplateError) as caught:
