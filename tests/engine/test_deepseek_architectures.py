@@ -108,6 +108,9 @@ def test_a_hostile_template_is_an_error_and_the_engine_lives(
     assert engine.load(path, n_ctx=512)["event"] == "loaded"
     error = engine.answer("Hello")[2]
     assert (error["event"], error["code"]) == ("error", "template")
+    endless_request = engine.send("generate", messages=[{"role": "user", "content": "Hello"}])
+    engine.send("cancel", target=endless_request)
+    assert engine.finish(endless_request)[-1]["event"] == "cancelled"
     broken = write_tiny(tmp_path / "broken.gguf", TinyModel(template="{% if %}"))
     refused = engine.load(broken, n_ctx=512)
     # Before anything is freed, and before minutes are spent on loading.

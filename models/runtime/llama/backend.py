@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from models.chat.reasoning import ReasoningSplitter
-from models.errors import EngineBusyError, InvalidSettingError
+from models.errors import EngineBusyError, InvalidSettingError, TemplateError
 from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
 from models.hardware.cpu import physical_cores
 from models.hardware.memory import RamReader, peak_rss_bytes
@@ -212,7 +212,16 @@ class LlamaBackend:
         check_sampling(request.sampling)
         progress = Progress(start_s=time.monotonic())
         self._progress = progress
-        prompt, reasoning_open = self._prompt(self._template, self._checkpoint.vocabulary, request)
+        try:
+            prompt, reasoning_open = self._prompt(
+                self._template, self._checkpoint.vocabulary, request
+            )
+        except TemplateError:
+            progress.phase = "idle"
+            if not self._abort.is_set():
+                raise
+            seed = request.sampling.seed
+            return Outcome("", seed), self._usage(progress, seed)
         tokens = self._generator.prepare(prompt, progress)
         started(Started(progress.prompt_tokens, progress.reused_tokens, reasoning_open))
         if request.continue_answer:
@@ -225,9 +234,8 @@ class LlamaBackend:
         outcome = self._generator.answer(tokens, request, assembler, progress)
         return outcome, self._usage(progress, outcome.seed)
 
-    @staticmethod
     def _prompt(
-        template: ChatTemplate, vocabulary: Vocabulary, request: GenerateRequest
+        self, template: ChatTemplate, vocabulary: Vocabulary, request: GenerateRequest
     ) -> tuple[str, bool]:
         """Render the conversation; return the prompt and whether it ends inside reasoning."""
         messages = list(request.messages)
@@ -239,6 +247,7 @@ class LlamaBackend:
             request.template_options,
             bos_token=vocabulary.text_of(vocabulary.bos),
             eos_token=vocabulary.text_of(vocabulary.eos),
+            is_cancelled=self._abort.is_set,
         )
         return (prompt, opens_reasoning(prompt)) if answer is None else continued(prompt, answer)
 

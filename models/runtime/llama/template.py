@@ -32,6 +32,7 @@ _MAX_TEMPLATE_CHARS = 1024 * 1024
 _MAX_PRODUCT = 1_000_000
 # How long a thread that is stopped may go on in a single operation before it is left to itself.
 _STOPPING_S = 5.0
+_LOOK_PERIOD_S = 0.05
 
 _T = TypeVar("_T")
 
@@ -121,21 +122,23 @@ class _Errand(Generic[_T]):
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="chat-template", daemon=True)
 
-    def run(self, deadline_s: float) -> _T:
+    def run(self, deadline_s: float, is_cancelled: Callable[[], bool]) -> _T:
         """Return the work's result, or raise what it raised.
 
         Raises:
-            _DeadlineError: it took too long and was stopped.
+            _DeadlineError: it took too long, or is not wanted any more, and was stopped.
         """
         self._thread.start()
-        self._thread.join(deadline_s)
+        end_s = time.monotonic() + deadline_s
+        while self._thread.is_alive() and time.monotonic() < end_s and not is_cancelled():
+            self._thread.join(_LOOK_PERIOD_S)
         give_up_s = time.monotonic() + _STOPPING_S
         # Again and again: a filter's own code may catch it.
         while self._thread.is_alive() and time.monotonic() < give_up_s:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(_DeadlineError)
             )
-            self._thread.join(0.05)
+            self._thread.join(_LOOK_PERIOD_S)
         if self._results:
             return self._results[0]
         raise self._error or _DeadlineError
@@ -185,6 +188,7 @@ class ChatTemplate:
         *,
         bos_token: str = "",
         eos_token: str = "",
+        is_cancelled: Callable[[], bool] = lambda: False,
     ) -> str:
         """Return the prompt for a conversation, ready for the model's answer.
 
@@ -193,9 +197,11 @@ class ChatTemplate:
             options: further variables of the template, such as ``enable_thinking``.
             bos_token: what the template sees under this name.
             eos_token: the same.
+            is_cancelled: asked while it runs; once it says yes, the template is stopped.
 
         Raises:
-            TemplateError: the template fails, refuses, runs too long or writes too much.
+            TemplateError: the template fails, refuses, runs too long, writes too much or was
+                cancelled.
         """
         variables: dict[str, Any] = {
             **options,
@@ -207,6 +213,7 @@ class ChatTemplate:
         return self._guarded(
             lambda: self._collect(variables),
             "The checkpoint's chat template fails on this conversation.",
+            is_cancelled,
         )
 
     def _collect(self, variables: dict[str, Any]) -> str:
@@ -219,9 +226,11 @@ class ChatTemplate:
             parts.append(part)
         return "".join(parts)
 
-    def _guarded(self, work: Callable[[], _T], failure: str) -> _T:
+    def _guarded(
+        self, work: Callable[[], _T], failure: str, is_cancelled: Callable[[], bool] = lambda: False
+    ) -> _T:
         try:
-            return _Errand(work).run(self._deadline_s)
+            return _Errand(work).run(self._deadline_s, is_cancelled)
         except TemplateError:
             raise
         except _DeadlineError:
