@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.actions.chat import Chat
-from app.messages import Messages
+from app.messages import Action, Messages
 from app.tasks import Task, TaskRunner
 from models.chat.conversation import Conversation, SearchHit
-from models.chat.store import ConversationStore
-from models.errors import StoreError
+from models.chat.store import ConversationStore, set_aside
+from models.errors import StoreCorruptError, StoreError, StoreVersionError
 
 SEARCH_DELAY_MS = 120
 KEEP_DELETED_S = 30 * 24 * 3600.0
@@ -53,12 +54,15 @@ class Conversations(QObject):
     def open_store(self, *, show_newest: bool = True) -> None:
         """Open the store, mend what a crash left, list, and show the newest conversation."""
         self._select_newest = show_newest
-        self._runner.run(
-            partial(_open, self._store),
-            done=self._on_opened,
-            error=self._on_error,
-            lane="store",
-        )
+        self._open(partial(_open, self._store))
+
+    def begin_anew(self) -> None:
+        """Set a damaged store aside, where it is kept, and begin an empty one."""
+        self._chat.show(None)
+        self._open(partial(_open_new, self._store))
+
+    def _open(self, operation: Callable[[], int]) -> None:
+        self._runner.run(operation, done=self._on_opened, error=self._on_open_failed, lane="store")
 
     def search(self, query: str) -> None:
         """List what matches, shortly after the last key."""
@@ -137,16 +141,34 @@ class Conversations(QObject):
                 newest = max((hit.conversation for hit in hits), key=lambda c: c.updated_at)
                 self._chat.show(newest.id)
 
+    def _on_open_failed(self, error: Exception) -> None:
+        if not isinstance(error, StoreError) or isinstance(
+            error, (StoreCorruptError, StoreVersionError)
+        ):
+            self._on_error(error)
+        else:
+            # Another program may let go of it, a drive may come back.
+            self._messages.error(error, Action(self.tr("Try again"), self.open_store))
+
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, StoreError):
             raise error
-        self._messages.error(error)
+        action = None
+        if isinstance(error, StoreCorruptError):
+            action = Action(self.tr("Set it aside and begin anew"), self.begin_anew)
+        self._messages.error(error, action)
 
 
 def _open(store: ConversationStore) -> int:
     store.open()
     store.purge_deleted(older_than_s=KEEP_DELETED_S)
     return store.recover()
+
+
+def _open_new(store: ConversationStore) -> int:
+    store.close()
+    set_aside(store.path)
+    return _open(store)
 
 
 def _list(store: ConversationStore, query: str) -> list[SearchHit]:
