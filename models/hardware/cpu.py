@@ -36,7 +36,8 @@ class CpuIdentity:
     logical_cores: Reading[int]
 
 
-def _usable_cpus() -> tuple[set[int], str]:
+def usable_cpus() -> tuple[set[int], str]:
+    """Return the logical CPUs this process may run on, and who says so."""
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0), "CPU affinity"
     return set(range(os.cpu_count() or 1)), "the operating system"
@@ -61,7 +62,7 @@ def physical_cores(root: Path = Path("/"), cpus: set[int] | None = None) -> Read
     CPU affinity, cpusets and a cgroup's CPU quota are respected: threads that wait at a barrier
     for one that may not run cost more than the missing core.
     """
-    allowed, affinity = _usable_cpus() if cpus is None else (cpus, "CPU affinity")
+    allowed, affinity = usable_cpus() if cpus is None else (cpus, "CPU affinity")
     count = _distinct_cores(root, allowed)
     source = f"sysfs topology, {affinity}"
     if count is None:
@@ -121,7 +122,7 @@ def identify(root: Path = Path("/"), system: str = sys.platform) -> CpuIdentity:
         name, features = Reading(text_name, source), Reading(flags, source)
     if not name.value:
         name = Reading(platform.processor() or platform.machine() or "CPU", "Python platform")
-    cpus, affinity = _usable_cpus()
+    cpus, affinity = usable_cpus()
     return CpuIdentity(name, features, physical_cores(root), Reading(len(cpus), affinity))
 
 

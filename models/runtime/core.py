@@ -167,8 +167,10 @@ class EngineCore:
             return
         target = self._target(request)
         load_s, other_s = self.limits.cancel_load_s, self.limits.cancel_s
-        target.deadline = time.monotonic() + (load_s if target.op == "load" else other_s)
-        self._send_internal("cancel", {"target": target.id})
+        now_s = time.monotonic()
+        target.deadline = now_s + (load_s if target.op == "load" else other_s)
+        reply = self._send_internal("cancel", {"target": target.id})
+        reply.deadline = now_s + self.limits.cancel_reply_s
 
     def end_child(self, ladder: Ladder) -> None:
         """Begin to end the child; the reader thread climbs down on its next passes; lock held.
@@ -349,8 +351,10 @@ class EngineCore:
         request = self.book.overdue(now)
         if request is None:
             return
+        work = self.book.work()
         remark = None
-        if request.op != "load":
+        is_loading = self._reload is not None or (work is not None and work.op == "load")
+        if not is_loading:
             # The request ends as cancelled, but the checkpoint is gone, which nobody asked for.
             remark = EngineUnresponsiveError(
                 "The engine did not react and was ended.", hint="Load the checkpoint again."

@@ -49,7 +49,9 @@ class Limits:
     Attributes:
         hello_s: from the start of the process to ``hello``.
         cancel_load_s: from ``cancel`` to the end of a load; then the child is ended.
-        cancel_s: the same for every other request.
+        cancel_s: the same for every other request; a GPU finishes its physical batch first.
+        cancel_reply_s: from ``cancel`` to its answer, which the child gives at once whatever it
+            computes; a child that does not is frozen.
         stop_cancel_s, stop_shutdown_s, stop_terminate_s: the rungs of the ladder.
         stop_kill_s: how long a killed child may take to be gone before it is given up.
         listener_s: how much longer ``stop`` waits when the listener does not return.
@@ -60,7 +62,8 @@ class Limits:
 
     hello_s: float = 30.0
     cancel_load_s: float = 5.0
-    cancel_s: float = 2.0
+    cancel_s: float = 10.0
+    cancel_reply_s: float = 2.0
     stop_cancel_s: float = 0.5
     stop_shutdown_s: float = 2.0
     stop_terminate_s: float = 1.0

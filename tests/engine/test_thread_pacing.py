@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.runtime.llama.thread_pacing import ThreadPacer, busy_cpu_s, usable_cpus
+from models.runtime.llama.thread_pacing import ThreadPacer, busy_cpu_s
 
 
 class Machine:
@@ -98,4 +98,3 @@ def test_the_clocks_of_this_machine() -> None:
     before = busy_cpu_s()
     sum(range(200_000))
     assert busy_cpu_s() >= before > 0
-    assert usable_cpus() >= 1

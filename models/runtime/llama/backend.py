@@ -17,7 +17,7 @@ import psutil
 from models.chat.reasoning import ReasoningSplitter
 from models.errors import EngineBusyError, InvalidSettingError, TemplateError
 from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
-from models.hardware.cpu import physical_cores
+from models.hardware.cpu import physical_cores, usable_cpus
 from models.hardware.memory import RamReader, peak_rss_bytes
 from models.runtime.llama.abort import AbortFlag
 from models.runtime.llama.bindings import LlamaLibrary, library_version
@@ -40,7 +40,7 @@ from models.runtime.llama.log_capture import LogCapture
 from models.runtime.llama.parameters import check_settings, model_parameters, with_threads
 from models.runtime.llama.sampling import check_sampling
 from models.runtime.llama.template import ChatTemplate, continued, opens_reasoning
-from models.runtime.llama.thread_pacing import ThreadPacer, usable_cpus
+from models.runtime.llama.thread_pacing import ThreadPacer
 from models.runtime.llama.tokens import Vocabulary
 from models.runtime.protocol import (
     DeviceList,
@@ -129,7 +129,7 @@ class LlamaBackend:
         warnings: list[str] = []
         pacer = None
         if not (settings.n_threads or settings.n_threads_batch):
-            pacer = ThreadPacer(self._cores, usable_cpus())
+            pacer = ThreadPacer(self._cores, len(usable_cpus()[0]))
         settings = with_threads(settings, self._cores)
         if settings.use_extra_bufts and must_not_repack(self._library, facts.architecture):
             settings = dataclasses.replace(settings, use_extra_bufts=False)

@@ -10,20 +10,12 @@ themselves.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
 import psutil
 
 PERIOD_S = 0.5
-
-
-def usable_cpus() -> int:
-    """Return how many logical CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return psutil.cpu_count(logical=True) or 1
 
 
 def busy_cpu_s() -> float:

@@ -85,6 +85,21 @@ def test_an_answer_that_cannot_be_cancelled_ends_with_its_child(any_pipes):
     assert h.engine.state is EngineState.STOPPED
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="POSIX")
+def test_a_frozen_child_is_ended_long_before_an_answer_has_to_be(harness):
+    """A GPU may take long to end its batch; the answer to ``cancel`` comes at once or never."""
+    limits = Limits(cancel_s=3600.0, cancel_reply_s=0.2, stop_terminate_s=0.2)
+    h = harness({"generate": "flood"}, limits=limits)
+    h.load()
+    request_id = h.engine.generate(QUESTION)
+    h.notes.wait_for_event(Delta)
+    psutil.Process(h.engine.pid).suspend()
+    h.engine.cancel(request_id)
+    assert isinstance(h.engine.wait(request_id, WAIT_S).body, Cancelled)
+    failed = h.notes.wait_for(lambda notice: isinstance(notice, EngineFailed))
+    assert isinstance(failed.error, EngineUnresponsiveError)
+
+
 @pytest.mark.parametrize("words", [1, 40])
 def test_a_child_that_reads_nothing_blocks_nobody(any_pipes, words):
     """More than a pipe holds is written to a child that never reads."""
