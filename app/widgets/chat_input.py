@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QMimeData, Qt, Signal, Slot
-from PySide6.QtGui import QInputMethodEvent, QKeyEvent, QTextOption
+from PySide6.QtGui import QInputMethodEvent, QKeyEvent, QResizeEvent, QTextOption
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
 
 from app.theme import SIZE_HEADING, ui_font
@@ -44,6 +44,11 @@ class GrowingTextEdit(QPlainTextEdit):
         # A plain document's height is counted in lines.
         lines = max(1, min(MAX_LINES, round(self.document().size().height())))
         return math.ceil(lines * line + 2 * _MARGIN_PX)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Grow where the text has to wrap; Qt tells of new lines only when the text changes."""
+        super().resizeEvent(event)
+        self._on_size()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Submit on Enter, unless an input method is at work or Shift is held."""

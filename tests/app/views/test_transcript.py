@@ -9,6 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from app.theme import Appearance
 from app.views.transcript import Transcript
+from app.widgets.chat_question import QuestionWidget
 from app.widgets.chat_turn import NoticeView, TurnView
 
 
@@ -169,3 +170,18 @@ def test_a_huge_answer_opens_at_once(qtbot: QtBot, transcript: Transcript) -> No
     # What is not rendered in the first moment follows between other events.
     assert len(answer.body.pieces) < 100
     qtbot.waitUntil(lambda: len(answer.body.pieces) > 150, timeout=10_000)
+
+
+def test_the_editor_of_a_question_shows_all_of_its_lines(
+    qtbot: QtBot, transcript: Transcript
+) -> None:
+    text = "Why is the sea salty, and the rivers that run into it are not? " * 4
+    transcript.set_turns([TurnView(id=1, is_user=True, text=text)], enabled=True)
+    question = transcript.widget_of(1)
+    assert isinstance(question, QuestionWidget)
+    question.begin_edit()
+    assert question.editor is not None
+    field = question.editor.field
+    qtbot.waitUntil(lambda: field.document().size().height() > 1)
+    assert field.height() >= field.wanted_height() > 2 * field.fontMetrics().lineSpacing()
+    assert question.height() >= question.editor.height() > field.height()
