@@ -155,7 +155,7 @@ class Conversations(QObject):
             raise error
         action = None
         if isinstance(error, StoreCorruptError):
-            action = Action(self.tr("Set it aside and begin anew"), self.begin_anew)
+            action = Action(self.tr("Begin anew"), self.begin_anew)
         self._messages.error(error, action)
 
 

@@ -84,7 +84,13 @@ def test_a_file_that_is_refused_leaves_the_model_that_was_there(make: Make) -> N
 def test_a_load_that_waits_can_be_stopped(make: Make) -> None:
     window = answering(make)
     before = window.loader.status
+    # The answer goes on, so that the load has to wait.
+    window.loader.about_to_load.disconnect()
     window.loader.load(other(window))
+    assert window.loader.status.is_loading
     window.loader.cancel()
+    assert window.loader.status == before
+    window.chat.stop()
     window.until(lambda: window.chat.live is None)
+    window.until(lambda: window.runner.is_idle)
     assert window.loader.status == before
