@@ -181,12 +181,13 @@ class LoadedCheckpoint:
             raise load_failure(self._log_lines)
 
     def warm_up(self) -> None:
-        """Decode one token, so that a native crash happens here and not in an answer.
+        """Tokenize and decode a little, so that a native crash happens here, not in an answer.
 
         Raises:
             LoadCancelledError: it was stopped.
             DecodeError, OutOfMemoryError: the decode failed without a crash.
         """
+        self.vocabulary.tokenize("Hello, 1 2 3.")  # odd vocabularies abort at their first text
         token = max(self.vocabulary.bos, 0)
         batch_token = (self._api.llama_token * 1)(token)
         status = self._api.llama_decode(self.context, self._api.llama_batch_get_one(batch_token, 1))

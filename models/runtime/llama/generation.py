@@ -20,7 +20,7 @@ from models.runtime.protocol import GenerateRequest
 
 # Text goes out at the rate it is painted at. One protocol line a token would make the parent
 # compete with the computation for the cores, and where there are only two of them every line that
-# wakes it is felt: 5 % of the demo's speed at 30 lines a second (docs/benchmarks.md).
+# wakes it is felt (docs/benchmarks.md, "Decode overhead").
 _DELTA_PERIOD_S = 1 / 30
 _DELTA_PERIOD_FEW_CORES_S = 1 / 15
 _FEW_CORES = 2

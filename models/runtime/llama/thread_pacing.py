@@ -2,8 +2,8 @@
 
 llama.cpp's threads wait for each other at a barrier after every operation, some thousand times a
 token. One thread that another program pushes off its core makes all of them wait, and while they
-wait they spin: on two cores with one busy program the demo falls from 66 to 7 tok/s, and one thread
-alone would give 50 (docs/benchmarks.md). So while an answer is computed the load that other
+wait they spin: on two cores with one busy program, two threads are slower than one alone
+(docs/benchmarks.md, "Threads beside other programs"). So while an answer is computed the load that other
 programs make is looked at twice a second, and as many threads compute as find a core for
 themselves.
 """
