@@ -132,6 +132,7 @@ class Run(QObject):
         self._last_thread_s = 0.0
         self.wall_s = self.cpu_s = 0.0
         self.flushes = 0
+        self._begun = False
         self._measuring = threading.Event()
         self._ended = threading.Event()
         self._receiver = Receiver(self.post_probe)
@@ -142,7 +143,6 @@ class Run(QObject):
         self._poster = threading.Thread(target=self._post, daemon=True)
         self._limit_ms = int((seconds + 60) * 1000)
         fathom.chat.delta.connect(self._on_delta)
-        fathom.chat.answer_began.connect(self._on_began)
         fathom.chat.answer_ended.connect(self._on_ended)
         fathom.loader.status_changed.connect(self._on_model)
 
@@ -176,16 +176,15 @@ class Run(QObject):
 
     @Slot(int, str, str)
     def _on_delta(self, _message_id: int, _text: str, _reasoning: str) -> None:
+        if not self._begun:
+            self._begun = True
+            QTimer.singleShot(int(SETTLE_S * 1000), self._begin)
         self.flushes += self._measuring.is_set()
 
     @Slot(object)
     def _on_model(self, status: Any) -> None:
         if status.is_ready:
             self._fathom.chat.send("Tell me about tides.")
-
-    @Slot(int)
-    def _on_began(self, _message_id: int) -> None:
-        QTimer.singleShot(int(SETTLE_S * 1000), self._begin)
 
     @Slot()
     def _begin(self) -> None:

@@ -51,14 +51,6 @@ _APPEARANCE = (
         choices=("system", "light", "dark"),
         group="Appearance",
     ),
-    SettingSpec(
-        "appearance.reduced_motion",
-        "bool",
-        False,
-        "Reduce motion",
-        "Nothing slides or fades.",
-        group="Appearance",
-    ),
 )
 
 _CHAT = (

@@ -65,12 +65,11 @@ _MEMORY_WORDS_LINES = 40
 
 _HINTS = {
     EndKind.NATIVE_CRASH: (
-        "Load the checkpoint again, with fewer layers on the GPU if it happens again. "
+        "Load the checkpoint again, with a smaller context if it happens again. "
         "The details belong in a bug report."
     ),
     EndKind.OUT_OF_MEMORY: (
-        "Close other programs, or choose a smaller context, fewer layers on the GPU "
-        "or a smaller quantization."
+        "Close other programs, or choose a smaller context or a smaller quantization."
     ),
     EndKind.ENDED_FROM_OUTSIDE: "Load the checkpoint again.",
     EndKind.EXITED: "Run `fathom doctor` to check the installation; the details say more.",

@@ -149,7 +149,7 @@ def test_a_file_that_cannot_be_read_or_written_is_an_error(path: Path) -> None:
         ("sampling.temperature", 10**400),
         ("sampling.temperature", "0.8"),
         ("appearance.theme", "Dark"),
-        ("appearance.reduced_motion", 1),
+        ("engine.load_last_checkpoint", 1),
         ("chat.system_prompt", "\udc80"),
         ("chat.system_prompt", None),
         ("library.roots", "/models"),

@@ -3,9 +3,9 @@
 llama.cpp's threads wait for each other at a barrier after every operation, some thousand times a
 token. One thread that another program pushes off its core makes all of them wait, and while they
 wait they spin: on two cores with one busy program, two threads are slower than one alone
-(docs/benchmarks.md, "Threads beside other programs"). So while an answer is computed the load that other
-programs make is looked at twice a second, and as many threads compute as find a core for
-themselves.
+(docs/benchmarks.md, "Threads beside other programs"). So while an answer is computed the load
+that other programs make is looked at twice a second, and as many threads compute as find a core
+for themselves.
 """
 
 from __future__ import annotations

@@ -53,17 +53,17 @@ def test_every_setting_that_is_not_hidden_has_a_row_and_a_name(page: SettingsPag
 def test_a_switch_takes_effect_at_once_and_offers_a_reset(
     page: SettingsPage, parts: Parts, qtbot: QtBot
 ) -> None:
-    row = page.row("appearance.reduced_motion")
+    row = page.row("engine.load_last_checkpoint")
     switch = row.control
     assert isinstance(switch, BoolControl)
     assert row.reset_button.isHidden()
     with qtbot.waitSignal(parts.settings_bridge.changed) as changed:
         qtbot.keyClick(switch.switch, Qt.Key.Key_Space)
-    assert changed.args == ["appearance.reduced_motion", True]
-    assert parts.settings.get("appearance.reduced_motion") is True
+    assert changed.args == ["engine.load_last_checkpoint", False]
+    assert parts.settings.get("engine.load_last_checkpoint") is False
     row.reset_button.click()
-    assert parts.settings.get("appearance.reduced_motion") is False
-    assert not switch.switch.isChecked()
+    assert parts.settings.get("engine.load_last_checkpoint") is True
+    assert switch.switch.isChecked()
     assert row.reset_button.isHidden()
 
 
