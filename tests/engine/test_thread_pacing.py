@@ -51,9 +51,19 @@ def test_as_many_threads_as_find_a_core(
     assert pacer.n_threads == expected
 
 
+def test_the_first_look_of_an_answer_counts_at_once() -> None:
+    machine = Machine()
+    pacer = machine.pacer(2, 2)
+    machine.run(0.6, own=1.0, others=1.0)
+    assert pacer.update()
+    assert pacer.n_threads == 1
+
+
 def test_a_burst_changes_nothing_and_lasting_load_does() -> None:
     machine = Machine()
     pacer = machine.pacer(2, 2)
+    machine.run(0.6, own=2.0, others=0.0)
+    assert not pacer.update()
     machine.run(0.6, own=1.0, others=1.0)
     assert not pacer.update()
     machine.run(0.6, own=2.0, others=0.0)

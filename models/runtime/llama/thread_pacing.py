@@ -30,7 +30,8 @@ def busy_cpu_s() -> float:
 class ThreadPacer:
     """Chooses the number of threads from what other programs take.
 
-    A change needs two samples that agree, so that a burst changes nothing.
+    The first sample of an answer counts at once; later changes need two samples that agree, so
+    that a burst changes nothing.
 
     Args:
         n_threads: the most threads to use, one for each physical core.
@@ -56,12 +57,13 @@ class ThreadPacer:
         self._system_s = system_s
         self._own_s = own_s
         self._before = self._read()
-        self._wanted = n_threads
+        self._wanted: int | None = None
         self.n_threads = n_threads
 
     def begin(self) -> None:
         """Look at the clocks; what happened before this does not count."""
         self._before = self._read()
+        self._wanted = None
 
     def update(self) -> bool:
         """Look at the load when it is time to; return whether ``n_threads`` has changed."""
@@ -74,7 +76,7 @@ class ThreadPacer:
         self._before = now
         others = max(0.0, system_s - own_s) / elapsed_s
         wanted = min(self._most, max(1, round(self._cpus - others)))
-        agreed, self._wanted = wanted == self._wanted, wanted
+        agreed, self._wanted = self._wanted in (None, wanted), wanted
         if not agreed or wanted == self.n_threads:
             return False
         self.n_threads = wanted
