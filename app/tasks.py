@@ -90,7 +90,7 @@ class TaskRunner(QObject):
         try:
             result, failure = op(), None
         # Every failure, expected or a bug, belongs to the task's error callback.
-        except Exception as exception:  # noqa: BLE001  Handed to the task's error callback.
+        except Exception as exception:  # noqa: BLE001
             result, failure = None, exception
         if not self._closed and shiboken6.isValid(self):
             self._finished.emit(task, result, failure)
