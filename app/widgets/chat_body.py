@@ -34,7 +34,8 @@ from app.widgets.chat_buttons import CopyButton
 from app.widgets.chat_pieces import CODE_HEADER_PX, Piece
 from app.widgets.chat_rich import RichStyle
 
-_SLICE_S = 0.006
+# How long a slice of a long text may render, so that no frame is missed.
+SLICE_S = 0.006
 _TAIL_HEIGHT_PX = 420
 _CARET_WIDTH_PX = 8
 
@@ -182,7 +183,7 @@ class MessageBody(QWidget):
 
     @Slot()
     def _render_slice(self) -> None:
-        deadline = time.perf_counter() + _SLICE_S
+        deadline = time.perf_counter() + SLICE_S
         first = len(self._pieces)
         while self._pending and time.perf_counter() < deadline:
             self._pieces.append(Piece(self._pending.pop(0), self._style, is_open=False))

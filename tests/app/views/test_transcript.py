@@ -9,6 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from app.theme import Appearance
 from app.views.transcript import Transcript
+from app.widgets import chat_body
 from app.widgets.chat_question import QuestionWidget
 from app.widgets.chat_turn import NoticeView, TurnView
 
@@ -162,13 +163,19 @@ def test_a_notice_takes_its_room(qtbot: QtBot, transcript: Transcript) -> None:
     assert acted.args == ["retry", 1]
 
 
-def test_a_huge_answer_opens_at_once(qtbot: QtBot, transcript: Transcript) -> None:
+def test_a_huge_answer_opens_at_once(
+    qtbot: QtBot, transcript: Transcript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Slices without time render nothing, however fast the machine is.
+    slice_s = chat_body.SLICE_S
+    monkeypatch.setattr(chat_body, "SLICE_S", 0.0)
     text = ("word " * 100 + "\n\n") * 2000
     transcript.set_turns([TurnView(id=1, is_user=False, text=text)], enabled=True)
     answer = transcript.answer_of(1)
     assert answer is not None
+    assert len(answer.body.pieces) < 10
     # What is not rendered in the first moment follows between other events.
-    assert len(answer.body.pieces) < 100
+    monkeypatch.setattr(chat_body, "SLICE_S", slice_s)
     qtbot.waitUntil(lambda: len(answer.body.pieces) > 150, timeout=10_000)
 
 
