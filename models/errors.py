@@ -43,6 +43,19 @@ class FathomError(Exception):
         }
 
 
+class StoppedError(FathomError):
+    """The work was stopped because its caller asked for that: an outcome, not a failure.
+
+    It only leads the way out of what was being done; nobody is shown it as an error.
+    """
+
+    code = "stopped"
+    exit_code = 130
+
+    def __init__(self, message: str = "Stopped.", *, hint: str = "", details: str = "") -> None:
+        super().__init__(message, hint=hint, details=details)
+
+
 # --- bad input: the user gave something that cannot be used -------------------------------------
 
 
@@ -135,6 +148,81 @@ class InvalidSettingError(BadInputError):
     """A setting has a type or value outside its declared bounds."""
 
     code = "invalid_setting"
+
+
+# --- the network and the hub --------------------------------------------------------------------
+
+
+class NetworkError(FathomError):
+    """A server could not be reached, or the connection broke and stayed broken."""
+
+    code = "network"
+
+
+class NetworkTooSlowError(NetworkError):
+    """A server sends nothing, or so little that waiting makes no sense."""
+
+    code = "network_too_slow"
+
+
+class OfflineError(NetworkError):
+    """The network is needed, and the user said that it must not be used."""
+
+    code = "offline"
+
+
+class ServerError(NetworkError):
+    """A server answered that it has a problem of its own."""
+
+    code = "server"
+
+
+class ServerAnswerError(NetworkError):
+    """A server, or something before it, answered with something else than what was asked for."""
+
+    code = "server_answer"
+
+
+class RateLimitedError(NetworkError):
+    """The hub was asked too often; trying again later makes sense."""
+
+    code = "rate_limited"
+
+
+class RemoteChangedError(NetworkError):
+    """A file on a server changed while it was read."""
+
+    code = "remote_changed"
+
+
+class RemoteNotFoundError(BadInputError):
+    """There is no such repository, revision or file, or it is not shown to this user."""
+
+    code = "remote_not_found"
+
+
+class AccessError(BadInputError):
+    """The hub keeps a repository from this user; the subclasses say why."""
+
+    code = "access"
+
+
+class LoginNeededError(AccessError):
+    """Only users who are logged in may read it, and no token was given."""
+
+    code = "login_needed"
+
+
+class LicenceNotAcceptedError(AccessError):
+    """The token is good, and its owner has not been given access."""
+
+    code = "licence_not_accepted"
+
+
+class TokenInvalidError(AccessError):
+    """The hub does not know the token."""
+
+    code = "token_invalid"
 
 
 # --- the engine ---------------------------------------------------------------------------------
