@@ -12,13 +12,7 @@ from models.errors import CorruptGgufError, NotAChatModelError, UnknownArchitect
 from models.gguf.architectures import KNOWN_ARCHITECTURES, OTHER_PURPOSES
 from models.gguf.header import GgufHeader, TensorInfo, parse_header, read_header
 from models.gguf.sanity import check_hyperparameters
-from models.gguf.shards import (
-    TENSORS_KEY,
-    check_shard,
-    parse_shard_name,
-    shard_count,
-    shard_paths,
-)
+from models.gguf.shards import check_set, parse_shard_name, shard_count, shard_paths
 from models.gguf.source import ByteSource, FileSource
 from models.gguf.types import FILE_TYPES
 
@@ -81,7 +75,8 @@ def inspect_checkpoint(path: Path) -> CheckpointFacts:
         architecture = _chat_architecture(header, source)
         check_hyperparameters(header, architecture, source)
     headers = (header, *(read_header(shard) for shard in paths[1:]))
-    _check_set(paths, headers)
+    if len(headers) > 1:
+        check_set(headers)
     tensors = [tensor for part in headers for tensor in part.tensors]
     _check_weights(tensors, header, paths[0].name)
     return CheckpointFacts(
@@ -117,12 +112,9 @@ def _all_files(path: Path, header: GgufHeader) -> tuple[Path, ...]:
 
 def _chat_architecture(header: GgufHeader, source: ByteSource) -> str:
     """Return the architecture, or refuse what cannot chat."""
-    kind = header.text("general.type") or ""
-    if kind in _FILE_KINDS:
-        raise _no_chat(source, _FILE_KINDS[kind])
-    if any(tensor.name.endswith((".in_sum2", ".lora_a")) for tensor in header.tensors):
-        is_lora = any(tensor.name.endswith(".lora_a") for tensor in header.tensors)
-        raise _no_chat(source, _FILE_KINDS["adapter" if is_lora else "imatrix"])
+    kind = accessory_kind(header)
+    if kind:
+        raise _no_chat(source, kind)
     architecture = header.text("general.architecture")
     if not architecture:
         raise CorruptGgufError(
@@ -141,6 +133,18 @@ def _chat_architecture(header: GgufHeader, source: ByteSource) -> str:
     return architecture
 
 
+def accessory_kind(header: GgufHeader) -> str:
+    """Return in words what a file is that belongs to a model and is none, else nothing."""
+    kind = header.text("general.type") or ""
+    if kind in _FILE_KINDS:
+        return _FILE_KINDS[kind]
+    if any(tensor.name.endswith(".lora_a") for tensor in header.tensors):
+        return _FILE_KINDS["adapter"]
+    if any(tensor.name.endswith(".in_sum2") for tensor in header.tensors):
+        return _FILE_KINDS["imatrix"]
+    return ""
+
+
 def _unknown_architecture(architecture: str, source: ByteSource) -> UnknownArchitectureError:
     close = difflib.get_close_matches(architecture, KNOWN_ARCHITECTURES, n=1)
     near = f' The nearest it knows is "{close[0]}".' if close else ""
@@ -153,20 +157,6 @@ def _unknown_architecture(architecture: str, source: ByteSource) -> UnknownArchi
 
 def _no_chat(source: ByteSource, what: str) -> NotAChatModelError:
     return NotAChatModelError(f"{source.name} is {what}.", hint=_CHAT_HINT)
-
-
-def _check_set(paths: Sequence[Path], headers: Sequence[GgufHeader]) -> None:
-    if len(paths) == 1:
-        return
-    for number, (path, header) in enumerate(zip(paths, headers, strict=True), start=1):
-        check_shard(path, header, number=number, count=len(paths))
-    promised = headers[0].integer(TENSORS_KEY)
-    found = sum(len(header.tensors) for header in headers)
-    if promised is not None and promised != found:
-        raise CorruptGgufError(
-            f"The parts of {paths[0].name} hold {found:,} tensors instead of {promised:,}.",
-            hint="Parts of different checkpoints were mixed; download them again.",
-        )
 
 
 def _check_weights(tensors: Sequence[TensorInfo], header: GgufHeader, name: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.errors import TruncatedGgufError, UnsupportedGgufError
@@ -35,6 +35,9 @@ MAX_TEXT_BYTES = 1024 * 1024
 MAX_KEPT_TEXT_BYTES = 8 * 1024 * 1024
 # Elements of one array that may be asked for.
 MAX_ARRAY_ELEMENTS = 1_000_000
+# Arrays of numbers up to this length (a number for each layer) are kept unasked, this many in all.
+MAX_SHORT_ARRAY = 512
+MAX_KEPT_ELEMENTS = 65_536
 
 # A key of one byte, its type and a value of one byte; a nameless tensor without dimensions.
 _LEAST_METADATA_BYTES = 8 + 1 + 4 + 1
@@ -52,7 +55,7 @@ class ArrayInfo:
         type_name: ``str``, ``u32``, ``f32`` and so on.
         count: how many elements.
         offset: where the first element starts in the file.
-        values: the elements, when they were asked for, else None.
+        values: the elements, when they were asked for or are a few numbers, else None.
     """
 
     type_name: str
@@ -75,13 +78,17 @@ Value = Scalar | ArrayInfo | LongText
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One tensor: ``offset`` counts from the header's ``data_offset``."""
+    """One tensor: ``offset`` counts from the header's ``data_offset``.
+
+    ``info_offset`` is where the header describes it, -1 when it was not read from one.
+    """
 
     name: str
     shape: tuple[int, ...]
     type_name: str
     offset: int
     size_bytes: int
+    info_offset: int = -1
 
     @property
     def elements(self) -> int:
@@ -91,7 +98,12 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """All of a GGUF file but its tensor data."""
+    """All of a GGUF file but its tensor data.
+
+    Attributes:
+        name: what messages call the file.
+        key_offsets: where in the file each metadata key stands.
+    """
 
     version: int
     metadata: Mapping[str, Value]
@@ -99,6 +111,8 @@ class GgufHeader:
     data_offset: int
     alignment: int
     file_bytes: int
+    name: str = ""
+    key_offsets: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     def text(self, key: str) -> str | None:
         """Return a metadata text, None when there is none of that type."""
@@ -109,6 +123,10 @@ class GgufHeader:
         """Return a metadata integer, None when there is none of that type."""
         value = self.metadata.get(key)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def offset_of(self, key: str) -> int:
+        """Return where a metadata key stands in the file, -1 when it is not there."""
+        return self.key_offsets.get(key, -1)
 
 
 def read_header(path: Path, *, arrays: Mapping[str, int] | None = None) -> GgufHeader:
@@ -169,6 +187,8 @@ class _Parser:
         self._arrays = arrays
         self._cursor = Cursor(source, chunk_bytes=chunk_bytes)
         self._kept_text_bytes = 0
+        self._kept_elements = 0
+        self._key_offsets: dict[str, int] = {}
 
     def parse(self) -> GgufHeader:
         version = self._version()
@@ -184,7 +204,14 @@ class _Parser:
             data_offset += -data_offset % alignment
             self._check_data(tensors[-1], data_offset)
         return GgufHeader(
-            version, metadata, tensors, data_offset, alignment, self._source.size_bytes
+            version,
+            metadata,
+            tensors,
+            data_offset,
+            alignment,
+            self._source.size_bytes,
+            self._source.name,
+            self._key_offsets,
         )
 
     def _version(self) -> int:
@@ -228,6 +255,7 @@ class _Parser:
             if not key or key in metadata:
                 what = f'the key "{key[:80]}" comes twice' if key else "a key is empty"
                 raise corrupt(self._source.name, what, offset)
+            self._key_offsets[key] = offset
             metadata[key] = self._value(key)
         return metadata
 
@@ -266,13 +294,22 @@ class _Parser:
             type_name, _, element_bytes = SCALARS[kind]
         self._cursor.require(count, element_bytes, f'elements of "{key[:80]}"')
         start = self._cursor.position
-        if count <= min(self._arrays.get(key, -1), MAX_ARRAY_ELEMENTS):
+        if self._is_wanted(key, kind, count):
             return ArrayInfo(type_name, count, start, _elements(self._cursor, kind, count))
         if kind == STRING:
             self._cursor.skip_strings(count)
         else:
             self._cursor.skip(count * element_bytes)
         return ArrayInfo(type_name, count, start)
+
+    def _is_wanted(self, key: str, kind: int, count: int) -> bool:
+        """Whether an array's elements are kept: as asked for, or a few numbers."""
+        if count <= min(self._arrays.get(key, -1), MAX_ARRAY_ELEMENTS):
+            return True
+        if kind == STRING or count > MAX_SHORT_ARRAY:
+            return False
+        self._kept_elements += count
+        return self._kept_elements <= MAX_KEPT_ELEMENTS
 
     def _alignment(self, metadata: Mapping[str, Value]) -> int:
         alignment = metadata.get(ALIGNMENT_KEY, DEFAULT_ALIGNMENT)
@@ -310,7 +347,7 @@ class _Parser:
         if offset != expected_offset:
             what = f'the data of "{name}" starts at {offset:,} instead of {expected_offset:,}'
             raise corrupt(self._source.name, what, start)
-        return TensorInfo(name, shape, type_name, offset, size_bytes)
+        return TensorInfo(name, shape, type_name, offset, size_bytes, start)
 
     def _tensor_size(
         self, name: str, shape: tuple[int, ...], kind: int, start: int

@@ -33,17 +33,21 @@ _MAX_SINKHORN_ITERATIONS = 1000
 _FORGIVING_ARCHITECTURES = ("hunyuan_vl", "hunyuan-dense")
 
 
-def check_hyperparameters(header: GgufHeader, architecture: str, source: ByteSource) -> None:
+def check_hyperparameters(
+    header: GgufHeader, architecture: str, source: ByteSource | None = None
+) -> None:
     """Check the numbers that llama.cpp trusts.
 
+    ``source`` is needed only for lists of numbers that the header's reader did not keep.
+
     Raises:
-        CorruptGgufError: one of them is missing or cannot be true.
+        CorruptGgufError: one of them is missing or cannot be true; ``offset`` is its key's.
     """
     _Check(header, architecture, source).run()
 
 
 class _Check:
-    def __init__(self, header: GgufHeader, architecture: str, source: ByteSource) -> None:
+    def __init__(self, header: GgufHeader, architecture: str, source: ByteSource | None) -> None:
         self._header = header
         self._architecture = architecture
         self._source = source
@@ -189,7 +193,7 @@ class _Check:
             return default
         value = self._header.integer(key)
         if value is None:
-            raise self._error(f"{key} is not a whole number")
+            raise self._error(f"{key} is not a whole number", key)
         if not 0 <= value <= _MAX_U32:
             self._refuse(name, value, f"0 to {_MAX_U32}")
         return value
@@ -208,17 +212,21 @@ class _Check:
         value = self._header.metadata.get(self._key(name))
         if not isinstance(value, ArrayInfo):
             return () if value is None else (self._given(name, 0),)
-        elements = read_array(self._source, value, limit=MAX_LAYERS) or ()
+        elements = value.values or ()
+        if value.values is None and self._source is not None:
+            elements = read_array(self._source, value, limit=MAX_LAYERS) or ()
         numbers = tuple(element for element in elements if isinstance(element, int))
         if not numbers or len(numbers) != value.count or min(numbers) < 0:
             self._refuse(name, f"a list of {value.count:,}", f"{layers} numbers")
         return numbers
 
     def _refuse(self, name: str, value: object, expected: str) -> None:
-        raise self._error(f"{self._key(name)} is {value}, expected {expected}")
+        key = self._key(name)
+        raise self._error(f"{key} is {value}, expected {expected}", key)
 
-    def _error(self, what: str) -> CorruptGgufError:
+    def _error(self, what: str, key: str = "") -> CorruptGgufError:
         return CorruptGgufError(
-            f"{self._source.name} cannot be run: {what}.",
+            f"{self._header.name} cannot be run: {what}.",
+            offset=self._header.offset_of(key),
             hint="Look for another file of the model.",
         )

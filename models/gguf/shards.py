@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,16 +68,26 @@ def shard_paths(path: Path, count: int) -> tuple[Path, ...]:
     return paths
 
 
-def check_shard(path: Path, header: GgufHeader, *, number: int, count: int) -> None:
-    """Check that a file is the shard its name says; ``number`` counts from 1.
+def check_set(headers: Sequence[GgufHeader]) -> None:
+    """Check that files belong together and are all of their set, in this order.
 
     Raises:
-        CorruptGgufError: it is another one, or of another set.
+        CorruptGgufError: a file is another one than its place says, or of another set.
     """
-    own_number = (header.integer(NUMBER_KEY) or 0) + 1
-    own_count = shard_count(header)
-    if (own_number, own_count) != (number, count):
+    for number, header in enumerate(headers, start=1):
+        own_number = (header.integer(NUMBER_KEY) or 0) + 1
+        own_count = shard_count(header)
+        if (own_number, own_count) != (number, len(headers)):
+            raise CorruptGgufError(
+                f"{header.name} is part {own_number} of {own_count} by its content.",
+                offset=header.offset_of(NUMBER_KEY),
+                hint="Parts of different checkpoints were mixed or renamed; download them again.",
+            )
+    promised = headers[0].integer(TENSORS_KEY)
+    found = sum(len(header.tensors) for header in headers)
+    if len(headers) > 1 and promised is not None and promised != found:
         raise CorruptGgufError(
-            f"{path.name} is part {own_number} of {own_count} by its content.",
-            hint="Parts of different checkpoints were mixed or renamed; download them again.",
+            f"The parts of {headers[0].name} hold {found:,} tensors instead of {promised:,}.",
+            offset=headers[0].offset_of(TENSORS_KEY),
+            hint="Parts of different checkpoints were mixed; download them again.",
         )
