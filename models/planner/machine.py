@@ -66,11 +66,16 @@ class Disk:
 
 @dataclass(frozen=True)
 class Cpu:
-    """The processor; ``features`` in ggml's words (AVX2, AVX512, AMX_INT8, NEON ...)."""
+    """The processor; ``features`` in ggml's words (AVX2, AVX512, AMX_INT8, NEON ...).
+
+    With several ``sockets`` each has its own share of the RAM's bandwidth, and reads over the
+    link between them are slower; ``cores`` are all of them.
+    """
 
     cores: int
     features: tuple[str, ...] = ()
     name: str = ""
+    sockets: int = 1
 
 
 @dataclass(frozen=True)
