@@ -78,7 +78,7 @@ def inspect_checkpoint(path: Path) -> CheckpointFacts:
     if len(headers) > 1:
         check_set(headers)
     tensors = [tensor for part in headers for tensor in part.tensors]
-    _check_weights(tensors, header, paths[0].name)
+    check_weights(tensors, header)
     return CheckpointFacts(
         path=paths[0],
         name=(header.text("general.name") or "").strip() or _stem(paths[0]),
@@ -159,16 +159,20 @@ def _no_chat(source: ByteSource, what: str) -> NotAChatModelError:
     return NotAChatModelError(f"{source.name} is {what}.", hint=_CHAT_HINT)
 
 
-def _check_weights(tensors: Sequence[TensorInfo], header: GgufHeader, name: str) -> None:
-    """Refuse files without the layers of a whole model."""
+def check_weights(tensors: Sequence[TensorInfo], header: GgufHeader) -> None:
+    """Refuse files without the layers of a whole model; ``tensors`` are those of all files.
+
+    Raises:
+        NotAChatModelError: there is a vocabulary only, or MTP layers only.
+    """
     if not tensors:
-        raise NotAChatModelError(f"{name} is {_FILE_KINDS['vocab']}.", hint=_CHAT_HINT)
+        raise NotAChatModelError(f"{header.name} is {_FILE_KINDS['vocab']}.", hint=_CHAT_HINT)
     architecture = header.text("general.architecture")
     if header.integer(f"{architecture}.nextn_predict_layers") and not any(
         tensor.name.startswith("blk.0.") for tensor in tensors
     ):
         raise NotAChatModelError(
-            f"{name} holds only the MTP layers of a model.", hint="Choose the model itself."
+            f"{header.name} holds only the MTP layers of a model.", hint="Choose the model itself."
         )
 
 

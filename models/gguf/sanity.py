@@ -8,15 +8,13 @@ llama.cpp refuses with a message of its own is left to it.
 
 from __future__ import annotations
 
-from models.errors import CorruptGgufError
 from models.gguf.architectures import RECURRENT_ARCHITECTURES
-from models.gguf.header import ArrayInfo, GgufHeader, read_array
+from models.gguf.header import ArrayInfo, GgufHeader
+from models.gguf.keys import MAX_LAYERS, MAX_U32, ArchitectureKeys
 from models.gguf.source import ByteSource
 
-MAX_LAYERS = 512
 MAX_EXPERTS = 1024
 
-_MAX_U32 = 2**32 - 1
 _MAX_HEADS = 65_536
 _ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
 _MLA_ARCHITECTURES = ("deepseek2", "deepseek32")
@@ -46,187 +44,128 @@ def check_hyperparameters(
     _Check(header, architecture, source).run()
 
 
-class _Check:
-    def __init__(self, header: GgufHeader, architecture: str, source: ByteSource | None) -> None:
-        self._header = header
-        self._architecture = architecture
-        self._source = source
-
+class _Check(ArchitectureKeys):
     def run(self) -> None:
-        layers = self._needed("block_count", 1, MAX_LAYERS)
-        mtp_layers = self._given("nextn_predict_layers", 0)
+        layers = self.needed("block_count", 1, MAX_LAYERS)
+        mtp_layers = self.given("nextn_predict_layers", 0)
         if mtp_layers >= layers:
-            self._refuse("nextn_predict_layers", mtp_layers, f"0 to {layers - 1}")
-        self._needed("context_length", 1, _MAX_U32)
-        self._needed("embedding_length", 1, _MAX_U32)
+            self.refuse("nextn_predict_layers", mtp_layers, f"0 to {layers - 1}")
+        self.needed("context_length", 1, MAX_U32)
+        self.needed("embedding_length", 1, MAX_U32)
         self._check_heads(layers)
         self._check_experts(layers)
         self._check_rope()
         self._check_epsilons()
-        if self._architecture in _MLA_ARCHITECTURES:
+        if self.architecture in _MLA_ARCHITECTURES:
             self._check_mla()
-        if self._architecture in _INDEXER_ARCHITECTURES:
+        if self.architecture in _INDEXER_ARCHITECTURES:
             self._check_indexer()
-        if self._architecture in _PLAIN_ARCHITECTURES:
+        if self.architecture in _PLAIN_ARCHITECTURES:
             self._check_equal("attention.value_length", "attention.key_length")
             self._check_equal("rope.dimension_count", "attention.key_length")
-        if self._architecture == "deepseek4":
+        if self.architecture == "deepseek4":
             self._check_deepseek4(layers)
-        if self._architecture == "deepseek2-ocr":
+        if self.architecture == "deepseek2-ocr":
             self._check_ocr()
 
     def _check_heads(self, layers: int) -> None:
-        if self._architecture in RECURRENT_ARCHITECTURES:
+        if self.architecture in RECURRENT_ARCHITECTURES:
             return
-        heads = self._per_layer("attention.head_count", layers)
-        kv_heads = self._per_layer("attention.head_count_kv", layers)
+        heads = self.per_layer("attention.head_count", layers)
+        kv_heads = self.per_layer("attention.head_count_kv", layers)
         # One number for all layers must be a real one; lists of hybrid models may hold zeros.
         if len(heads) == 1 and heads[0] == 0:
-            self._refuse("attention.head_count", 0, f"1 to {_MAX_HEADS}")
-        if not heads and self._architecture.startswith("deepseek"):
-            self._needed("attention.head_count", 1, _MAX_HEADS)
+            self.refuse("attention.head_count", 0, f"1 to {_MAX_HEADS}")
+        if not heads and self.architecture.startswith("deepseek"):
+            self.needed("attention.head_count", 1, _MAX_HEADS)
         for key, counts in (("head_count", heads), ("head_count_kv", kv_heads)):
             if counts and max(counts) > _MAX_HEADS:
-                self._refuse(f"attention.{key}", max(counts), f"at most {_MAX_HEADS}")
+                self.refuse(f"attention.{key}", max(counts), f"at most {_MAX_HEADS}")
         if len(heads) == len(kv_heads) == 1 and kv_heads[0] and heads[0] % kv_heads[0]:
-            self._refuse("attention.head_count_kv", kv_heads[0], f"a divisor of {heads[0]}")
+            self.refuse("attention.head_count_kv", kv_heads[0], f"a divisor of {heads[0]}")
 
     def _check_experts(self, layers: int) -> None:
-        experts = self._given("expert_count", 0)
-        if experts <= 1 and self._architecture in _FORGIVING_ARCHITECTURES:
+        experts = self.given("expert_count", 0)
+        if experts <= 1 and self.architecture in _FORGIVING_ARCHITECTURES:
             return
-        used = max(self._per_layer("expert_used_count", layers), default=0)
+        used = max(self.per_layer("expert_used_count", layers), default=0)
         if experts > MAX_EXPERTS:
-            self._refuse("expert_count", experts, f"at most {MAX_EXPERTS}")
+            self.refuse("expert_count", experts, f"at most {MAX_EXPERTS}")
         if used > experts or (experts > 0 and used == 0):
-            self._refuse("expert_used_count", used, f"1 to {experts}" if experts else "0")
-        least = 1 if self._architecture == "deepseek32" else 0
-        gating = self._given("expert_gating_func", least)
+            self.refuse("expert_used_count", used, f"1 to {experts}" if experts else "0")
+        least = 1 if self.architecture == "deepseek32" else 0
+        gating = self.given("expert_gating_func", least)
         if not least <= gating <= _LAST_GATING:
-            self._refuse("expert_gating_func", gating, f"{least} to {_LAST_GATING}")
+            self.refuse("expert_gating_func", gating, f"{least} to {_LAST_GATING}")
         self._check_expert_groups(experts)
 
     def _check_expert_groups(self, experts: int) -> None:
-        groups = self._given("expert_group_count", 0)
-        used_groups = self._given("expert_group_used_count", 0)
+        groups = self.given("expert_group_count", 0)
+        used_groups = self.given("expert_group_used_count", 0)
         if groups and groups >= experts:
-            self._refuse("expert_group_count", groups, f"below {experts}")
+            self.refuse("expert_group_count", groups, f"below {experts}")
         if groups > 1 and experts % groups:
-            self._refuse("expert_group_count", groups, f"a divisor of {experts}")
+            self.refuse("expert_group_count", groups, f"a divisor of {experts}")
         if groups > 1 and not 0 < used_groups < groups:
-            self._refuse("expert_group_used_count", used_groups, f"1 to {groups - 1}")
+            self.refuse("expert_group_used_count", used_groups, f"1 to {groups - 1}")
 
     def _check_rope(self) -> None:
-        key = self._key("rope.scaling.type")
-        kind = self._header.metadata.get(key, "none")
+        key = self.key("rope.scaling.type")
+        kind = self.header.metadata.get(key, "none")
         if kind not in _ROPE_SCALINGS:
-            self._refuse("rope.scaling.type", str(kind)[:80], ", ".join(_ROPE_SCALINGS))
-        dimensions = self._given("rope.dimension_count", 0)
+            self.refuse("rope.scaling.type", str(kind)[:80], ", ".join(_ROPE_SCALINGS))
+        dimensions = self.given("rope.dimension_count", 0)
         if dimensions % 2:
-            self._refuse("rope.dimension_count", dimensions, "an even number")
+            self.refuse("rope.dimension_count", dimensions, "an even number")
 
     def _check_epsilons(self) -> None:
         for name in ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"):
-            value = self._header.metadata.get(self._key(name), 0.0)
+            value = self.header.metadata.get(self.key(name), 0.0)
             if not isinstance(value, float) or not 0.0 <= value < 1.0:
-                self._refuse(name, str(value)[:80], "0 to 1")
+                self.refuse(name, str(value)[:80], "0 to 1")
 
     def _check_mla(self) -> None:
-        key_length = self._given("attention.key_length_mla", 0)
-        value_length = self._given("attention.value_length_mla", 0)
+        key_length = self.given("attention.key_length_mla", 0)
+        value_length = self.given("attention.value_length_mla", 0)
         if bool(key_length) != bool(value_length):
-            self._refuse("attention.value_length_mla", value_length, "set with key_length_mla")
-        head_size = key_length or self._head_size("attention.key_length")
-        rope = self._given("rope.dimension_count", self._head_size("attention.key_length"))
+            self.refuse("attention.value_length_mla", value_length, "set with key_length_mla")
+        head_size = key_length or self.head_size("attention.key_length")
+        rope = self.given("rope.dimension_count", self.head_size("attention.key_length"))
         if rope >= head_size:
-            self._refuse("rope.dimension_count", rope, f"below {head_size}")
+            self.refuse("rope.dimension_count", rope, f"below {head_size}")
         if key_length:
             # What the cache holds of a token: the compressed part, and the turned one behind it.
-            rank = self._needed("attention.kv_lora_rank", 1, _MAX_U32)
+            rank = self.needed("attention.kv_lora_rank", 1, MAX_U32)
             sizes = {"attention.key_length": rank + rope, "attention.value_length": rank}
             for name, size in sizes.items():
-                if self._given(name, size) != size:
-                    self._refuse(name, self._given(name, size), str(size))
+                if self.given(name, size) != size:
+                    self.refuse(name, self.given(name, size), str(size))
 
     def _check_indexer(self) -> None:
-        size = self._needed("attention.indexer.key_length", 1, _MAX_U32)
-        rope = self._given("rope.dimension_count", self._head_size("attention.key_length"))
+        size = self.needed("attention.indexer.key_length", 1, MAX_U32)
+        rope = self.given("rope.dimension_count", self.head_size("attention.key_length"))
         if size % _INDEXER_BLOCK or size < rope:
             expected = f"a multiple of {_INDEXER_BLOCK}, at least {rope}"
-            self._refuse("attention.indexer.key_length", size, expected)
+            self.refuse("attention.indexer.key_length", size, expected)
 
     def _check_deepseek4(self, layers: int) -> None:
         self._check_equal("attention.value_length", "attention.key_length")
-        self._needed("attention.sliding_window", 1, _MAX_WINDOW)
-        self._needed("attention.output_group_count", 1, _MAX_HEADS)
-        self._needed("hyper_connection.sinkhorn_iterations", 1, _MAX_SINKHORN_ITERATIONS)
+        self.needed("attention.sliding_window", 1, _MAX_WINDOW)
+        self.needed("attention.output_group_count", 1, _MAX_HEADS)
+        self.needed("hyper_connection.sinkhorn_iterations", 1, _MAX_SINKHORN_ITERATIONS)
         name = "attention.compress_ratios"
-        ratios = self._header.metadata.get(self._key(name))
+        ratios = self.header.metadata.get(self.key(name))
         count = ratios.count if isinstance(ratios, ArrayInfo) else 0
         if not layers <= count <= MAX_LAYERS:
-            self._refuse(name, f"a list of {count:,}", f"{layers} to {MAX_LAYERS} numbers")
+            self.refuse(name, f"a list of {count:,}", f"{layers} to {MAX_LAYERS} numbers")
 
     def _check_ocr(self) -> None:
-        base = self._header.metadata.get(self._key("rope.freq_base"), 10000.0)
+        base = self.header.metadata.get(self.key("rope.freq_base"), 10000.0)
         if base != 10000.0:
-            self._refuse("rope.freq_base", str(base)[:80], "10000")
+            self.refuse("rope.freq_base", str(base)[:80], "10000")
 
     def _check_equal(self, name: str, other: str) -> None:
-        expected = self._head_size(other)
-        size = self._given(name, expected if name.startswith("rope") else self._head_size(name))
+        expected = self.head_size(other)
+        size = self.given(name, expected if name.startswith("rope") else self.head_size(name))
         if size != expected:
-            self._refuse(name, size, str(expected))
-
-    def _head_size(self, name: str) -> int:
-        """Return a head's size: as given, or the embedding over the heads."""
-        embedding = self._given("embedding_length", 0)
-        heads = self._per_layer("attention.head_count", MAX_LAYERS)
-        return self._given(name, embedding // heads[0] if heads and heads[0] else embedding)
-
-    def _key(self, name: str) -> str:
-        return f"{self._architecture}.{name}"
-
-    def _given(self, name: str, default: int) -> int:
-        """Return a number that may be missing."""
-        key = self._key(name)
-        if key not in self._header.metadata:
-            return default
-        value = self._header.integer(key)
-        if value is None:
-            raise self._error(f"{key} is not a whole number", key)
-        if not 0 <= value <= _MAX_U32:
-            self._refuse(name, value, f"0 to {_MAX_U32}")
-        return value
-
-    def _needed(self, name: str, low: int, high: int) -> int:
-        key = self._key(name)
-        if key not in self._header.metadata:
-            raise self._error(f"it lacks {key}")
-        value = self._given(name, 0)
-        if not low <= value <= high:
-            self._refuse(name, value, f"{low} to {high}")
-        return value
-
-    def _per_layer(self, name: str, layers: int) -> tuple[int, ...]:
-        """Return one number for all layers, a number for each layer, or nothing."""
-        value = self._header.metadata.get(self._key(name))
-        if not isinstance(value, ArrayInfo):
-            return () if value is None else (self._given(name, 0),)
-        elements = value.values or ()
-        if value.values is None and self._source is not None:
-            elements = read_array(self._source, value, limit=MAX_LAYERS) or ()
-        numbers = tuple(element for element in elements if isinstance(element, int))
-        if not numbers or len(numbers) != value.count or min(numbers) < 0:
-            self._refuse(name, f"a list of {value.count:,}", f"{layers} numbers")
-        return numbers
-
-    def _refuse(self, name: str, value: object, expected: str) -> None:
-        key = self._key(name)
-        raise self._error(f"{key} is {value}, expected {expected}", key)
-
-    def _error(self, what: str, key: str = "") -> CorruptGgufError:
-        return CorruptGgufError(
-            f"{self._header.name} cannot be run: {what}.",
-            offset=self._header.offset_of(key),
-            hint="Look for another file of the model.",
-        )
+            self.refuse(name, size, str(expected))
