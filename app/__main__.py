@@ -15,6 +15,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from models.runtime.worker import main as engine_main
 
         return engine_main()
+    if arguments[:1] == ["oracle"]:
+        from models.runtime.oracle_worker import main as oracle_main
+
+        return oracle_main()
     if arguments[:1] == ["check-qt"]:
         from app.check_qt import check_qt
 

@@ -184,9 +184,20 @@ class ServerAnswerError(NetworkError):
 
 
 class RateLimitedError(NetworkError):
-    """The hub was asked too often; trying again later makes sense."""
+    """The hub was asked too often; ``retry_after_s`` is its own word on when to ask again."""
 
     code = "rate_limited"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        details: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, details=details)
+        self.retry_after_s = retry_after_s
 
 
 class RemoteChangedError(NetworkError):
@@ -280,6 +291,12 @@ class LoadError(EngineError):
     """llama.cpp refused the checkpoint; ``details`` holds its own words."""
 
     code = "load"
+
+
+class OracleError(EngineError):
+    """llama.cpp's dry run refused a plan, died or took too long; ``details`` holds its words."""
+
+    code = "oracle"
 
 
 class DecodeError(EngineError):

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from models.errors import EngineError, EngineProtocolError, FathomError
+from models.runtime.child_setup import prepare_environment, take_protocol_fd
 from models.runtime.protocol import (
     MAX_LINE_BYTES,
     PROTOCOL_VERSION,
@@ -353,28 +354,11 @@ def _error_event(error: FathomError) -> ErrorEvent:
     return build(ErrorEvent, error.to_json(), strict=True)
 
 
-def _take_protocol_fd() -> int:
-    """Keep the protocol on a private descriptor and point fd 1 at fd 2.
-
-    Whatever a library prints from now on lands in the parent's error tail, never between two
-    events.
-    """
-    protocol_fd = os.dup(1)
-    os.dup2(2, 1)
-    return protocol_fd
-
-
-def _prepare_environment() -> None:
-    """Set what the native libraries read when they are loaded; what the user set stays."""
-    # An abort would start a debugger to print a backtrace: slow, and of no use to the user.
-    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-
-
 def main() -> int:
     """Run the engine child on standard input and output; return its exit status."""
-    writer = EventWriter(_take_protocol_fd())
+    writer = EventWriter(take_protocol_fd())
     log = LogSender(writer)
-    _prepare_environment()
+    prepare_environment()
     try:
         from models.runtime.llama.backend import LlamaBackend
 

@@ -69,7 +69,8 @@ def _shared_library_path(folder: Path, name: str) -> Path:
     )
 
 
-def _declare(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Any:
+def declare(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> Any:
+    """Return a C function with its types set."""
     function = getattr(library, name)
     function.restype = result
     function.argtypes = list(arguments)
@@ -81,31 +82,32 @@ class Ggml:
 
     def __init__(self, folder: Path) -> None:
         pointer = ctypes.c_void_p
-        base = ctypes.CDLL(str(_shared_library_path(folder, "ggml-base")))
-        registry = ctypes.CDLL(str(_shared_library_path(folder, "ggml")))
-        self.buft_name = _declare(base, "ggml_backend_buft_name", ctypes.c_char_p, pointer)
-        self.buft_is_host = _declare(base, "ggml_backend_buft_is_host", ctypes.c_bool, pointer)
-        self.buft_device = _declare(base, "ggml_backend_buft_get_device", pointer, pointer)
-        self.dev_name = _declare(base, "ggml_backend_dev_name", ctypes.c_char_p, pointer)
-        self.dev_description = _declare(
+        self.base = base = ctypes.CDLL(str(_shared_library_path(folder, "ggml-base")))
+        self.registry = registry = ctypes.CDLL(str(_shared_library_path(folder, "ggml")))
+        self.buft_name = declare(base, "ggml_backend_buft_name", ctypes.c_char_p, pointer)
+        self.buft_is_host = declare(base, "ggml_backend_buft_is_host", ctypes.c_bool, pointer)
+        self.buft_device = declare(base, "ggml_backend_buft_get_device", pointer, pointer)
+        self.dev_name = declare(base, "ggml_backend_dev_name", ctypes.c_char_p, pointer)
+        self.dev_description = declare(
             base, "ggml_backend_dev_description", ctypes.c_char_p, pointer
         )
-        self.dev_kind = _declare(base, "ggml_backend_dev_type", ctypes.c_int, pointer)
-        self.dev_registry = _declare(base, "ggml_backend_dev_backend_reg", pointer, pointer)
-        self.dev_buffer_type = _declare(base, "ggml_backend_dev_buffer_type", pointer, pointer)
+        self.dev_kind = declare(base, "ggml_backend_dev_type", ctypes.c_int, pointer)
+        self.dev_registry = declare(base, "ggml_backend_dev_backend_reg", pointer, pointer)
+        self.dev_buffer_type = declare(base, "ggml_backend_dev_buffer_type", pointer, pointer)
         size_pointer = ctypes.POINTER(ctypes.c_size_t)
-        self.dev_memory = _declare(
+        self.dev_memory = declare(
             base, "ggml_backend_dev_memory", None, pointer, size_pointer, size_pointer
         )
-        self.registry_name = _declare(base, "ggml_backend_reg_name", ctypes.c_char_p, pointer)
-        self.registry_function = _declare(
+        self.registry_name = declare(base, "ggml_backend_reg_name", ctypes.c_char_p, pointer)
+        self.registry_function = declare(
             base, "ggml_backend_reg_get_proc_address", pointer, pointer, ctypes.c_char_p
         )
-        self.registry_count = _declare(registry, "ggml_backend_reg_count", ctypes.c_size_t)
-        self.registry_get = _declare(registry, "ggml_backend_reg_get", pointer, ctypes.c_size_t)
-        self.dev_count = _declare(registry, "ggml_backend_dev_count", ctypes.c_size_t)
-        self.dev_get = _declare(registry, "ggml_backend_dev_get", pointer, ctypes.c_size_t)
-        self.load_all = _declare(registry, "ggml_backend_load_all_from_path", None, ctypes.c_char_p)
+        self.registry_count = declare(registry, "ggml_backend_reg_count", ctypes.c_size_t)
+        self.registry_get = declare(registry, "ggml_backend_reg_get", pointer, ctypes.c_size_t)
+        self.dev_count = declare(registry, "ggml_backend_dev_count", ctypes.c_size_t)
+        self.dev_get = declare(registry, "ggml_backend_dev_get", pointer, ctypes.c_size_t)
+        self.load_all = declare(registry, "ggml_backend_load_all_from_path", None, ctypes.c_char_p)
+        self.load_one = declare(registry, "ggml_backend_load", pointer, ctypes.c_char_p)
 
     def devices(self) -> list[int]:
         """Return the handles of all devices, in ggml's order."""

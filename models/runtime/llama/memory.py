@@ -9,6 +9,7 @@ the figures come from the log, rounded to 10 KiB, and say so.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -100,6 +101,27 @@ def _buffer_use(library: LlamaLibrary, node: Any) -> BufferUse:
         kv_bytes=node.context,
         compute_bytes=node.compute,
     )
+
+
+def fold_mapped(uses: Iterable[BufferUse]) -> list[BufferUse]:
+    """Return the account of a dry run as it is when the file is memory-mapped.
+
+    A dry run cannot map the file. Then weights that stay with the CPU go to the first GPU's
+    page-locked buffer type; with a mapped file llama.cpp puts plain CPU memory, which is the file's
+    own pages, in its place (src/llama-model-loader.cpp:1269).
+    """
+    folded: list[BufferUse] = []
+    moved = 0
+    for use in uses:
+        if use.buffer.endswith("_Host"):
+            moved += use.weights_bytes
+            use = dataclasses.replace(use, weights_bytes=0)  # noqa: PLW2901
+        folded.append(use)
+    for index, use in enumerate(folded):
+        if use.buffer == "CPU":
+            folded[index] = dataclasses.replace(use, weights_bytes=use.weights_bytes + moved)
+            return folded
+    return [*folded, BufferUse("CPU", "CPU", "cpu", moved, 0, 0)] if moved else folded
 
 
 def per_device(uses: Iterable[BufferUse], output_bytes: int) -> tuple[DeviceMemory, ...]:

@@ -1,0 +1,230 @@
+"""Asks llama.cpp what a plan would allocate, on this machine or any other. No Qt here.
+
+A child does the work (models/runtime/oracle_worker.py): llama.cpp ends the process for some
+checkpoints and settings, and it must not be this one. The child is started by the first question,
+answers many, and is replaced when it died, hung or talked nonsense.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from models.errors import EngineProtocolError, OracleError, error_from_json
+from models.gguf.header_file import HeaderFile
+from models.planner.machine import Gpu
+from models.planner.plan import BufferBytes, PlanSettings
+from models.runtime.command import program_command
+from models.runtime.header_files import CheckpointFiles
+from models.runtime.oracle_child import OracleChild
+from models.runtime.oracle_protocol import OpenOracle, OracleAnswer, OracleOpened, PhantomSpec
+from models.runtime.protocol import Json, to_json
+from models.runtime.wire import build
+
+_STOP_PERIOD_S = 0.05
+_T = TypeVar("_T")
+
+
+class OracleStoppedError(Exception):
+    """A question was given up because it was asked to; an outcome, never shown as an error."""
+
+
+def never() -> bool:
+    """Never stop."""
+    return False
+
+
+class Oracle:
+    """llama.cpp's own account of plans for one checkpoint on one machine.
+
+    Questions are answered one at a time; any thread may ask, and any thread may ``close``.
+
+    Args:
+        files: the checkpoint's files in order of their shards; headers suffice.
+        gpus: the machine's GPUs in llama.cpp's order; this machine's own are never used.
+        cpu_features: of the machine's processor, in ggml's words; None: this one's.
+        command: the child's command line, None: this program's own.
+        timeout_s: for one question, the start of a child included.
+        work_dir: where headers are put as sparse files while the oracle is open.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[HeaderFile],
+        gpus: Sequence[Gpu],
+        *,
+        cpu_features: Sequence[str] | None = None,
+        command: Sequence[str] | None = None,
+        timeout_s: float = 30.0,
+        work_dir: Path,
+    ) -> None:
+        self._files = tuple(files)
+        self._gpus = tuple(map(_spec, gpus))
+        self._cpu_features = None if cpu_features is None else tuple(cpu_features)
+        self._command = list(command or program_command("oracle"))
+        self._timeout_s = timeout_s
+        self._work_dir = work_dir
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._checkpoint: CheckpointFiles | None = None
+        self._child: OracleChild | None = None
+        self._next_id = 0
+        self._opened: OracleOpened | None = None
+        self._last: OracleAnswer | None = None
+
+    @property
+    def cpu_matches(self) -> bool | None:
+        """Whether weights are repacked as on the described processor, None before an answer.
+
+        False: this processor cannot run the CPU module that would be chosen there, so figures of
+        plans with ``use_extra_bufts`` are approximate.
+        """
+        return self._opened.cpu_matches if self._opened else None
+
+    @property
+    def last_answer(self) -> OracleAnswer | None:
+        """The last answer with its times, None before the first."""
+        return self._last
+
+    def account(
+        self, settings: PlanSettings, *, stop: Callable[[], bool] = never
+    ) -> tuple[BufferBytes, ...]:
+        """Return what every buffer type would hold, exactly.
+
+        Weights that a mapped file keeps in its own pages are counted as ``CPU``.
+
+        Args:
+            settings: the plan's.
+            stop: asked some times a second; the answer is dropped when it returns True.
+
+        Raises:
+            OracleError: llama.cpp refuses the checkpoint or the settings, died or hung; its words
+                are in ``details``. The next question starts afresh.
+            OracleStoppedError: ``stop`` said so.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        self._acquire(deadline, stop)
+        try:
+            child = self._running_child(deadline, stop)
+            event = self._ask(child, "account", {"settings": to_json(settings)}, deadline, stop)
+            self._last = _parse(OracleAnswer, event)
+        finally:
+            self._lock.release()
+        return self._last.buffers
+
+    def _acquire(self, deadline: float, stop: Callable[[], bool]) -> None:
+        while not self._lock.acquire(timeout=_STOP_PERIOD_S):
+            self._check(deadline, stop)
+
+    def _check(self, deadline: float, stop: Callable[[], bool]) -> None:
+        if stop():
+            raise OracleStoppedError
+        if self._closing.is_set():
+            raise OracleError("The dry run was closed.")
+        if time.monotonic() > deadline:
+            raise OracleError(f"llama.cpp's dry run gave no answer in {self._timeout_s:g} s.")
+
+    # --- lock held ------------------------------------------------------------------------------
+
+    def _running_child(self, deadline: float, stop: Callable[[], bool]) -> OracleChild:
+        self._check(deadline, stop)
+        if self._child is not None:
+            return self._child
+        if self._checkpoint is None:
+            self._checkpoint = CheckpointFiles(self._files, self._work_dir)
+        child = self._child = OracleChild(self._command)
+        request = OpenOracle(str(self._checkpoint.first_path), self._gpus, self._cpu_features)
+        event = self._ask(child, "open", to_json(request), deadline, stop)
+        self._opened = _parse(OracleOpened, event)
+        return child
+
+    def _ask(
+        self, child: OracleChild, op: str, fields: Json, deadline: float, stop: Callable[[], bool]
+    ) -> Json:
+        """Send a request and return its event; a child that fails is ended."""
+        self._next_id += 1
+        child.send({"id": self._next_id, "op": op, **fields})
+        try:
+            event = self._wait(child, self._next_id, deadline, stop)
+        except OracleStoppedError:
+            # The child finishes what it does; its late answer is dropped by its id. One that has
+            # not opened yet is not worth keeping.
+            if op == "open":
+                self._end_child()
+            raise
+        except EngineProtocolError as error:
+            self._end_child()
+            raise OracleError(
+                "llama.cpp's dry run sent something that is not its protocol.",
+                details=error.details or error.message,
+            ) from error
+        except BaseException:
+            self._end_child()
+            raise
+        if event.get("event") == "error":
+            cause = error_from_json(event)
+            if op == "open":
+                self._end_child()
+            raise OracleError(cause.message, hint=cause.hint, details=cause.details) from cause
+        return event
+
+    def _wait(
+        self, child: OracleChild, request_id: int, deadline: float, stop: Callable[[], bool]
+    ) -> Json:
+        while True:
+            for event in child.receive(_STOP_PERIOD_S):
+                if event.get("id") == request_id:
+                    return event
+            self._check(deadline, stop)
+
+    def _end_child(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.close()
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the child and remove what was written; a question that runs fails. Safe twice."""
+        self._closing.set()
+        with self._lock:
+            self._end_child()
+            if self._checkpoint is not None:
+                self._checkpoint.close()
+                self._checkpoint = None
+
+    def __enter__(self) -> Oracle:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _spec(gpu: Gpu) -> PhantomSpec:
+    return PhantomSpec(
+        name=gpu.device,
+        description=gpu.name,
+        kind=gpu.kind.value,
+        total_bytes=gpu.total_bytes,
+        free_bytes=gpu.free_bytes,
+        is_unified=gpu.is_unified,
+    )
+
+
+def _parse(cls: type[_T], event: Json) -> _T:
+    fields: dict[str, Any] = {key: event[key] for key in event if key not in ("event", "id")}
+    try:
+        return build(cls, fields, strict=False)
+    except EngineProtocolError as error:
+        raise OracleError(
+            "llama.cpp's dry run sent something that is not its protocol.", details=error.message
+        ) from error

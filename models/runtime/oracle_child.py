@@ -1,0 +1,110 @@
+"""One child of the oracle and its pipes, used from one thread at a time. No Qt here."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from models.errors import EngineProtocolError, OracleError
+from models.runtime.command import engine_environment
+from models.runtime.outcome import describe_end
+from models.runtime.pipes import STDERR, LineFramer, Tail, open_pipes
+from models.runtime.protocol import Json, decode_line, encode_line
+
+_REAP_LIMIT_S = 5.0
+_LAST_WORDS_S = 0.5
+
+
+class OracleChild:
+    """A running child.
+
+    Args:
+        command: its command line.
+
+    Raises:
+        OracleError: it cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        options: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+            options = {"creationflags": flags}
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env=engine_environment(),
+                **options,
+            )
+        except (OSError, ValueError) as error:
+            raise OracleError("The dry run cannot be started.", details=str(error)) from error
+        self._pipes = open_pipes(self._process)
+        self._framer = LineFramer()
+        self._tail = Tail()
+        self._open_outputs = 2
+
+    def send(self, request: Json) -> None:
+        """Hand a request to the pipe; returns at once."""
+        self._pipes.write(encode_line(request))
+
+    def wake(self) -> None:
+        """Let ``receive`` return; from any thread."""
+        self._pipes.wake()
+
+    def receive(self, timeout_s: float) -> list[Json]:
+        """Return the events that came, empty when the time is over.
+
+        Raises:
+            OracleError: the child died; ``details`` are its last words.
+            EngineProtocolError: it wrote something that is not the protocol.
+        """
+        events: list[Json] = []
+        for chunk in self._pipes.wait(timeout_s):
+            if not chunk.data:
+                self._open_outputs -= 1
+            elif chunk.stream == STDERR:
+                self._tail.append(chunk.data)
+            else:
+                events += [decode_line(line) for line in self._framer.feed(chunk.data)]
+        if not events and self._open_outputs < 2:
+            raise self._death()
+        return events
+
+    def _death(self) -> OracleError:
+        """Put the end of the child into words, with what it said last."""
+        limit_s = time.monotonic() + _LAST_WORDS_S
+        while self._open_outputs and time.monotonic() < limit_s:
+            for chunk in self._pipes.wait(_LAST_WORDS_S):
+                if not chunk.data:
+                    self._open_outputs -= 1
+                elif chunk.stream == STDERR:
+                    self._tail.append(chunk.data)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LAST_WORDS_S)
+        words = self._tail.text()
+        outcome = describe_end(self._process.poll(), words)
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        said = [line for line in words.splitlines() if line.strip()]
+        return OracleError(
+            f"llama.cpp's dry run {outcome.verb}{reason} ({outcome.sign}).",
+            hint=said[-1].strip()[:300] if said else "",
+            details=words,
+        )
+
+    def close(self) -> None:
+        """End the child at once and give everything back."""
+        self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_REAP_LIMIT_S)
+        self._pipes.close()
+
+
+__all__ = ["EngineProtocolError", "OracleChild"]

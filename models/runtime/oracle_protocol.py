@@ -1,0 +1,58 @@
+"""What the oracle's parent and child say to each other; docs/protocol.md, "The oracle". No Qt here.
+
+Lines, ids and errors are those of the engine protocol; the requests are ``open`` and ``account``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.planner.plan import BufferBytes
+
+
+@dataclass(frozen=True)
+class PhantomSpec:
+    """A GPU to stand in for; ``kind`` is a value of ``models.planner.machine.GpuKind``."""
+
+    name: str
+    description: str
+    kind: str
+    total_bytes: int
+    free_bytes: int
+    is_unified: bool = False
+
+
+@dataclass(frozen=True)
+class OpenOracle:
+    """Request ``open``: the checkpoint's first file and the machine; the first one, and only once.
+
+    ``cpu_features`` are those of the machine's processor in ggml's words, None: of this one.
+    """
+
+    path: str
+    gpus: tuple[PhantomSpec, ...]
+    cpu_features: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class OracleOpened:
+    """Answer to ``open``.
+
+    Attributes:
+        engine_version: of llama-cpp-python.
+        cpu_features: of the CPU module in use.
+        cpu_matches: whether weights are repacked as on the processor asked for.
+    """
+
+    engine_version: str
+    cpu_features: tuple[str, ...]
+    cpu_matches: bool
+
+
+@dataclass(frozen=True)
+class OracleAnswer:
+    """Answer to ``account``; ``load_s`` is 0 when the model was kept."""
+
+    buffers: tuple[BufferBytes, ...]
+    load_s: float
+    context_s: float
