@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
+from models.errors import BadInputError
 from models.gguf.shape import ModelShape, Role, Tensor
 from models.gguf.types import GGML_TYPES
+
+_T = TypeVar("_T")
+# Patterns that are remembered: enough for a search, few enough to forget.
+_MOST_PATTERNS = 4096
 
 _BLOCKS = {kind.name: (kind.block_elements, kind.block_bytes) for kind in GGML_TYPES.values()}
 
@@ -106,6 +113,8 @@ class Inventory:
             part: tuple(tensors) for part, tensors in outside.items()
         }
         self._sums: dict[BufferRule, tuple[Mapping[Part, int], ...]] = {}
+        self._known: dict[Hashable, object] = {}
+        self._matches: dict[str, tuple[int, ...]] = {}
 
     def layer_bytes(self, rule: BufferRule) -> tuple[Mapping[Part, int], ...]:
         """Return, per block, the allocated bytes of each part under a buffer rule."""
@@ -119,6 +128,59 @@ class Inventory:
     def outside_bytes(self, part: Part, rule: BufferRule) -> int:
         """Return the allocated bytes of INPUT, OUTPUT or ROPE under a buffer rule."""
         return allocated_sum(self.outside.get(part, ()), rule)
+
+    def remember(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """Return what ``make`` works out of these weights, worked out once for every key."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]  # type: ignore[return-value]  # a key has one maker
+
+    def allocated(self, rule: BufferRule) -> tuple[int, ...]:
+        """Return, per tensor of the shape, what it takes under a buffer rule."""
+        return self.remember(
+            ("allocated", rule),
+            lambda: tuple(
+                allocated_bytes(t.type_name, t.shape[0], t.size_bytes, rule)
+                for t in self.shape.tensors
+            ),
+        )
+
+    def matching(self, pattern: str) -> tuple[int, ...]:
+        """Return the indexes of the tensors in whose name a regular expression is found.
+
+        Raises:
+            BadInputError: the pattern is no regular expression.
+        """
+        if pattern not in self._matches:
+            try:
+                search = re.compile(pattern).search
+            except re.error as error:
+                raise BadInputError(
+                    f"{pattern!r} is not a pattern for tensor names: {error}.",
+                    hint="Patterns are regular expressions, such as blk\\.5\\.ffn_up_exps.",
+                ) from error
+            if len(self._matches) >= _MOST_PATTERNS:
+                self._matches.clear()
+            self._matches[pattern] = tuple(
+                index for index, tensor in enumerate(self.shape.tensors) if search(tensor.name)
+            )
+        return self._matches[pattern]
+
+    @functools.cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """What each tensor of the shape is placed with."""
+        return tuple(part_of(tensor) for tensor in self.shape.tensors)
+
+    @functools.cached_property
+    def embedding_index(self) -> int | None:
+        """Index of the token embedding, None in a file without one."""
+        names = (tensor.name for tensor in self.shape.tensors)
+        return next((i for i, name in enumerate(names) if name == "token_embd.weight"), None)
+
+    @functools.cached_property
+    def rope_indexes(self) -> tuple[int, ...]:
+        """Indexes of the tensors that every device with layers gets a copy of."""
+        return tuple(index for index, part in enumerate(self.parts) if part is Part.ROPE)
 
     @functools.cached_property
     def expert_layers(self) -> tuple[int, ...]:
