@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import NoReturn
 
 from models.errors import CorruptGgufError, TruncatedGgufError
 from models.gguf.source import ByteSource
@@ -88,9 +89,9 @@ class Cursor:
     def require(self, count: int, each_bytes: int, what: str) -> None:
         """Check that ``count`` things of at least ``each_bytes`` fit into what follows."""
         if count * each_bytes > self.remaining:
-            self._beyond(self.position + count * each_bytes, f"the {count:,} {what}")
+            self.beyond(self.position + count * each_bytes, f"the {count:,} {what}")
 
-    def fail(self, what: str, offset: int) -> None:
+    def fail(self, what: str, offset: int) -> NoReturn:
         """Raise ``CorruptGgufError`` for what stands at ``offset``."""
         raise corrupt(self._source.name, what, offset)
 
@@ -104,7 +105,7 @@ class Cursor:
         self._window_start = position
         self._at = 0
         if len(self._window) < size:
-            self._beyond(position + size)
+            self.beyond(position + size)
 
     def _move_to(self, position: int) -> None:
         self._check(position)
@@ -115,10 +116,10 @@ class Cursor:
 
     def _check(self, end: int) -> None:
         if end > self._source.size_bytes or end > MAX_HEADER_BYTES:
-            self._beyond(end)
+            self.beyond(end)
 
-    def _beyond(self, end: int, what: str = "its header") -> None:
-        """Tell a file that was cut off from one whose numbers are wrong."""
+    def beyond(self, end: int, what: str = "its header") -> NoReturn:
+        """Raise for bytes up to ``end`` that are not there: cut off, or wrong numbers."""
         position, size_bytes = self.position, self._source.size_bytes
         if end > MAX_HEADER_BYTES:
             limit = format_bytes(MAX_HEADER_BYTES)

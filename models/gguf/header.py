@@ -158,7 +158,7 @@ def parse_header(
     Raises:
         NotGgufError, UnsupportedGgufError, CorruptGgufError, TruncatedGgufError.
     """
-    return _Parser(source, arrays or {}, chunk_bytes).parse()
+    return HeaderParser(source, arrays, Cursor(source, chunk_bytes=chunk_bytes)).parse()
 
 
 def read_array(source: ByteSource, info: ArrayInfo, *, limit: int) -> tuple[Scalar, ...] | None:
@@ -181,31 +181,59 @@ def _elements(cursor: Cursor, kind: int, count: int) -> tuple[Scalar, ...]:
     return cursor.unpack(layout)
 
 
-class _Parser:
-    def __init__(self, source: ByteSource, arrays: Mapping[str, int], chunk_bytes: int) -> None:
+class HeaderParser:
+    """Reads one header from its start; what was read stays here when a later part fails.
+
+    Attributes:
+        version, n_tensors, n_metadata: the file's first numbers.
+        metadata: the entries read so far.
+        array_begun: key and measures of the array that was read last, or is being read.
+    """
+
+    def __init__(
+        self, source: ByteSource, arrays: Mapping[str, int] | None, cursor: Cursor
+    ) -> None:
+        self.version = self.n_tensors = self.n_metadata = 0
+        self.metadata: dict[str, Value] = {}
+        self.array_begun: tuple[str, ArrayInfo] | None = None
         self._source = source
-        self._arrays = arrays
-        self._cursor = Cursor(source, chunk_bytes=chunk_bytes)
+        self._arrays = arrays or {}
+        self._cursor = cursor
         self._kept_text_bytes = 0
         self._kept_elements = 0
         self._key_offsets: dict[str, int] = {}
 
     def parse(self) -> GgufHeader:
-        version = self._version()
-        tensor_count = self._count("tensors", MAX_TENSORS)
-        metadata_count = self._count("metadata entries", MAX_METADATA)
-        self._cursor.require(metadata_count, _LEAST_METADATA_BYTES, "metadata entries")
-        metadata = self._metadata(metadata_count)
-        alignment = self._alignment(metadata)
-        self._cursor.require(tensor_count, _LEAST_TENSOR_BYTES, "tensors")
-        tensors = self._tensors(tensor_count, alignment)
+        """Read everything."""
+        self.read_metadata()
+        alignment = self._alignment(self.metadata)
+        self._cursor.require(self.n_tensors, _LEAST_TENSOR_BYTES, "tensors")
+        tensors = self._tensors(self.n_tensors, alignment)
         data_offset = self._cursor.position
         if tensors:
             data_offset += -data_offset % alignment
             self._check_data(tensors[-1], data_offset)
+        return self.header(tensors, data_offset, alignment)
+
+    def read_metadata(self) -> None:
+        """Read up to the first tensor info."""
+        self.version = self._version()
+        self.n_tensors = self._count("tensors", MAX_TENSORS)
+        self.n_metadata = self._count("metadata entries", MAX_METADATA)
+        self._cursor.require(self.n_metadata, _LEAST_METADATA_BYTES, "metadata entries")
+        for _ in range(self.n_metadata):
+            self._read_entry()
+
+    def header(
+        self,
+        tensors: tuple[TensorInfo, ...] = (),
+        data_offset: int = 0,
+        alignment: int = DEFAULT_ALIGNMENT,
+    ) -> GgufHeader:
+        """Return what was read so far as a header."""
         return GgufHeader(
-            version,
-            metadata,
+            self.version,
+            self.metadata,
             tensors,
             data_offset,
             alignment,
@@ -247,17 +275,14 @@ class _Parser:
             raise corrupt(self._source.name, f"it claims {count:,} {what}", offset)
         return count
 
-    def _metadata(self, count: int) -> dict[str, Value]:
-        metadata: dict[str, Value] = {}
-        for _ in range(count):
-            offset = self._cursor.position
-            key = self._cursor.text(MAX_KEY_BYTES, "a key")
-            if not key or key in metadata:
-                what = f'the key "{key[:80]}" comes twice' if key else "a key is empty"
-                raise corrupt(self._source.name, what, offset)
-            self._key_offsets[key] = offset
-            metadata[key] = self._value(key)
-        return metadata
+    def _read_entry(self) -> None:
+        offset = self._cursor.position
+        key = self._cursor.text(MAX_KEY_BYTES, "a key")
+        if not key or key in self.metadata:
+            what = f'the key "{key[:80]}" comes twice' if key else "a key is empty"
+            raise corrupt(self._source.name, what, offset)
+        self._key_offsets[key] = offset
+        self.metadata[key] = self._value(key)
 
     def _value(self, key: str) -> Value:
         offset = self._cursor.position
@@ -294,13 +319,14 @@ class _Parser:
             type_name, _, element_bytes = SCALARS[kind]
         self._cursor.require(count, element_bytes, f'elements of "{key[:80]}"')
         start = self._cursor.position
+        self.array_begun = (key, ArrayInfo(type_name, count, start))
         if self._is_wanted(key, kind, count):
             return ArrayInfo(type_name, count, start, _elements(self._cursor, kind, count))
         if kind == STRING:
             self._cursor.skip_strings(count)
         else:
             self._cursor.skip(count * element_bytes)
-        return ArrayInfo(type_name, count, start)
+        return self.array_begun[1]
 
     def _is_wanted(self, key: str, kind: int, count: int) -> bool:
         """Whether an array's elements are kept: as asked for, or a few numbers."""

@@ -6,14 +6,14 @@ models (src/models/*.cpp) of the llama.cpp in llama-cpp-python 0.3.36.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from models.errors import CorruptGgufError
 from models.gguf.architectures import KNOWN_ARCHITECTURES, OTHER_PURPOSES
 from models.gguf.header import ArrayInfo, GgufHeader
 from models.gguf.keys import MAX_LAYERS, MAX_U32, ArchitectureKeys
 from models.gguf.sanity import check_hyperparameters
-from models.gguf.shape import AttentionKind, KvShape
+from models.gguf.shape import AttentionKind, KvShape, ModelShape
 from models.gguf.source import ByteSource
 
 ARCHITECTURE_KEY = "general.architecture"
@@ -32,9 +32,6 @@ EXACT_ARCHITECTURES = frozenset(
     }
 )
 COMPRESS_RATIOS = (0, 4, 128)
-
-_LATENT = ("deepseek2", "deepseek32")
-_MAX_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,11 @@ class Hyperparameters:
     rope_length: int
     value_head_length: int
     n_hyper_connection: int
+
+    def bare_shape(self, name: str, quantization: str) -> ModelShape:
+        """Return the shape as far as it is known without tensors and files."""
+        numbers = {field.name: getattr(self, field.name) for field in fields(self)}
+        return ModelShape(name=name, quantization=quantization, **numbers)
 
 
 def architecture_of(header: GgufHeader) -> str:

@@ -8,7 +8,7 @@ grouped-query attention and marked as approximate.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import replace
 
 from models.errors import CorruptGgufError, NotAChatModelError
 from models.gguf.checkpoint import accessory_kind, check_weights, quantization_name
@@ -19,12 +19,6 @@ from models.gguf.roles import role_of, split_block
 from models.gguf.shape import ModelShape, Role, Tensor
 from models.gguf.shards import check_set, parse_shard_name
 from models.gguf.source import ByteSource
-
-_HYPERPARAMETERS = tuple(
-    field.name
-    for field in fields(Hyperparameters)
-    if field.name not in ("n_layer_mtp", "n_layer_dense", "n_vocab")
-)
 
 
 def read_shape(
@@ -52,6 +46,13 @@ def read_shape(
     return _ShapeReader(headers, sources[0] if sources else None).read()
 
 
+def checkpoint_name(header: GgufHeader) -> str:
+    """Return what the file calls the model, else its own name without the shard's number."""
+    name = (header.text("general.name") or "").strip()
+    shard = parse_shard_name(header.name)
+    return name or (shard.stem if shard else header.name.removesuffix(".gguf"))
+
+
 class _ShapeReader:
     def __init__(self, headers: Sequence[GgufHeader], source: ByteSource | None) -> None:
         self._headers = headers
@@ -69,9 +70,11 @@ class _ShapeReader:
         trunk = numbers.n_layer_all - n_layer_mtp
         tensors = tuple(_tensor(info, trunk) for info, _ in self._infos.values())
         infos = [info for info, _ in self._infos.values()]
-        return ModelShape(
-            name=self._name(),
-            quantization=quantization_name(self._first, infos),
+        bare = numbers.bare_shape(
+            checkpoint_name(self._first), quantization_name(self._first, infos)
+        )
+        return replace(
+            bare,
             n_layer_mtp=n_layer_mtp,
             n_layer_dense=_leading_dense(tensors, trunk),
             n_vocab=n_vocab,
@@ -84,7 +87,6 @@ class _ShapeReader:
                 for shard, header in enumerate(self._headers)
                 for info in header.tensors
             ),
-            **{name: getattr(numbers, name) for name in _HYPERPARAMETERS},
         )
 
     def _collect(self) -> int:
@@ -99,11 +101,6 @@ class _ShapeReader:
                 blocks = max(blocks, layer + 1 if layer is not None else 0)
         check_weights([info for info, _ in self._infos.values()], self._first)
         return min(blocks, MAX_LAYERS)
-
-    def _name(self) -> str:
-        name = (self._first.text("general.name") or "").strip()
-        shard = parse_shard_name(self._first.name)
-        return name or (shard.stem if shard else self._first.name.removesuffix(".gguf"))
 
     def _mtp_blocks(self, numbers: Hyperparameters) -> int:
         """Return how many of the last blocks are for MTP.
