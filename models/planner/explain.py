@@ -1,0 +1,208 @@
+"""Says in sentences what a plan does and why. Pure, no Qt here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from models.gguf.shape import AttentionKind
+from models.planner.machine import GpuKind, Machine
+from models.planner.plan import CPU, DevicePlan, Memory
+from models.planner.pre_mla import pre_mla_price
+from models.planner.search import Candidate, Search
+from models.units import format_bytes, format_rate
+
+# Memory below this is not worth a sentence.
+_WORTH_BYTES = 64 * 2**20
+_BOUND_WORDS = {
+    "ram_bandwidth": "the bandwidth of RAM",
+    "cpu_compute": "the processor",
+    "pcie": "the link between RAM and GPU",
+    "disk": "the disk",
+    "network": "the network",
+    "fixed": "fixed work per token",
+}
+
+
+def bound_words(bound_by: str) -> str:
+    """Return the resource that limits a speed in words: ``the bandwidth of CUDA0``."""
+    resource, _, device = bound_by.partition(":")
+    if device:
+        what = "compute" if resource.endswith("compute") else "memory bandwidth"
+        return f"the {what} of {device}"
+    return _BOUND_WORDS.get(resource, resource.replace("_", " "))
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return numbers as a text: ``3-60``, ``0-2, 7 and 9-11``."""
+    stretches: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if stretches and stretches[-1][1] == number - 1:
+            stretches[-1] = (stretches[-1][0], number)
+        else:
+            stretches.append((number, number))
+    words = [str(first) if first == last else f"{first}-{last}" for first, last in stretches]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}"
+
+
+class Explainer:
+    """Explains one candidate of a search."""
+
+    def __init__(self, search: Search, candidate: Candidate, memory: Memory) -> None:
+        self._search = search
+        self._candidate = candidate
+        self._memory = memory
+        self._inventory = search.inventory
+        self._shape = search.inventory.shape
+        self._machine = search.machine
+        self._settings = candidate.settings
+
+    def more(self) -> Iterator[str]:
+        """Yield what else the plan does, the most important first."""
+        yield from self._context()
+        yield from self._offload()
+        yield from self._host()
+        yield f"Answers are limited by {bound_words(self._candidate.speed.bound_by)}."
+
+    def experts_in_ram(self) -> list[int]:
+        """Return the layers of which some routed experts stay in RAM while a GPU is used."""
+        behind = set()
+        for index, tensor in enumerate(self._shape.tensors):
+            place = self._candidate.filled.placement.device_of[index]
+            is_loaded = tensor.layer is not None and tensor.layer < self._shape.n_layer
+            if is_loaded and place == CPU and "exps" in tensor.name and tensor.layer is not None:
+                behind.add(tensor.layer)
+        return sorted(behind)
+
+    # --- placement ------------------------------------------------------------------------------
+
+    def where(self) -> Iterator[str]:
+        """Yield where the layers and the experts go."""
+        settings = self._settings
+        n_layer = self._shape.n_layer
+        if not settings.devices or settings.n_gpu_layers == 0:
+            yield "Everything is computed by the processor, in RAM."
+            return
+        behind = self.experts_in_ram()
+        first = self._shape.n_layer_all + 1 - settings.n_gpu_layers
+        names = self._names(settings.devices)
+        if first > 0:
+            on_gpu = max(n_layer - first, 0)
+            yield (
+                f"The last {on_gpu} of {n_layer} layers lie on {names}, the first "
+                f"{min(first, n_layer)} stay in RAM."
+            )
+            if behind and behind[-1] >= first:
+                there = [layer for layer in behind if layer >= first]
+                yield f"Of those on {names}, the experts of layers {ranges(there)} stay in RAM."
+        elif behind:
+            yield (
+                f"Attention and everything that every token needs lie on {names} for all "
+                f"{n_layer} layers. The experts of layers {ranges(behind)} stay in RAM."
+            )
+        else:
+            yield f"Everything lies on {names}."
+        if len(settings.devices) > 1:
+            yield self._split_words()
+
+    def _split_words(self) -> str:
+        counts: dict[str, int] = {}
+        for device in self._candidate.filled.placement.layer_devices[: self._shape.n_layer]:
+            counts[device] = counts.get(device, 0) + 1
+        parts = [
+            f"{counts.get(device, 0)} on {device}"
+            for device in self._settings.devices
+            if counts.get(device)
+        ]
+        return f"Layers: {', '.join(parts)}." if parts else "No layer found room on a GPU."
+
+    def _names(self, devices: Sequence[str]) -> str:
+        words = []
+        for device in devices:
+            gpu = self._machine.gpu(device)
+            known = gpu is not None and gpu.name and gpu.name != device
+            words.append(f"{device} ({gpu.name})" if gpu is not None and known else device)
+        return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}"
+
+    # --- memory ---------------------------------------------------------------------------------
+
+    def _context(self) -> Iterator[str]:
+        kv_bytes = sum(device.kv_bytes for device in self._memory.devices)
+        settings = self._settings
+        types = settings.type_k
+        if settings.type_v != settings.type_k:
+            types += f" and {settings.type_v}"
+        text = f"A context of {settings.n_ctx:,} tokens takes {format_bytes(kv_bytes)} ({types})."
+        if settings.type_k == "q8_0" and self._search.wishes.type_k is None:
+            text += " In f16 not everything would fit on the GPU."
+        yield text
+
+    def _offload(self) -> Iterator[str]:
+        settings = self._settings
+        if not settings.devices or not self.experts_in_ram():
+            return
+        first = next((d for d in self._memory.devices if d.name == settings.devices[0]), None)
+        if settings.op_offload and first is not None:
+            yield (
+                "For long prompts the experts are copied to the GPU batch by batch: "
+                f"{format_bytes(first.compute_bytes)} of {first.name} are kept for computing."
+            )
+        elif not settings.op_offload:
+            yield (
+                "Prompts are computed where the experts lie: copying them to the GPU would take "
+                "room from what is read for every token."
+            )
+
+    def _host(self) -> Iterator[str]:
+        host = self._memory.host
+        if not self._settings.use_extra_bufts and self._search.wishes.use_extra_bufts is None:
+            yield (
+                "Weights are used as they lie in the file: repacked for the processor they would "
+                "have to be held in RAM for good."
+            )
+        if host.pinned_bytes > _WORTH_BYTES:
+            yield f"{format_bytes(host.pinned_bytes)} of RAM are locked for fast copies to the GPU."
+
+
+def warnings_of(search: Search, candidate: Candidate, memory: Memory) -> tuple[str, ...]:
+    """Return what the user should know before loading, as sentences."""
+    shape, settings = search.inventory.shape, candidate.settings
+    found = []
+    if shape.is_approximate:
+        found.append(
+            f"Fathom does not know the architecture {shape.architecture} in detail: the figures "
+            "are approximate."
+        )
+    if shape.kv.kind is AttentionKind.MLA_EXPANDED:
+        price = pre_mla_price(shape, settings.n_ctx)
+        assert price is not None
+        found.append(
+            "This file was made before llama.cpp knew latent attention: its KV cache takes "
+            f"{format_bytes(price.kv_bytes)} instead of {format_bytes(price.mla_kv_bytes)}. Look "
+            "for a newer file of the model."
+        )
+    if shape.n_ctx_train and settings.n_ctx > shape.n_ctx_train:
+        found.append(f"The model was trained for {shape.n_ctx_train:,} tokens of context.")
+    for device in memory.devices:
+        excess = candidate.filled.excess.get(device.name, 0)
+        if excess:
+            found.append(_too_little(device, excess, search.machine))
+    held = CPU in candidate.filled.excess
+    if held and not any(device.name == CPU for device in memory.devices):
+        found.append(f"RAM is too small by {format_bytes(candidate.filled.excess[CPU])}.")
+    total_host = memory.host.page_cache_bytes
+    if memory.host.disk_bytes and total_host:
+        share = memory.host.disk_bytes / total_host
+        found.append(
+            f"{format_bytes(memory.host.disk_bytes)} of the weights ({share:.0%} of what stays out "
+            "of VRAM) find no room in RAM and are read from the disk while answering, at about "
+            f"{format_rate(candidate.speed.decode.mid)}."
+        )
+    return tuple(found)
+
+
+def _too_little(device: DevicePlan, excess: int, machine: Machine) -> str:
+    gpu = machine.gpu(device.name)
+    what = "RAM" if device.name == CPU else device.name
+    if gpu is not None and gpu.kind is GpuKind.RPC:
+        what = f"The host {gpu.name}"
+    return f"{what} is too small by {format_bytes(excess)}."

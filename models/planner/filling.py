@@ -1,0 +1,321 @@
+"""Turns a draft of settings into the fullest placement that fits. Pure, no Qt here.
+
+A draft says everything but the placement. Filling lays it out (layout.py), asks the account what
+that takes, and moves what is too much or what found room, a few times: compute buffers depend on
+the placement and the placement on them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from models.planner.account import account
+from models.planner.buffer_rules import gpu_rule
+from models.planner.inventory import EXPERT_PARTS, Inventory, Part, allocated_sum
+from models.planner.kv_cache import kv_cache_bytes
+from models.planner.layout import (
+    Expert,
+    LayerLoad,
+    Layout,
+    as_many_as_fit,
+    choose_experts,
+    overrides_for,
+    spread,
+    spread_experts,
+)
+from models.planner.machine import Machine
+from models.planner.placement import Placement, place
+from models.planner.plan import CPU, Memory, PlanSettings
+from models.planner.wishes import Wishes
+
+_ROUNDS = 5
+# What a device keeps for compute before the account has said how much it is.
+_FIRST_RESERVE_BYTES = 512 * 2**20
+# Room that is not worth another round.
+_SMALL_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A draft with its placement and account.
+
+    Attributes:
+        excess: bytes by which each device is over its budget, only those that are.
+    """
+
+    settings: PlanSettings
+    placement: Placement
+    memory: Memory
+    excess: Mapping[str, int]
+
+    @property
+    def fits(self) -> bool:
+        """Whether everything stays within its budget."""
+        return not self.excess
+
+    @property
+    def excess_bytes(self) -> int:
+        """All devices' excess together."""
+        return sum(self.excess.values())
+
+
+class Filling:
+    """Fills drafts for one checkpoint on one machine.
+
+    Args:
+        inventory: the checkpoint.
+        machine: the machine.
+        wishes: what is fixed of the placement.
+        budgets: bytes that may be used by device.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        machine: Machine,
+        wishes: Wishes,
+        budgets: Mapping[str, int],
+    ) -> None:
+        self._inventory = inventory
+        self._machine = machine
+        self._wishes = wishes
+        self._budgets = budgets
+        self._unified = frozenset(gpu.device for gpu in machine.gpus if gpu.is_unified)
+        self._expert_parts = {
+            layer: tuple(part for part in EXPERT_PARTS if part in inventory.layers[layer])
+            for layer in inventory.expert_layers
+        }
+
+    def fill(self, draft: PlanSettings) -> Filled:
+        """Return the fullest placement that fits, or the one that misses by least."""
+        if not draft.devices:
+            return self.measured(replace(draft, n_gpu_layers=0, tensor_split=(), overrides=()))
+        whole = self._settle(draft, whole=True) if self._may_hold_everything(draft) else None
+        if whole is not None and whole.fits:
+            return whole
+        if not self._expert_parts and whole is not None and self._fixes_placement:
+            return whole
+        return self._settle(draft, whole=False)
+
+    @property
+    def _fixes_placement(self) -> bool:
+        wishes = self._wishes
+        return wishes.n_gpu_layers is not None and wishes.tensor_split is not None
+
+    # --- one layout after the other -------------------------------------------------------------
+
+    def _settle(self, draft: PlanSettings, *, whole: bool) -> Filled:
+        reserves = dict.fromkeys(draft.devices, _FIRST_RESERVE_BYTES)
+        best: Filled | None = None
+        for _ in range(_ROUNDS):
+            filled = self.measured(self._laid_out(draft, reserves, whole=whole))
+            if best is None or _is_better(filled, best):
+                best = filled
+            grown = self._next_reserves(filled, reserves)
+            if grown is None or (filled.fits and whole):
+                break
+            reserves = grown
+        assert best is not None
+        return best
+
+    def _next_reserves(self, filled: Filled, reserves: Mapping[str, int]) -> dict[str, int] | None:
+        """Return what to keep free in the next round, None when nothing is left to improve."""
+        after = dict(reserves)
+        spare = {
+            device.name: device.budget_bytes - device.used_bytes
+            for device in filled.memory.devices
+            if device.name in reserves
+        }
+        moved = False
+        for name, room in spare.items():
+            if room < 0:
+                after[name] += -room
+                moved = True
+            elif room > _SMALL_BYTES and filled.fits and self._left_behind(filled):
+                # Laid out anew with what it needed, not with what was guessed.
+                after[name] = max(reserves[name] - room, 0)
+                moved |= after[name] < reserves[name]
+        return after if moved else None
+
+    def _left_behind(self, filled: Filled) -> bool:
+        settings = filled.settings
+        is_whole = settings.n_gpu_layers > self._inventory.shape.n_layer_all
+        return bool(settings.overrides) or not is_whole
+
+    def measured(self, settings: PlanSettings) -> Filled:
+        """Place and account for settings as they are."""
+        placement = place(self._inventory, self._machine, settings)
+        memory = account(
+            self._inventory, self._machine, settings, budgets=self._budgets, placement=placement
+        )
+        return Filled(settings, placement, memory, excess_of(memory, self._budgets, self._unified))
+
+    # --- layouts --------------------------------------------------------------------------------
+
+    def _laid_out(
+        self, draft: PlanSettings, reserves: Mapping[str, int], *, whole: bool
+    ) -> PlanSettings:
+        rooms = [max(self._budgets[name] - reserves[name], 0) for name in draft.devices]
+        loads = self._loads(draft)
+        n_layer_all = self._inventory.shape.n_layer_all
+        sizes = [load.trunk_bytes + (load.expert_bytes if whole else 0) for load in loads]
+        sizes.append(self._output_bytes(draft))
+        counts = self._counts(sizes, rooms)
+        layout = Layout(sum(counts), counts, frozenset())
+        if self._wishes.overrides is not None:
+            overrides = self._wishes.overrides
+        else:
+            on_gpu = self._experts(layout, loads, sizes, rooms, whole=whole)
+            overrides = overrides_for(on_gpu, self._expert_parts)
+        split = self._wishes.tensor_split
+        if split is None:
+            split = tuple(float(count) for count in counts) if len(counts) > 1 else ()
+        return replace(
+            draft,
+            n_gpu_layers=min(layout.n_gpu_layers, n_layer_all + 1),
+            tensor_split=split,
+            overrides=overrides,
+        )
+
+    def _counts(self, sizes: list[int], rooms: list[int]) -> tuple[int, ...]:
+        """Return how many layers each device takes, around what is fixed."""
+        wished = self._wishes.n_gpu_layers
+        n_taken = len(sizes) if wished is None else min(wished, len(sizes))
+        taken = sizes[len(sizes) - n_taken :]
+        split = self._wishes.tensor_split
+        if split is not None and any(split):
+            if wished is None and sum(taken) > sum(rooms):
+                taken = taken[len(taken) - sum(as_many_as_fit(sizes, rooms)) :]
+            return _shares(len(taken), split[: len(rooms)])
+        counts = spread(taken, rooms) if taken else (0,) * len(rooms)
+        if counts is not None:
+            return counts
+        if wished is None:
+            return as_many_as_fit(sizes, rooms)
+        return _shares(len(taken), [max(room, 1) for room in rooms])
+
+    def _experts(
+        self,
+        layout: Layout,
+        loads: list[LayerLoad],
+        sizes: list[int],
+        rooms: list[int],
+        *,
+        whole: bool,
+    ) -> frozenset[Expert]:
+        """Return the routed experts that lie on devices."""
+        n_layer_all = self._inventory.shape.n_layer_all
+        stretches = [layout.layers_of(k, n_layer_all) for k in range(len(rooms))]
+        wanted = self._wishes.expert_layers
+        if whole and wanted is None:
+            return frozenset(
+                (layer, part) for layer, parts in self._expert_parts.items() for part in parts
+            )
+        left = [
+            room - sum(sizes[layer] for layer in own)
+            for room, own in zip(rooms, stretches, strict=True)
+        ]
+        if wanted is not None:
+            return spread_experts(wanted, loads[: self._inventory.shape.n_layer], stretches, left)
+        chosen: frozenset[Expert] = frozenset()
+        for own, room in zip(stretches, left, strict=True):
+            mine = [layer for layer in own if layer in self._expert_parts]
+            chosen |= choose_experts(mine, loads, room)
+        return chosen
+
+    # --- sizes ----------------------------------------------------------------------------------
+
+    def _may_hold_everything(self, draft: PlanSettings) -> bool:
+        if self._wishes.expert_layers is not None and self._expert_parts:
+            return False
+        if self._wishes.n_gpu_layers is not None and not self._expert_parts:
+            return True
+        total = sum(load.trunk_bytes + load.expert_bytes for load in self._loads(draft))
+        return total + self._output_bytes(draft) < sum(self._budgets[d] for d in draft.devices)
+
+    @functools.lru_cache(maxsize=32)  # noqa: B019  # a Filling lives for one solve
+    def _loads_of(
+        self, device: str, n_ctx: int, type_k: str, type_v: str, n_ubatch: int
+    ) -> list[LayerLoad]:
+        gpu = self._machine.gpu(device)
+        assert gpu is not None
+        sums = self._inventory.layer_bytes(gpu_rule(gpu))
+        shape = self._inventory.shape
+        settings = PlanSettings(
+            n_ctx=n_ctx, type_k=type_k, type_v=type_v, n_ubatch=n_ubatch, devices=(device,)
+        )
+        everywhere = (device,) * shape.n_layer_all
+        kv = kv_cache_bytes(self._inventory, self._machine, settings, everywhere)
+        kv_bytes = -(-sum(kv.values()) // max(shape.n_layer, 1))
+        loads = []
+        for layer, parts in enumerate(sums):
+            experts = {part: parts[part] for part in EXPERT_PARTS if part in parts}
+            trunk = sum(parts.values()) - sum(experts.values()) + kv_bytes
+            # MTP blocks are counted as layers and not loaded.
+            is_loaded = layer < shape.n_layer
+            loads.append(LayerLoad(trunk if is_loaded else 0, experts if is_loaded else {}))
+        return loads
+
+    def _loads(self, draft: PlanSettings) -> list[LayerLoad]:
+        return self._loads_of(
+            draft.devices[0], draft.n_ctx, draft.type_k, draft.type_v, draft.n_ubatch
+        )
+
+    def _output_bytes(self, draft: PlanSettings) -> int:
+        gpu = self._machine.gpu(draft.devices[-1])
+        assert gpu is not None
+        rule = gpu_rule(gpu)
+        total = self._inventory.outside_bytes(Part.OUTPUT, rule)
+        total += self._inventory.outside_bytes(Part.ROPE, rule)
+        if self._inventory.shape.has_tied_embeddings:
+            tensors = self._inventory.outside.get(Part.INPUT, ())
+            total += allocated_sum(
+                tuple(tensor for tensor in tensors if tensor.name == "token_embd.weight"), rule
+            )
+        return total
+
+
+def excess_of(
+    memory: Memory, budgets: Mapping[str, int], unified: frozenset[str]
+) -> dict[str, int]:
+    """Return by how much devices are over their budgets; pages of the file can be dropped.
+
+    Memory of a unified device is RAM as well.
+    """
+    excess = {
+        device.name: device.used_bytes - device.budget_bytes
+        for device in memory.devices
+        if device.name != CPU and device.used_bytes > device.budget_bytes
+    }
+    held = memory.host.anonymous_bytes + memory.host.pinned_bytes
+    held += sum(device.used_bytes for device in memory.devices if device.name in unified)
+    if held > budgets[CPU]:
+        excess[CPU] = held - budgets[CPU]
+    return excess
+
+
+def _is_better(filled: Filled, best: Filled) -> bool:
+    if filled.fits != best.fits:
+        return filled.fits
+    if not filled.fits:
+        return filled.excess_bytes < best.excess_bytes
+    return _on_devices(filled.memory) > _on_devices(best.memory)
+
+
+def _on_devices(memory: Memory) -> int:
+    return sum(device.weights_bytes for device in memory.devices if device.name != CPU)
+
+
+def _shares(count: int, shares: Sequence[float]) -> tuple[int, ...]:
+    """Cut ``count`` layers by shares, as llama.cpp does (src/llama-model.cpp:1597)."""
+    total = float(sum(shares)) or 1.0
+    counts = [0] * len(shares)
+    bounds = [sum(shares[: index + 1]) / total for index in range(len(shares))]
+    for layer in range(count):
+        device = next(
+            (k for k, bound in enumerate(bounds) if bound > layer / count), len(shares) - 1
+        )
+        counts[device] += 1
+    return tuple(counts)

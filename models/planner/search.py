@@ -1,0 +1,313 @@
+"""Finds the best settings for a checkpoint on a machine, around what is fixed. Pure, no Qt here.
+
+The search is small because its order is known: first the context and the KV type that let most of
+the checkpoint live on GPUs, then a handful of drafts (ubatch, op_offload, load mode) whose
+placements are filled (filling.py) and whose speeds are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from models.gguf.shape import AttentionKind
+from models.planner.account import account
+from models.planner.budgets import budgets_of, usable_devices
+from models.planner.drafts import (
+    LARGE_CONTEXT,
+    SMALL_UBATCH,
+    USUAL_CONTEXTS,
+    base_draft,
+    contexts,
+    variants,
+    with_ubatch,
+)
+from models.planner.filling import Filled, Filling
+from models.planner.inventory import Inventory
+from models.planner.machine import GpuKind, Machine
+from models.planner.plan import CPU, Memory, PlanSettings, Profile, Speed
+from models.planner.speed import forecast
+from models.planner.wishes import Wishes
+
+# What a profile is judged by: tokens of prompt and of answer in a typical exchange.
+_EXCHANGE = {
+    Profile.DECODE: (256, 1024),
+    Profile.BALANCED: (1024, 512),
+    Profile.PREFILL: (8192, 128),
+}
+_SAME_SHARE = 0.01
+# An answer slower than this is not worth waiting for.
+SENSIBLE_TOK_S = 0.5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A filled draft with its predicted speed."""
+
+    filled: Filled
+    speed: Speed
+
+    @property
+    def settings(self) -> PlanSettings:
+        """What llama.cpp would be given."""
+        return self.filled.settings
+
+    @property
+    def fits(self) -> bool:
+        """Whether it stays within every budget."""
+        return self.filled.fits
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The best candidate, the runner-up if there is one, and how many were tried."""
+
+    best: Candidate
+    runner_up: Candidate | None
+    tried: int
+
+
+class Search:
+    """The search for one checkpoint, machine and set of wishes.
+
+    Args:
+        inventory: the checkpoint.
+        machine: the machine.
+        wishes: what is fixed.
+        offsets: by device, bytes by which llama.cpp's own account was above the closed formulas
+            (below: negative); the search leaves them free.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        machine: Machine,
+        wishes: Wishes,
+        offsets: Mapping[str, int] | None = None,
+    ) -> None:
+        self.inventory = inventory
+        self.machine = machine
+        self.wishes = wishes
+        self.budgets = budgets_of(machine, wishes)
+        self._tried = 0
+        tight = {
+            name: max(budget - (offsets or {}).get(name, 0), 0)
+            for name, budget in self.budgets.items()
+        }
+        self._filling = Filling(inventory, machine, wishes, tight)
+
+    def near(self, settings: PlanSettings) -> Solution:
+        """Fill settings again that were found before, with what is fixed now put in.
+
+        For a slider that moves: one draft instead of a search.
+        """
+        wishes = self.wishes
+        n_ctx = wishes.n_ctx if wishes.n_ctx is not None else settings.n_ctx
+        devices = usable_devices(self.machine, wishes)
+        draft = base_draft(self.inventory.shape, self.machine, wishes, n_ctx=n_ctx, devices=devices)
+        kept = replace(
+            draft,
+            n_ubatch=wishes.n_ubatch or settings.n_ubatch,
+            op_offload=_given(wishes.op_offload, settings.op_offload),
+            use_extra_bufts=_given(wishes.use_extra_bufts, settings.use_extra_bufts),
+            load_mode=wishes.load_mode or settings.load_mode,
+        )
+        if wishes.type_k is None and wishes.type_v is None:
+            kept = replace(kept, type_k=settings.type_k, type_v=settings.type_v)
+        kept = with_ubatch(kept, kept.n_ubatch)
+        return Solution(self._judged(self._filling.fill(kept)), None, 1)
+
+    def refill(self, settings: PlanSettings) -> Filled:
+        """Account for settings as they are, placement included."""
+        return self._filling.measured(settings)
+
+    def run(self) -> Solution:
+        """Search everything that is left open."""
+        candidates: list[Candidate] = []
+        for devices in self._device_sets():
+            start = self._start(devices)
+            candidates.append(self._judged(start))
+            candidates.extend(self._improved(start))
+        return self._ranked(candidates)
+
+    # --- where to start -------------------------------------------------------------------------
+
+    def _device_sets(self) -> Iterable[tuple[str, ...]]:
+        """Yield the sets of devices worth comparing: all, those in this machine, the fastest."""
+        devices = usable_devices(self.machine, self.wishes)
+        sets = [devices]
+        if self.wishes.devices is None and self.wishes.tensor_split is None and len(devices) > 1:
+            gpus = {gpu.device: gpu for gpu in self.machine.gpus}
+            near = tuple(d for d in devices if gpus[d].kind is not GpuKind.RPC)
+            fastest = max(
+                near or devices,
+                key=lambda d: (gpus[d].bandwidth_bytes_s or 0.0, self.budgets[d]),
+            )
+            sets += [near, (fastest,)]
+        return [found for found in dict.fromkeys(sets) if found or not devices]
+
+    def _start(self, devices: Sequence[str]) -> Filled:
+        """Return the first draft to fit: as much context as costs no speed."""
+        shape, wishes = self.inventory.shape, self.wishes
+        options = contexts(shape, wishes)
+        usual = [n_ctx for n_ctx in options if n_ctx >= min(USUAL_CONTEXTS[-1], max(options))]
+        best: Filled | None = None
+        for n_ctx in usual:
+            for kv_type in self._kv_types():
+                filled = self._plain(n_ctx, devices, kv_type)
+                if filled.fits and self._is_whole(filled):
+                    return self._grown(filled, devices)
+                # A quantized cache must earn more than room for some further layers.
+                is_plain = kv_type is None
+                if best is None or (is_plain and self._level(filled) > self._level(best)):
+                    best = filled
+        assert best is not None
+        return best if best.fits else self._shrunk(best, devices, options)
+
+    def _level(self, filled: Filled) -> int:
+        """Rank a placement: 0 does not fit, 1 some layers, 2 all but experts on devices."""
+        if not filled.fits:
+            return 0
+        return 2 if filled.settings.n_gpu_layers > self.inventory.shape.n_layer_all else 1
+
+    def _kv_types(self) -> tuple[str | None, ...]:
+        """Return KV types to try unasked: quantized ones only where they are known to be sound.
+
+        On DeepSeek's own architectures there are reports of garbage (llama.cpp #25871, #26423).
+        """
+        shape, wishes = self.inventory.shape, self.wishes
+        plain = shape.kv.kind is AttentionKind.GQA and not shape.architecture.startswith("deepseek")
+        free = wishes.type_k is None and wishes.type_v is None and wishes.flash_attn != "off"
+        return (None, "q8_0") if plain and free else (None,)
+
+    def _plain(self, n_ctx: int, devices: Sequence[str], kv_type: str | None = None) -> Filled:
+        draft = base_draft(
+            self.inventory.shape, self.machine, self.wishes, n_ctx=n_ctx, devices=devices
+        )
+        if kv_type is not None:
+            draft = replace(draft, type_k=kv_type, type_v=kv_type)
+        if self.wishes.op_offload is None and devices:
+            draft = replace(draft, op_offload=False)
+        filled = self._fill(draft)
+        if not filled.fits and draft.use_extra_bufts and self.wishes.use_extra_bufts is None:
+            # Repacked weights are held in RAM for good; as pages of the file they need not be.
+            without = self._fill(replace(draft, use_extra_bufts=False))
+            if without.excess_bytes < filled.excess_bytes:
+                return without
+        if filled.fits and devices and self.wishes.op_offload is None and self._is_whole(filled):
+            # Nothing is left in RAM that could be copied: llama.cpp's default then.
+            default = self._filling.measured(replace(filled.settings, op_offload=True))
+            return default if default.fits else filled
+        return filled
+
+    def _grown(self, filled: Filled, devices: Sequence[str]) -> Filled:
+        """Return a larger context when everything stays on the GPUs with it."""
+        most = self.inventory.shape.n_ctx_train or 0
+        settings = filled.settings
+        if self.wishes.n_ctx is not None or settings.n_ctx >= min(LARGE_CONTEXT, most):
+            return filled
+        if not devices or settings.n_ctx < USUAL_CONTEXTS[0]:
+            return filled
+        larger = self._fill(replace(settings, n_ctx=min(LARGE_CONTEXT, most)))
+        return larger if larger.fits and self._is_whole(larger) else filled
+
+    def _shrunk(self, first: Filled, devices: Sequence[str], options: Sequence[int]) -> Filled:
+        """Return what fits with less: ubatch first, then context."""
+        tried = [first]
+        for n_ctx in options:
+            for n_ubatch in (None, SMALL_UBATCH):
+                if n_ubatch is not None and self.wishes.n_ubatch is not None:
+                    continue
+                filled = self._plain(n_ctx, devices)
+                if n_ubatch is not None:
+                    filled = self._fill(with_ubatch(filled.settings, n_ubatch))
+                tried.append(filled)
+                if filled.fits:
+                    return filled
+        return min(tried, key=lambda filled: filled.excess_bytes)
+
+    # --- what else ------------------------------------------------------------------------------
+
+    def _improved(self, start: Filled) -> Iterable[Candidate]:
+        draft = start.settings
+        for variant in variants(
+            draft,
+            self.wishes,
+            weights_on_cpu=bool(draft.devices) and not self._is_whole(start),
+        ):
+            if _drafted(variant) == _drafted(draft):
+                continue
+            yield self._judged(self._fill(variant))
+
+    def _is_whole(self, filled: Filled) -> bool:
+        """Whether every layer with all its experts lies on devices (or there are none)."""
+        settings = filled.settings
+        if not settings.devices:
+            return True
+        is_whole = settings.n_gpu_layers > self.inventory.shape.n_layer_all
+        return is_whole and not settings.overrides
+
+    def _fill(self, draft: PlanSettings) -> Filled:
+        self._tried += 1
+        return self._filling.fill(draft)
+
+    def _judged(self, filled: Filled) -> Candidate:
+        speed = forecast(
+            self.inventory, self.machine, filled.settings, filled.placement, filled.memory
+        )
+        return Candidate(filled, speed)
+
+    def _ranked(self, candidates: list[Candidate]) -> Solution:
+        def rank(candidate: Candidate) -> tuple[bool, float, int]:
+            # Of equals the one with fewer devices.
+            devices = -len(candidate.settings.devices)
+            if not candidate.fits:
+                return (False, -float(candidate.filled.excess_bytes), devices)
+            return (True, -round(exchange_s(candidate.speed, self.wishes.profile), 3), devices)
+
+        ordered = sorted(candidates, key=rank, reverse=True)
+        others = [
+            other for other in ordered[1:] if other.fits and _differ(other.speed, ordered[0].speed)
+        ]
+        return Solution(ordered[0], others[0] if others else None, self._tried)
+
+
+def exchange_s(speed: Speed, profile: Profile) -> float:
+    """Return the seconds of a typical exchange of a profile."""
+    prompt_tokens, answer_tokens = _EXCHANGE[profile]
+    prefill = max(speed.prefill.mid, 1e-9)
+    return prompt_tokens / prefill + answer_tokens / max(speed.decode.mid, 1e-9)
+
+
+def with_true_budgets(search: Search, candidate: Candidate, *, offset: bool) -> Memory:
+    """Return a candidate's account against the budgets themselves."""
+    if not offset:
+        return candidate.filled.memory
+    return account(
+        search.inventory,
+        search.machine,
+        candidate.settings,
+        budgets=search.budgets,
+        placement=candidate.filled.placement,
+    )
+
+
+def _differ(speed: Speed, other: Speed) -> bool:
+    """Whether two forecasts are more than a rounding apart."""
+    pairs = ((speed.decode, other.decode), (speed.prefill, other.prefill))
+    return any(abs(a.mid - b.mid) > _SAME_SHARE * b.mid for a, b in pairs)
+
+
+def _drafted(settings: PlanSettings) -> PlanSettings:
+    """Return the settings without their placement."""
+    return replace(settings, n_gpu_layers=0, tensor_split=(), overrides=())
+
+
+def _given(wished: bool | None, otherwise: bool) -> bool:
+    return otherwise if wished is None else wished
+
+
+def uses_cpu_weights(memory: Memory) -> bool:
+    """Whether weights beyond the embedding stay in RAM."""
+    cpu = next((device for device in memory.devices if device.name == CPU), None)
+    return cpu is not None and cpu.attention_bytes + cpu.routed_bytes + cpu.shared_bytes > 0
