@@ -8,7 +8,7 @@ from dataclasses import replace
 from models.gguf.shape import ModelShape
 from models.planner.plan import CPU, Alternative, PlanSettings
 from models.planner.search import SENSIBLE_TOK_S, Candidate, Search, exchange_s
-from models.planner.wishes import Wishes
+from models.planner.wishes import Wishes, fixed_names
 from models.units import format_bytes, format_rate
 
 # Bits per weight of whole DeepSeek checkpoints: published file sizes over 671B parameters
@@ -195,6 +195,8 @@ class Advisor:
         """Say what each fixed wish costs, by solving again without it."""
         profile = self._wishes.profile
         for name in fixed_names(self._wishes):
+            if name in _NEVER_PRICED:
+                continue
             free = (
                 Search(self._search.inventory, self._machine, _released(self._wishes, name))
                 .run()
@@ -234,14 +236,7 @@ _WISH_WORDS = {
     "devices": "choice of devices",
     "gpu_share": "share of the GPU",
 }
-_NEVER_PRICED = ("profile", "n_outputs_max", "n_threads", "margin_bytes", "ram_margin_bytes")
-
-
-def fixed_names(wishes: Wishes) -> tuple[str, ...]:
-    """Return the names of what is fixed, in the order of their declaration."""
-    empty = Wishes()
-    names = (name for name in empty.__dataclass_fields__ if name not in _NEVER_PRICED)
-    return tuple(name for name in names if getattr(wishes, name) != getattr(empty, name))
+_NEVER_PRICED = ("n_outputs_max", "n_threads", "margin_bytes", "ram_margin_bytes")
 
 
 def _released(wishes: Wishes, name: str) -> Wishes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from models.planner.account import account
-from models.planner.advice import Advisor, fixed_names
+from models.planner.advice import Advisor
 from models.planner.explain import Explainer, warnings_of
 from models.planner.filling import Filled, excess_of
 from models.planner.flags import llama_cpp_flags
@@ -14,7 +14,7 @@ from models.planner.machine import Machine
 from models.planner.plan import BufferBytes, Memory, Plan, PlanSettings, Tier
 from models.planner.search import Candidate, Search, Solution, with_true_budgets
 from models.planner.speed import forecast
-from models.planner.wishes import Wishes
+from models.planner.wishes import Wishes, fixed_names
 
 
 def solve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from models.planner.plan import Override, Profile
 
@@ -39,3 +39,13 @@ class Wishes:
     gpu_share: Mapping[str, float] = field(default_factory=dict)
     margin_bytes: int | None = None
     ram_margin_bytes: int | None = None
+
+
+def fixed_names(wishes: Wishes) -> tuple[str, ...]:
+    """Return the names of what is fixed, in the order of their declaration; never the profile."""
+    free = Wishes()
+    return tuple(
+        field.name
+        for field in fields(Wishes)
+        if field.name != "profile" and getattr(wishes, field.name) != getattr(free, field.name)
+    )

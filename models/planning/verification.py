@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from models.errors import StoppedError
 from models.gguf.header_file import HeaderFile
 from models.planner.inventory import Inventory
 from models.planner.machine import Machine
 from models.planner.plan import Plan, PlanSettings
 from models.planner.solver import measured_plan, solve
 from models.planner.wishes import Wishes
-from models.runtime.oracle import Oracle
+from models.runtime.oracle import Oracle, OracleStoppedError
 from models.stopping import Stop, never
 
 _ROUNDS = 6
@@ -81,7 +82,10 @@ class _Verification:
         return found
 
     def _exact(self, plan: Plan) -> Plan:
-        buffers = self._oracle.account(plan.settings, stop=self._stop)
+        try:
+            buffers = self._oracle.account(plan.settings, stop=self._stop)
+        except OracleStoppedError as error:
+            raise StoppedError from error
         exact = measured_plan(self._inventory, self._machine, self._wishes, plan, buffers)
         expected = {device.name: device.used_bytes for device in plan.memory.devices}
         for device in exact.memory.devices:
