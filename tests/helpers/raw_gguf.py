@@ -6,6 +6,8 @@ import lzma
 import struct
 from pathlib import Path
 
+from models.gguf.source import BytesSource
+
 U8, U32, F32, BOOL, STRING, ARRAY, U64 = 0, 4, 6, 7, 8, 9, 10
 
 _HEADERS_DIR = Path(__file__).resolve().parent.parent / "data" / "headers"
@@ -64,9 +66,21 @@ def gguf_bytes(
 
 def true_scale(name: str, folder: Path) -> Path:
     """Write a true-scale header as a sparse file of the checkpoint's full size."""
-    (packed,) = _HEADERS_DIR.glob(f"{name}.gguf.*.hdr.xz")
+    data, size_bytes = true_scale_bytes(name)
     path = folder / f"{name}.gguf"
-    path.write_bytes(lzma.decompress(packed.read_bytes()))
+    path.write_bytes(data)
     with path.open("r+b") as file:
-        file.truncate(int(packed.name.split(".")[2]))
+        file.truncate(size_bytes)
     return path
+
+
+def true_scale_source(name: str) -> BytesSource:
+    """Return a true-scale header as the start of a file of the checkpoint's full size."""
+    data, size_bytes = true_scale_bytes(name)
+    return BytesSource(data, name=f"{name}.gguf", size_bytes=size_bytes)
+
+
+def true_scale_bytes(name: str) -> tuple[bytes, int]:
+    """Return a true-scale header (see tests/data/headers) and the size of the whole file."""
+    (packed,) = _HEADERS_DIR.glob(f"{name}.gguf.*.hdr.xz")
+    return lzma.decompress(packed.read_bytes()), int(packed.name.split(".")[2])
