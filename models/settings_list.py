@@ -229,6 +229,7 @@ _OTHER = (
     SettingSpec("window.geometry", "str", "", "Place of the window", hidden=True),
     SettingSpec("window.state", "str", "", "Parts of the window", hidden=True),
     SettingSpec("window.sidebar", "str", "", "State of the sidebar", hidden=True),
+    SettingSpec("window.inspector", "str", "", "State of the inspector", hidden=True),
 )
 
 SETTINGS: tuple[SettingSpec, ...] = _APPEARANCE + _CHAT + _ENGINE + _SAMPLING_SETTINGS + _OTHER

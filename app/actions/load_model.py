@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
+from app.actions.model_status import LoadPhase, ModelStatus
 from app.bridges.engine import EngineBridge
 from app.bridges.settings import SettingsBridge
 from app.messages import Messages
@@ -26,49 +27,16 @@ from models.library.library import Library, LibraryEntry
 from models.runtime.protocol import Cancelled, Loaded, LoadProgress, LoadSettings
 from models.runtime.supervisor import EngineState, EngineSupervisor
 
-SMALL_CONTEXT_TOKENS = 4096
+if TYPE_CHECKING:
+    from models.planning.desk import PlannedLoad
+    from models.planning.loads import Loads
+
+__all__ = ["LoadModel", "LoadPhase", "ModelStatus"]
+
+_log = logging.getLogger(__name__)
 # An answer that was told to stop for a load may take a moment; then the engine is free.
 _NOT_YET = (EngineState.GENERATING, EngineState.STOPPING)
 _FREE = (EngineState.READY, EngineState.IDLE, EngineState.STOPPED)
-
-
-class LoadPhase(enum.Enum):
-    """Where the checkpoint is on its way into memory."""
-
-    NONE = "none"
-    LOADING = "loading"
-    READY = "ready"
-    UNLOADING = "unloading"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """Everything the window shows about the chosen checkpoint."""
-
-    phase: LoadPhase = LoadPhase.NONE
-    entry: LibraryEntry | None = None
-    progress: LoadProgress | None = None
-    loaded: Loaded | None = None
-    error: FathomError | None = None
-    is_stopping: bool = False
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a question can be answered now."""
-        return self.phase is LoadPhase.READY
-
-    @property
-    def is_loading(self) -> bool:
-        """Whether a checkpoint is on its way."""
-        return self.phase is LoadPhase.LOADING
-
-    @property
-    def smaller_context_tokens(self) -> int:
-        """A context worth trying after an out-of-memory; 0 when there is none."""
-        if not isinstance(self.error, (OutOfMemoryError, ContextTooLargeError)):
-            return 0
-        return SMALL_CONTEXT_TOKENS
 
 
 class LoadModel(QObject):
@@ -77,6 +45,8 @@ class LoadModel(QObject):
     status_changed = Signal(ModelStatus)
     entries_changed = Signal(tuple)
     about_to_load = Signal()
+    # A load found no room, whether or not another model was kept: as it failed.
+    out_of_room = Signal(ModelStatus)
 
     def __init__(
         self,
@@ -87,10 +57,13 @@ class LoadModel(QObject):
         settings: SettingsBridge,
         runner: TaskRunner,
         messages: Messages,
+        loads: Loads | None = None,
         parent: QObject | None = None,
     ) -> None:
+        """Prepare; without ``loads`` the engine chooses how to load by itself."""
         super().__init__(parent)
         self._supervisor = supervisor
+        self._loads = loads
         self._library = library
         self._settings = settings
         self._runner = runner
@@ -102,6 +75,8 @@ class LoadModel(QObject):
         self._stop_wanted = False
         # What was loaded before the load; the engine keeps it when it refuses a file at once.
         self._before: ModelStatus | None = None
+        # How to load is being worked out; nothing was sent yet.
+        self._planning: Task | None = None
         # What is sent to the engine as soon as it is free.
         self._pending: Callable[[], None] | None = None
         self._is_unloading = False
@@ -141,8 +116,16 @@ class LoadModel(QObject):
             self._library.entries, done=self._on_entries, error=self._on_error
         )
 
-    def load(self, entry: LibraryEntry, *, n_ctx: int | None = None) -> None:
-        """Load a checkpoint in place of the one that is loaded; ``n_ctx`` overrides the setting."""
+    def load(
+        self, entry: LibraryEntry, *, n_ctx: int | None = None, planned: PlannedLoad | None = None
+    ) -> None:
+        """Load a checkpoint in place of the one that is loaded.
+
+        Args:
+            entry: what to load.
+            n_ctx: overrides the setting, and the context that was fixed for this checkpoint.
+            planned: the plan to follow exactly; without it one is made now.
+        """
         if self._status.is_loading:
             return
         self._before = self._status if self._status.is_ready else None
@@ -152,8 +135,15 @@ class LoadModel(QObject):
         self._stop_wanted = False
         self._early.clear()
         self._set(ModelStatus(phase=LoadPhase.LOADING, entry=entry))
-        settings = load_settings(self._settings.settings, n_ctx=n_ctx)
-        self._when_free(partial(self._send_load, entry, settings))
+        if planned is not None or self._loads is None:
+            self._load_with(entry, planned)
+            return
+        self._planning = self._runner.run(
+            partial(self._loads.plan, str(entry.path), n_ctx),
+            done=partial(self._on_planned, entry),
+            error=partial(self._on_not_planned, entry),
+            lane="engine",
+        )
 
     def load_by_name(self, name_or_path: str) -> None:
         """Load what a library name or a path leads to."""
@@ -191,7 +181,7 @@ class LoadModel(QObject):
             return
         self._stop_wanted = True
         self._set(dataclasses.replace(self._status, is_stopping=True))
-        if self._pending is not None:
+        if self._pending is not None or self._planning is not None:
             self._end_load(None)
         elif self._request_id is not None:
             self._send_cancel(self._request_id)
@@ -208,6 +198,38 @@ class LoadModel(QObject):
         """Forget a failure that the user has read."""
         if self._status.phase is LoadPhase.FAILED:
             self._set(ModelStatus())
+
+    # --- how to load ----------------------------------------------------------------------------
+
+    def _on_planned(self, entry: LibraryEntry, planned: PlannedLoad) -> None:
+        if self._planning is None or not self._status.is_loading:
+            return
+        if planned.plan.fits:
+            self._load_with(entry, planned)
+            return
+        # Begun all the same, it would end in the system's hands: swapping, or killed.
+        self._set(dataclasses.replace(self._status, planned=planned))
+        self._end_load(_does_not_fit(entry, planned))
+
+    def _on_not_planned(self, entry: LibraryEntry, error: Exception) -> None:
+        if self._planning is None or not self._status.is_loading:
+            return
+        # The engine checks a file itself and says what is wrong with it; what the planner cannot
+        # plan it may still be able to load.
+        if isinstance(error, FathomError):
+            _log.info("Loading without a plan: %s", error.one_line())
+        else:
+            _log.error("Loading without a plan", exc_info=error)
+        self._load_with(entry, None)
+
+    def _load_with(self, entry: LibraryEntry, planned: PlannedLoad | None) -> None:
+        self._planning = None
+        if planned is None:
+            settings = load_settings(self._settings.settings, n_ctx=self._n_ctx)
+        else:
+            settings = planned.load_settings()
+            self._set(dataclasses.replace(self._status, planned=planned))
+        self._when_free(partial(self._send_load, entry, settings))
 
     # --- what the engine is told ----------------------------------------------------------------
 
@@ -278,7 +300,11 @@ class LoadModel(QObject):
         entry = self._status.entry
         if not self._status.is_loading or entry is None:
             return
-        self._set(ModelStatus(phase=LoadPhase.READY, entry=entry, loaded=loaded))
+        self._set(
+            ModelStatus(
+                phase=LoadPhase.READY, entry=entry, loaded=loaded, planned=self._status.planned
+            )
+        )
         for text in loaded.warnings:
             self._messages.warning(text)
         self._remember(entry)
@@ -324,21 +350,33 @@ class LoadModel(QObject):
             self._end_load(error)
 
     def _end_load(self, error: FathomError | None) -> None:
-        failed = error is not None and not self._stop_wanted
-        was_sent, self._pending = self._pending is None, None
+        failed = error if not self._stop_wanted else None
+        was_sent = self._pending is None and self._planning is None
+        self._pending = None
+        if self._planning is not None:
+            self._planning.drop()
+            self._planning = None
         kept = self._supervisor.state is EngineState.READY if was_sent else not self._is_unloading
+        asked = dataclasses.replace(self._status, phase=LoadPhase.FAILED, error=failed)
         if self._before is not None and kept:
             self._set(self._before)
-            if failed and error is not None:
-                self._messages.error(error)
-        elif failed:
-            self._set(ModelStatus(LoadPhase.FAILED, entry=self._status.entry, error=error))
+            if failed is not None:
+                self._messages.error(failed)
+        elif failed is not None:
+            self._set(dataclasses.replace(asked, progress=None, is_stopping=False))
         else:
             self._set(ModelStatus(entry=self._status.entry))
+        if asked.is_out_of_room:
+            self.out_of_room.emit(asked)
 
     def _lost(self, error: FathomError) -> None:
         self._pending = None
-        self._set(ModelStatus(phase=LoadPhase.FAILED, entry=self._status.entry, error=error))
+        lost = ModelStatus(
+            LoadPhase.FAILED, self._status.entry, error=error, planned=self._status.planned
+        )
+        self._set(lost)
+        if lost.is_out_of_room:
+            self.out_of_room.emit(lost)
 
     @Slot(EngineState)
     def _on_state(self, state: EngineState) -> None:
@@ -403,3 +441,14 @@ class LoadModel(QObject):
     def _set(self, status: ModelStatus) -> None:
         self._status = status
         self.status_changed.emit(status)
+
+
+def _does_not_fit(entry: LibraryEntry, planned: PlannedLoad) -> FathomError:
+    plan = planned.plan
+    error = ContextTooLargeError if planned.wishes.n_ctx else OutOfMemoryError
+    ways = [one.text for one in plan.alternatives]
+    return error(
+        f"{entry.title} does not fit into this machine's memory.",
+        hint=" ".join([*plan.warnings[:1], *ways[:1]]),
+        details="\n".join([*plan.explanation, *plan.warnings, *ways]),
+    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QKeyEvent, QShowEvent
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.actions.branch import Branch
 from app.actions.chat import Chat
@@ -12,13 +12,13 @@ from app.actions.conversations import Conversations
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
 from app.bridges.settings import SettingsBridge
 from app.theme import SPACE_L, SPACE_S, SPACE_XL, TEXT_COLUMN_WIDTH
+from app.views.chat_frame import ChatFrame, MakeInspector
 from app.views.composer import Composer
-from app.views.conversation_list import LIST_WIDTH, ConversationList
+from app.views.conversation_list import ConversationList
 from app.views.model_picker import ModelPicker
 from app.views.transcript import Transcript
 from app.views.turn_views import turn_view, turn_views
 from app.widgets.buttons import IconButton
-from app.widgets.chat_drawer import Scrim
 from app.widgets.chat_empty import ChatEmpty
 from app.widgets.chat_notice import ChatNotice
 from app.widgets.page import HEADER_HEIGHT, hairline
@@ -26,14 +26,15 @@ from models.library.library import LibraryEntry
 from models.runtime.protocol import Stats
 from models.units import format_bytes
 
-NARROW_PX = 760
-_SIDE_HIDDEN = "hidden"
 
+class ChatPage(ChatFrame):
+    """Give it the actions and put it into the window.
 
-class ChatPage(QWidget):
-    """Give it the actions and put it into the window."""
+    ``make_inspector`` makes what stands at the right; it is called when that is first opened.
+    """
 
     models_requested = Signal()
+    plan_requested = Signal(LibraryEntry)
 
     def __init__(
         self,
@@ -42,26 +43,25 @@ class ChatPage(QWidget):
         conversations: Conversations,
         loader: LoadModel,
         settings: SettingsBridge,
+        make_inspector: MakeInspector | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        side = ConversationList(conversations)
+        side.setFocusProxy(side.list)
+        super().__init__(side, settings=settings, make_inspector=make_inspector, parent=parent)
+        self.conversation_list = side
         self._chat = chat
         self._conversations = conversations
         self._loader = loader
         self._shown_id: int | None = None
         self._asked_from_new = False
-        self._drawer_open = False
-        self._settings = settings
-        self._side_hidden = settings.get("window.sidebar") == _SIDE_HIDDEN
         self.setAccessibleName(self.tr("Chat"))
-        self.conversation_list = ConversationList(conversations)
         self.transcript = Transcript()
         self.empty = ChatEmpty()
         self.composer = Composer()
         self.picker = ModelPicker(loader)
         self.banner = ChatNotice()
         self.banner.hide()
-        self.side_button = IconButton("panel-left", self.tr("Conversations"))
         self.new_button = IconButton("plus", self.tr("New chat (Ctrl+N)"))
         self._lay_out()
         self._connect()
@@ -72,21 +72,18 @@ class ChatPage(QWidget):
     def new_chat(self) -> None:
         """Begin a conversation; the cursor is in the composer."""
         self._conversations.new()
-        self._close_drawer()
+        self.close_drawer()
         self.composer.focus()
 
     @Slot()
     def focus_search(self) -> None:
         """Put the cursor into the search field of the conversations."""
-        self._open_side()
+        self.open_side()
         self.conversation_list.focus_search()
 
     # --- building -------------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        self._main = QWidget(self)
-        self._main.setProperty("kind", "surface")
-        self._main.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.transcript)
@@ -97,7 +94,7 @@ class ChatPage(QWidget):
         self._banner_box = QWidget()
         self._banner_box.setLayout(banner_row)
         self._banner_box.hide()
-        column = QVBoxLayout(self._main)
+        column = QVBoxLayout(self.main)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self._make_header())
@@ -105,13 +102,7 @@ class ChatPage(QWidget):
         column.addWidget(self._banner_box)
         column.addWidget(self._stack, 1)
         column.addWidget(self.composer)
-        self._scrim = Scrim(self)
-        self._scrim.clicked.connect(self._close_drawer)
-        self._scrim.hide()
-        self.conversation_list.setParent(self)
-        self._line = QFrame(self)
-        self._line.setProperty("kind", "hairline")
-        self.setTabOrder(self.conversation_list, self._main)
+        self.setTabOrder(self.conversation_list, self.main)
 
     def _make_header(self) -> QWidget:
         header = QWidget()
@@ -122,6 +113,7 @@ class ChatPage(QWidget):
         row.addWidget(self.side_button)
         row.addWidget(self.new_button)
         row.addWidget(self.picker, 1)
+        row.addWidget(self.inspector_button)
         return header
 
     def _connect(self) -> None:
@@ -136,7 +128,7 @@ class ChatPage(QWidget):
         chat.stats.connect(self._on_stats)
         self.conversation_list.chosen.connect(self._on_chosen)
         self.conversation_list.opened.connect(self._on_opened)
-        self.conversation_list.clicked.connect(self._close_drawer)
+        self.conversation_list.clicked.connect(self.close_drawer)
         self.conversation_list.new_requested.connect(self.new_chat)
         conversations.listed.connect(self._on_chat_state)
         self.composer.send_requested.connect(self._on_send)
@@ -148,7 +140,7 @@ class ChatPage(QWidget):
         self.empty.demo_requested.connect(self._loader.load_demo)
         self.banner.chosen.connect(self._on_banner)
         self.picker.models_requested.connect(self.models_requested)
-        self.side_button.clicked.connect(self._toggle_side)
+        self.picker.plan_requested.connect(self.plan_requested)
         self.new_button.clicked.connect(self.new_chat)
 
     # --- the conversation on the page -----------------------------------------------------------
@@ -267,7 +259,7 @@ class ChatPage(QWidget):
 
     @Slot()
     def _on_opened(self) -> None:
-        self._close_drawer()
+        self.close_drawer()
         self.composer.focus()
 
     @Slot(str)
@@ -278,6 +270,8 @@ class ChatPage(QWidget):
             self._loader.retry(n_ctx=self._loader.status.smaller_context_tokens)
         elif name == "demo":
             self._loader.load_demo()
+        elif name == "plan":
+            self.show_inspector()
         elif name == "choose":
             self.picker.open()
         elif name == "dismiss":
@@ -356,6 +350,8 @@ class ChatPage(QWidget):
             text = self.tr("Load with a context of {tokens} tokens")
             text = text.format(tokens=f"{status.smaller_context_tokens:,}")
             buttons.insert(0, ("smaller", text, ""))
+        if status.is_out_of_room and status.planned is not None:
+            buttons.insert(0, ("plan", self.tr("See what fits"), ""))
         self.banner.show_notice(
             status.error.message,
             hint=status.error.hint,
@@ -376,21 +372,15 @@ class ChatPage(QWidget):
 
     # --- geometry -------------------------------------------------------------------------------
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether the conversations are a drawer."""
-        return self.width() < NARROW_PX
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Place the conversations beside the page or over it."""
-        super().resizeEvent(event)
-        self._place()
+    def columns_placed(self, *, side_beside: bool) -> None:
+        """Offer a new chat here where the conversations are not in sight."""
+        self.new_button.setVisible(not side_beside)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Esc closes the drawer or stops the answer; a letter goes into the composer."""
         if event.key() == Qt.Key.Key_Escape:
-            if self._drawer_open:
-                self._close_drawer()
+            if self.is_drawer_open:
+                self.close_drawer()
             else:
                 self._chat.stop()
         elif _is_typing(event):
@@ -403,47 +393,6 @@ class ChatPage(QWidget):
         """Put the cursor into the composer."""
         super().showEvent(event)
         self.composer.focus()
-
-    def _place(self) -> None:
-        narrow = self.is_narrow
-        beside = not narrow and not self._side_hidden
-        over = narrow and self._drawer_open
-        width, height = self.width(), self.height()
-        self.conversation_list.setVisible(beside or over)
-        self._line.setVisible(beside or over)
-        self._scrim.setVisible(over)
-        self.new_button.setVisible(not beside)
-        self.conversation_list.setGeometry(0, 0, LIST_WIDTH, height)
-        self._line.setGeometry(LIST_WIDTH, 0, 1, height)
-        left = LIST_WIDTH + 1 if beside else 0
-        self._main.setGeometry(left, 0, width - left, height)
-        self._scrim.setGeometry(0, 0, width, height)
-        for widget in (self._scrim, self.conversation_list, self._line):
-            widget.raise_()
-
-    @Slot()
-    def _toggle_side(self) -> None:
-        if self.is_narrow:
-            self._drawer_open = not self._drawer_open
-        else:
-            self._side_hidden = not self._side_hidden
-            self._settings.set("window.sidebar", _SIDE_HIDDEN if self._side_hidden else "")
-        self._place()
-        if self._drawer_open:
-            self.conversation_list.list.setFocus()
-
-    def _open_side(self) -> None:
-        if self.is_narrow:
-            self._drawer_open = True
-        else:
-            self._side_hidden = False
-        self._place()
-
-    @Slot()
-    def _close_drawer(self) -> None:
-        if self._drawer_open:
-            self._drawer_open = False
-            self._place()
 
 
 def _is_typing(event: QKeyEvent) -> bool:

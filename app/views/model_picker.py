@@ -147,6 +147,7 @@ class ModelPicker(QWidget):
     """Button with the checkpoint's name, its list, and the progress of a load."""
 
     models_requested = Signal()
+    plan_requested = Signal(LibraryEntry)
 
     def __init__(self, loader: LoadModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)

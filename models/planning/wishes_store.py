@@ -54,20 +54,25 @@ def released(wishes: Wishes, name: str) -> Wishes:
 
     Args:
         wishes: what is fixed now.
-        name: a field of Wishes, ``type_k`` and ``type_v`` go together; ``gpu_share:DEVICE`` for
-            one device's share; ``all`` for everything.
+        name: a field of Wishes; ``kv`` for ``type_k`` and ``type_v``, which go together;
+            ``gpu_share:DEVICE`` for one device's share; ``all`` for everything that the planner
+            can choose (profile and margins stay).
 
     Raises:
         KeyError: no such field.
     """
     if name == "all":
-        return Wishes()
+        return Wishes(
+            profile=wishes.profile,
+            margin_bytes=wishes.margin_bytes,
+            ram_margin_bytes=wishes.ram_margin_bytes,
+        )
     field, _, device = name.partition(":")
     if field == "gpu_share" and device:
         shares = {key: share for key, share in wishes.gpu_share.items() if key != device}
         return dataclasses.replace(wishes, gpu_share=shares)
     free = Wishes()
-    names = ("type_k", "type_v") if field in ("type_k", "type_v") else (field,)
+    names = ("type_k", "type_v") if field in ("kv", "type_k", "type_v") else (field,)
     if any(one not in free.__dataclass_fields__ for one in names):
         raise KeyError(name)
     return dataclasses.replace(wishes, **{one: getattr(free, one) for one in names})

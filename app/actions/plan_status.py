@@ -1,0 +1,72 @@
+"""The chosen checkpoint and how far its plan is, as the window shows it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.errors import FathomError
+
+if TYPE_CHECKING:
+    from models.library.library import LibraryEntry
+    from models.planner.machine import Machine
+    from models.planner.plan import Plan
+    from models.planner.wishes import Wishes
+    from models.planning.open_checkpoint import OpenCheckpoint
+    from models.runtime.protocol import DeviceMemory
+
+
+class PlanState(enum.Enum):
+    """How far the plan is. READY is by formulas, EXACT by llama.cpp's own account."""
+
+    NONE = "none"
+    OPENING = "opening"
+    PLANNING = "planning"
+    READY = "ready"
+    VERIFYING = "verifying"
+    EXACT = "exact"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class PlanStatus:
+    """Everything a plan panel shows.
+
+    Attributes:
+        text: what was chosen, as ``models.planning.opening.open_checkpoint`` takes it.
+        title: the same for people.
+        entry: the checkpoint in the library; None while it is not on this machine.
+        wishes: the newest.
+        is_stale: ``plan`` is still of older wishes, or of an older reading of the machine.
+        error: why there is no plan (FAILED), or why it could not be verified (READY).
+        is_smaller: the plan is a smaller one, made because the load before ran out of room.
+        measured: what the engine holds since it loaded this plan; empty when it has not.
+        is_loading: this checkpoint is on its way into memory.
+        is_loaded: it is loaded, with this plan or with another.
+    """
+
+    state: PlanState = PlanState.NONE
+    text: str = ""
+    title: str = ""
+    entry: LibraryEntry | None = None
+    checkpoint: OpenCheckpoint | None = None
+    machine: Machine | None = None
+    wishes: Wishes | None = None
+    plan: Plan | None = None
+    error: FathomError | None = None
+    is_stale: bool = False
+    is_smaller: bool = False
+    measured: tuple[DeviceMemory, ...] = ()
+    is_loading: bool = False
+    is_loaded: bool = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether figures will change by themselves."""
+        return self.state in (PlanState.OPENING, PlanState.PLANNING, PlanState.VERIFYING)
+
+
+def entry_text(entry: LibraryEntry) -> str:
+    """Return what a checkpoint of the library is opened by."""
+    return str(entry.path)

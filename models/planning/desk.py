@@ -1,0 +1,177 @@
+"""Where the threads of a program share one planner: made when first needed. No Qt here.
+
+The planner's modules are imported by ``make``, in the thread that first asks for something: a
+program that only shows a conversation never loads them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from models.stopping import Stop, never
+
+if TYPE_CHECKING:
+    from models.planner.machine import Machine
+    from models.planner.plan import Plan, PlanSettings
+    from models.planner.wishes import Wishes
+    from models.planning.open_checkpoint import OpenCheckpoint
+    from models.runtime.protocol import LoadSettings
+
+# Shapes of the largest checkpoints take a few MB each.
+MAX_OPEN = 12
+
+
+class PlanningService(Protocol):
+    """What is needed of ``models.planning.service.Planning``."""
+
+    def open(self, text: str, stop: Stop) -> OpenCheckpoint:
+        """Read a checkpoint's headers."""
+
+    def machine(self, path: Path | None) -> Machine:
+        """Read this machine as it is now; ``path`` says which disk matters."""
+
+    def plan(
+        self,
+        checkpoint: OpenCheckpoint,
+        machine: Machine,
+        wishes: Wishes,
+        *,
+        near: PlanSettings | None = None,
+    ) -> Plan:
+        """Solve by formulas."""
+
+    def verify(
+        self,
+        checkpoint: OpenCheckpoint,
+        machine: Machine,
+        wishes: Wishes,
+        plan: Plan,
+        stop: Stop,
+    ) -> Plan:
+        """Ask llama.cpp itself, stepping down until it fits."""
+
+
+@dataclass(frozen=True)
+class PlannedLoad:
+    """A plan and everything it was made from."""
+
+    checkpoint: OpenCheckpoint
+    machine: Machine
+    wishes: Wishes
+    plan: Plan
+
+    def load_settings(self) -> LoadSettings:
+        """Return what the engine is told, with nothing left for it to choose."""
+        from models.planning.load_plan import load_settings_of
+
+        return load_settings_of(self.plan.settings)
+
+
+class PlanningDesk:
+    """The service behind a lock that is held only while it is made, and what was opened last."""
+
+    def __init__(self, make: Callable[[], PlanningService]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._service: PlanningService | None = None
+        self._open: OrderedDict[tuple[str, float, int], OpenCheckpoint] = OrderedDict()
+
+    @property
+    def service(self) -> PlanningService:
+        """The planner; the first call imports it."""
+        with self._lock:
+            if self._service is None:
+                self._service = self._make()
+            return self._service
+
+    def open(self, text: str, stop: Stop) -> OpenCheckpoint:
+        """Open a checkpoint, or return the one opened before when its file has not changed.
+
+        Raises:
+            FathomError: as ``models.planning.opening.open_checkpoint``.
+        """
+        key = _key(text)
+        with self._lock:
+            if key in self._open:
+                self._open.move_to_end(key)
+                return self._open[key]
+        checkpoint = self.service.open(text, stop)
+        with self._lock:
+            # Another thread may have been as quick; the planner's sums belong to one object.
+            checkpoint = self._open.setdefault(key, checkpoint)
+            while len(self._open) > MAX_OPEN:
+                self._open.popitem(last=False)
+        return checkpoint
+
+    def machine(self, path: Path | None) -> Machine:
+        """Read this machine as it is now."""
+        return self.service.machine(path)
+
+    def plan(
+        self,
+        checkpoint: OpenCheckpoint,
+        machine: Machine,
+        wishes: Wishes,
+        *,
+        near: PlanSettings | None = None,
+    ) -> Plan:
+        """Plan by formulas; ``near`` are settings found before, for a slider that moves.
+
+        Raises:
+            FathomError: the wishes contradict the checkpoint or each other.
+        """
+        return self.service.plan(checkpoint, machine, wishes, near=near)
+
+    def verify(
+        self,
+        checkpoint: OpenCheckpoint,
+        machine: Machine,
+        wishes: Wishes,
+        plan: Plan,
+        stop: Stop,
+    ) -> Plan:
+        """Plan by llama.cpp's own account.
+
+        Raises:
+            FathomError: it cannot be asked, or refuses the settings.
+        """
+        return self.service.verify(checkpoint, machine, wishes, plan, stop)
+
+    def plan_load(self, text: str, wishes: Wishes) -> PlannedLoad:
+        """Open, read the machine and plan by formulas, for a load that begins now.
+
+        Raises:
+            FathomError: the checkpoint or the machine cannot be read.
+        """
+        checkpoint = self.open(text, never)
+        machine = self.machine(checkpoint.path)
+        return PlannedLoad(checkpoint, machine, wishes, self.plan(checkpoint, machine, wishes))
+
+
+def still_fits(plan: Plan, machine: Machine) -> bool:
+    """Whether a plan may be loaded on the machine as it is now.
+
+    Free memory is never the same twice: half of what the plan leaves free may be gone.
+    """
+    for device in plan.memory.devices:
+        gpu = machine.gpu(device.name)
+        if gpu is None or not device.used_bytes:
+            continue
+        if gpu.free_bytes - device.used_bytes < (device.free_bytes - device.budget_bytes) / 2:
+            return False
+    host = plan.memory.host
+    return host.anonymous_bytes + host.pinned_bytes <= machine.ram.available_bytes
+
+
+def _key(text: str) -> tuple[str, float, int]:
+    """Return what tells a file from the one that lay there before; names are as they are."""
+    try:
+        found = Path(text).stat()
+    except (OSError, ValueError):
+        return text, 0.0, 0
+    return text, found.st_mtime, found.st_size
