@@ -100,7 +100,7 @@ class DeviceRates:
 
 def gpu_rates(gpu: Gpu) -> DeviceRates:
     """Return a GPU's rates: those given with it, else its product's, else a low guess."""
-    found = _find_product(_normal(gpu.name))
+    found = _find_product(gpu.name)
     guess = found or (_UNKNOWN_UNIFIED if gpu.is_unified else _UNKNOWN[gpu.kind])
     return DeviceRates(
         bandwidth_bytes_s=gpu.bandwidth_bytes_s or guess[0] * 1e9,
@@ -148,7 +148,8 @@ def _normal(name: str) -> str:
 
 
 @functools.cache
-def _find_product(name: str) -> tuple[float, float] | None:
+def _find_product(raw_name: str) -> tuple[float, float] | None:
+    name = _normal(raw_name)
     held = (key for key in _products() if re.search(rf"\b{re.escape(key)}\b", name))
     words = max(held, key=len, default="")
     if not words:

@@ -32,6 +32,7 @@ class Gpu:
             machine's ``pcie_bytes_s``.
         link_latency_s: one round trip over that link, 0 inside one machine.
         driver_bytes: what the driver takes beside llama.cpp's account, None when not measured.
+        remote: what an RPC host computes with, ``cuda`` or ``cpu``; it decides about alignment.
     """
 
     device: str
@@ -45,6 +46,7 @@ class Gpu:
     link_bytes_s: float | None = None
     link_latency_s: float = 0.0
     driver_bytes: int | None = None
+    remote: str = "cuda"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Calibration:
         n_threads: with which the CPU figures were measured.
         cpu_decode_bytes_s: per quantization type, weight bytes a second in decode (all threads).
         cpu_prefill_flop_s: per quantization type, operations a second in prefill.
-        cpu_fixed_s: seconds a token takes beside the weights.
+        cpu_fixed_s: seconds a token takes beside its layers and weights.
+        cpu_layer_s: seconds a layer on the CPU takes beside its weights.
         gpu_decode_bytes_s, gpu_prefill_flop_s: per device name.
         pcie_bytes_s, ram_bytes_s, disk_bytes_s: None where not measured.
     """
@@ -97,6 +100,7 @@ class Calibration:
     cpu_decode_bytes_s: Mapping[str, float] = field(default_factory=dict)
     cpu_prefill_flop_s: Mapping[str, float] = field(default_factory=dict)
     cpu_fixed_s: float = 0.0
+    cpu_layer_s: float = 0.0
     gpu_decode_bytes_s: Mapping[str, float] = field(default_factory=dict)
     gpu_prefill_flop_s: Mapping[str, float] = field(default_factory=dict)
     pcie_bytes_s: float | None = None

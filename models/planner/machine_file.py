@@ -289,6 +289,7 @@ def _calibration(table: _Table) -> Calibration | None:
         cpu_decode_bytes_s=inner.rates("cpu_decode_bytes_s"),
         cpu_prefill_flop_s=inner.rates("cpu_prefill_flop_s"),
         cpu_fixed_s=inner.rate("cpu_fixed_s", zero=True) or 0.0,
+        cpu_layer_s=inner.rate("cpu_layer_s", zero=True) or 0.0,
         gpu_decode_bytes_s=inner.rates("gpu_decode_bytes_s"),
         gpu_prefill_flop_s=inner.rates("gpu_prefill_flop_s"),
         pcie_bytes_s=inner.rate("pcie_bytes_s"),
