@@ -62,6 +62,7 @@ class Hyperparameters:
     rope_length: int
     value_head_length: int
     n_hyper_connection: int
+    n_expert_groups: int
 
     def bare_shape(self, name: str, quantization: str) -> ModelShape:
         """Return the shape as far as it is known without tensors and files."""
@@ -134,6 +135,7 @@ class _Reader(ArchitectureKeys):
             rope_length=self._rope_length() if is_latent else 0,
             value_head_length=value_length_mla or kv.value_length,
             n_hyper_connection=self.given("hyper_connection.count", 0),
+            n_expert_groups=self.given("expert_group_count", 0) if n_expert else 0,
         )
 
     def _layers(self, n_blocks: int) -> int:

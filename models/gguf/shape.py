@@ -97,6 +97,7 @@ class ModelShape:
         q_lora_rank, kv_lora_rank, rope_length: of latent attention, else 0 (rope: turned part).
         value_head_length: V elements of one head after expansion (MLA), else ``kv.value_length``.
         n_hyper_connection: parallel residual streams (V4), else 0.
+        n_expert_groups: groups that experts are chosen by (V3), 0 or 1 when there are none.
         file_bytes: of all shards together.
         shard_bytes: of every shard in order.
         data_spans: per shard, first and last byte + 1 of its tensor data.
@@ -126,6 +127,7 @@ class ModelShape:
     rope_length: int = 0
     value_head_length: int = 0
     n_hyper_connection: int = 0
+    n_expert_groups: int = 0
     file_bytes: int = 0
     shard_bytes: tuple[int, ...] = ()
     data_spans: tuple[tuple[int, int], ...] = ()
