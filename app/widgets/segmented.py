@@ -18,6 +18,9 @@ from PySide6.QtWidgets import (
 from app.theme import CONTROL_HEIGHT, RADIUS_CONTROL, SPACE_M, current_theme, ui_font
 from app.widgets.labels import Weight, rounded
 
+# Text that cannot be chosen; what it says is said in full elsewhere.
+_DISABLED = 0.45
+
 
 class _Segment(QRadioButton):
     """One of the choices; a radio button for assistive technology and for the arrow keys."""
@@ -41,6 +44,8 @@ class _Segment(QRadioButton):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         theme = current_theme()
+        if not self.isEnabled():
+            painter.setOpacity(_DISABLED)
         rect = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
         if self.isChecked():
             painter.setPen(QPen(theme.color("hairline"), 1))
@@ -95,6 +100,17 @@ class SegmentedControl(QWidget):
     def segment(self, value: str) -> QAbstractButton:
         """Return the button of one choice."""
         return self._segments[value]
+
+    def segments(self) -> list[QAbstractButton]:
+        """Return all buttons from the left."""
+        return list(self._segments.values())
+
+    def set_why_not(self, value: str, reason: str) -> None:
+        """Let a choice not be chosen and say why; an empty reason lets it."""
+        segment = self._segments[value]
+        segment.setEnabled(not reason)
+        segment.setToolTip(reason)
+        segment.setAccessibleDescription(reason)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the trough that the choices lie in."""

@@ -73,7 +73,7 @@ class ChoiceControl(Control):
             self.segments.chosen.connect(self._tell)
             _fill(self, self.segments)
             return
-        self.combo = _CalmComboBox()
+        self.combo = CalmComboBox()
         self.combo.setAccessibleName(name)
         self.combo.view().setAccessibleName(name)
         self.combo.setFixedWidth(_CONTROL_WIDTH)
@@ -273,8 +273,11 @@ class _TextBox(QPlainTextEdit):
         return QSize(320, 84)
 
 
-class _CalmComboBox(QComboBox):
+class CalmComboBox(QComboBox):
+    """A list that leaves the wheel to the page."""
+
     def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scroll the page."""
         # The wheel scrolls the page; it must not change a value that passes under it.
         event.ignore()
 

@@ -1,0 +1,244 @@
+"""The plan of a checkpoint: bars, speed, controls, reasons, and the button that loads it.
+
+Narrow it is one column (the inspector, 320 to 400 px); from 900 px on it has two. It shows a
+``PlanView`` and says what the user wants; it plans nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+
+from app.theme import SIZE_HEADING, SPACE_L, SPACE_M, SPACE_XL, ui_font
+from app.views.plan_body import WIDE_FROM_PX, PlanBody
+from app.views.plan_view import FigureTable, PlanPhase, PlanView
+from app.views.plan_wishes import SHARE, with_value
+from app.widgets.buttons import TextButton
+from app.widgets.chat_notice import ChatNotice
+from app.widgets.empty_state import EmptyState
+from app.widgets.labels import ElidedLabel, Weight, text_label
+from app.widgets.plan_pieces import Skeleton
+from models.planner.wishes import Wishes
+
+# Figures that are recomputed sooner than this are not dimmed: that would flicker.
+DIM_AFTER_MS = 250
+_YES_NO = ("op_offload", "use_extra_bufts")
+_WHOLE = ("n_ctx", "n_ubatch", "expert_layers")
+
+
+class PlanPanel(QWidget):
+    """Shows a plan.
+
+    Signals:
+        wishes_changed: the complete wishes after something was fixed or an alternative was
+            chosen; for every step of a drag.
+        release_requested: what shall be left to the planner again: a key of plan_wishes.py
+            (``n_ctx``, ``kv``, ``gpu_share:CUDA0`` ...) or ``all``.
+        load_requested: load with the plan that is shown.
+        choose_requested: choose a checkpoint (nothing is chosen).
+        models_requested: show other checkpoints (a smaller one, a distill).
+        cancel_requested: give up opening the checkpoint.
+        retry_requested: try again after a failure.
+    """
+
+    wishes_changed = Signal(Wishes)
+    release_requested = Signal(str)
+    load_requested = Signal()
+    choose_requested = Signal()
+    models_requested = Signal()
+    cancel_requested = Signal()
+    retry_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._wishes = Wishes()
+        self._dim_timer = QTimer(self)
+        self._dim_timer.setSingleShot(True)
+        self._dim_timer.setInterval(DIM_AFTER_MS)
+        self._dim_timer.timeout.connect(self._dim)
+        self.empty = EmptyState(
+            "gauge",
+            self.tr("No model chosen"),
+            self.tr("Choose one to see where it fits and how fast it will be, before it loads."),
+            self.tr("Choose a model"),
+        )
+        self.empty.triggered.connect(self.choose_requested)
+        self.waiting = _Waiting()
+        self.waiting.cancel_button.clicked.connect(self.cancel_requested)
+        self.failed = _Failed()
+        self.failed.notice.chosen.connect(self._on_failed_button)
+        self.body = PlanBody()
+        self._connect_body()
+        self._stack = QStackedWidget()
+        for page in (self.empty, self.waiting, self.failed, self.body):
+            self._stack.addWidget(page)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._stack)
+        self.setAccessibleName(self.tr("Plan"))
+
+    @property
+    def wishes(self) -> Wishes:
+        """What is wished now."""
+        return self._wishes
+
+    @property
+    def is_dragging(self) -> bool:
+        """Whether a slider is held: more changes are coming."""
+        return bool(self.body.controls.dragged_key)
+
+    def show_view(self, view: PlanView) -> None:
+        """Show a view; a slider that is held stays where the user has it."""
+        self._take_wishes(view.wishes)
+        if view.phase is PlanPhase.EMPTY:
+            self._stack.setCurrentWidget(self.empty)
+        elif view.phase is PlanPhase.FAILED:
+            self.failed.show_view(view)
+            self._stack.setCurrentWidget(self.failed)
+        elif view.phase is PlanPhase.READY:
+            self.body.show_view(view)
+            self._stack.setCurrentWidget(self.body)
+        else:
+            self.waiting.show_view(view)
+            self._stack.setCurrentWidget(self.waiting)
+        self._show_stale(view.is_stale)
+
+    def show_measured(self, table: FigureTable | None) -> None:
+        """Show measured bytes beside the planned ones; a later view replaces them."""
+        self.body.show_measured(table)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Use one column or two."""
+        super().resizeEvent(event)
+        self.body.set_wide(self.width() >= WIDE_FROM_PX)
+
+    # --- what the user does ---------------------------------------------------------------------
+
+    def _connect_body(self) -> None:
+        controls = self.body.controls
+        controls.edited.connect(self._on_edited)
+        controls.mark_pressed.connect(self._on_mark)
+        controls.release_all_pressed.connect(self._on_release_all)
+        self.body.wished.connect(self._wish)
+        self.body.models_requested.connect(self.models_requested)
+        self.body.load_pressed.connect(self.load_requested)
+
+    def _take_wishes(self, wishes: Wishes) -> None:
+        key = self.body.controls.dragged_key
+        if key:
+            value = self.body.controls.row(key).value
+            wishes = with_value(wishes, key, _wish_value(key, value))
+        self._wishes = wishes
+
+    @Slot(Wishes)
+    def _wish(self, wishes: Wishes) -> None:
+        self._wishes = wishes
+        self.wishes_changed.emit(wishes)
+
+    @Slot(str, object)
+    def _on_edited(self, key: str, value: object) -> None:
+        self._wish(with_value(self._wishes, key, _wish_value(key, value)))
+
+    @Slot(str, bool, object)
+    def _on_mark(self, key: str, fix: bool, value: object) -> None:
+        if fix:
+            self._on_edited(key, value)
+            return
+        self._wishes = with_value(self._wishes, key, None)
+        self.release_requested.emit(key)
+
+    @Slot()
+    def _on_release_all(self) -> None:
+        self.release_requested.emit("all")
+
+    @Slot(str)
+    def _on_failed_button(self, name: str) -> None:
+        signal = self.retry_requested if name == "retry" else self.choose_requested
+        signal.emit()
+
+    # --- figures that are old -------------------------------------------------------------------
+
+    def _show_stale(self, stale: bool) -> None:
+        if not stale:
+            self._dim_timer.stop()
+            self.body.set_dimmed(False)
+        elif not self._dim_timer.isActive():
+            self._dim_timer.start()
+
+    @Slot()
+    def _dim(self) -> None:
+        self.body.set_dimmed(True)
+
+
+def _wish_value(key: str, value: Any) -> Any:
+    """Return a control's value as the wishes have it: shares of 1, whole numbers, yes or no."""
+    if key.startswith(SHARE):
+        return int(value) / 100
+    if key in _YES_NO:
+        return bool(value)
+    return int(value) if key in _WHOLE else value
+
+
+class _Waiting(QWidget):
+    """The shapes of what is coming, while a header is read or the first plan is made."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name = ElidedLabel()
+        self._name.setFont(ui_font(SIZE_HEADING, Weight.DemiBold))
+        self._what = text_label(tone="quiet")
+        self.cancel_button = TextButton(self.tr("Cancel"), kind="quiet")
+        skeleton = Skeleton()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
+        layout.setSpacing(SPACE_M)
+        layout.addWidget(self._name)
+        layout.addWidget(self._what)
+        layout.addSpacing(SPACE_XL)
+        layout.addWidget(skeleton)
+        layout.addStretch(1)
+        layout.addWidget(self.cancel_button, 0, Qt.AlignmentFlag.AlignRight)
+
+    def show_view(self, view: PlanView) -> None:
+        """Say what is being waited for."""
+        opening = view.phase is PlanPhase.OPENING
+        self._name.set_full_text(view.name)
+        words = self.tr("Reading the header") if opening else self.tr("Planning")
+        self._what.setText(words)
+        self.setAccessibleName(f"{words}: {view.name}")
+        self.cancel_button.setVisible(opening)
+
+
+class _Failed(QWidget):
+    """What happened and what can be done."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name = ElidedLabel()
+        self._name.setFont(ui_font(SIZE_HEADING, Weight.DemiBold))
+        self.notice = ChatNotice()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
+        layout.setSpacing(SPACE_M)
+        layout.addWidget(self._name)
+        layout.addWidget(self.notice)
+        layout.addStretch(1)
+
+    def show_view(self, view: PlanView) -> None:
+        """Show the error."""
+        self._name.set_full_text(view.name)
+        notice = view.notice
+        buttons = (
+            ("retry", self.tr("Try again"), ""),
+            ("choose", self.tr("Choose another"), "quiet"),
+        )
+        text = notice.text if notice else self.tr("This checkpoint cannot be planned.")
+        self.notice.show_notice(
+            text,
+            hint=notice.hint if notice else "",
+            details=notice.details if notice else "",
+            buttons=buttons,
+        )

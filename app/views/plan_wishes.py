@@ -1,0 +1,91 @@
+"""Wishes by the name of a control: what is fixed, how a value is fixed and released. No Qt here.
+
+A key is a field of ``Wishes``, but for two: ``kv`` stands for ``type_k`` and ``type_v``, which a
+control changes together, and ``gpu_share:CUDA0`` for one device's entry of ``gpu_share``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from models.planner.plan import PlanSettings, Profile
+from models.planner.wishes import Wishes
+
+KV = "kv"
+PROFILE = "profile"
+SHARE = "gpu_share:"
+# What is no choice of the planner's, and therefore nothing that could be released.
+_KEPT = frozenset({PROFILE, "margin_bytes", "ram_margin_bytes"})
+_SAME_IN_SETTINGS = (
+    "n_ctx",
+    "type_k",
+    "type_v",
+    "flash_attn",
+    "n_ubatch",
+    "n_gpu_layers",
+    "tensor_split",
+    "overrides",
+    "op_offload",
+    "use_extra_bufts",
+    "load_mode",
+    "n_outputs_max",
+    "n_threads",
+)
+
+
+def fixed_value(wishes: Wishes, key: str) -> Any:
+    """Return what the user fixed, None where the planner chooses."""
+    if key == KV:
+        return wishes.type_k if wishes.type_k is not None else wishes.type_v
+    if key.startswith(SHARE):
+        return wishes.gpu_share.get(key.removeprefix(SHARE))
+    return getattr(wishes, key)
+
+
+def with_value(wishes: Wishes, key: str, value: Any) -> Wishes:
+    """Return the wishes with one value fixed; None leaves it to the planner."""
+    if key == KV:
+        return dataclasses.replace(wishes, type_k=value, type_v=value)
+    if key == PROFILE:
+        return dataclasses.replace(wishes, profile=Profile(value))
+    if key.startswith(SHARE):
+        shares = dict(wishes.gpu_share)
+        shares.pop(key.removeprefix(SHARE), None)
+        if value is not None:
+            shares[key.removeprefix(SHARE)] = float(value)
+        return dataclasses.replace(wishes, gpu_share=shares)
+    changes: dict[str, Any] = {key: value}
+    return dataclasses.replace(wishes, **changes)
+
+
+def fixed_keys(wishes: Wishes) -> tuple[str, ...]:
+    """Return the keys of everything that is fixed and can be released."""
+    keys = [KV] if fixed_value(wishes, KV) is not None else []
+    keys += [SHARE + device for device in wishes.gpu_share]
+    for field in dataclasses.fields(Wishes):
+        if field.name in _KEPT or field.name in ("type_k", "type_v", "gpu_share"):
+            continue
+        if getattr(wishes, field.name) is not None:
+            keys.append(field.name)
+    return tuple(keys)
+
+
+def released(wishes: Wishes) -> Wishes:
+    """Return the wishes with nothing fixed; the profile and the margins stay."""
+    kept: dict[str, Any] = {name: getattr(wishes, name) for name in _KEPT}
+    return Wishes(**kept)
+
+
+def wishes_for(wishes: Wishes, now: PlanSettings, other: PlanSettings) -> Wishes:
+    """Return what to wish so that ``other`` is chosen where ``now`` is the plan.
+
+    A value that differs although the user fixed it is what the fix costs: it is released. Any
+    other value that differs is fixed.
+    """
+    changes: dict[str, Any] = {}
+    for name in _SAME_IN_SETTINGS:
+        value = getattr(other, name)
+        if value != getattr(now, name):
+            changes[name] = None if getattr(wishes, name) is not None else value
+    return dataclasses.replace(wishes, **changes)

@@ -1,0 +1,235 @@
+"""From a plan to what the panel shows of it: one pure function. No planning here."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from PySide6.QtCore import QCoreApplication
+
+from app.views.plan_bars import bar_legend, bar_rows, bar_scale
+from app.views.plan_control_views import control_views
+from app.views.plan_figures import measured_table, planned_table
+from app.views.plan_view import (
+    AlternativeView,
+    LoadPhase,
+    LoadView,
+    NoticeView,
+    PlanPhase,
+    PlanView,
+    SpeedView,
+)
+from app.views.plan_wishes import wishes_for
+from app.views.words import tokens_words
+from models.errors import FathomError
+from models.gguf.shape import ModelShape
+from models.planner.machine import Machine
+from models.planner.plan import CPU, Alternative, Plan, SpeedRange, Tier
+from models.planner.wishes import Wishes
+from models.planning.measured import DeviceDifference
+from models.units import format_bytes, format_rate, split_rate
+
+
+def make_plan_view(
+    *,
+    phase: PlanPhase,
+    wishes: Wishes,
+    name: str = "",
+    shape: ModelShape | None = None,
+    machine: Machine | None = None,
+    plan: Plan | None = None,
+    is_stale: bool = False,
+    is_checking: bool = False,
+    is_here: bool = True,
+    load: LoadPhase = LoadPhase.NONE,
+    measured: Sequence[DeviceDifference] = (),
+    error: FathomError | None = None,
+) -> PlanView:
+    """Return what the panel shows.
+
+    ``plan`` may be of earlier wishes while ``is_stale``; ``is_here`` is false for a checkpoint
+    that is not downloaded; ``is_checking`` while llama.cpp is being asked; ``measured`` is what
+    the engine holds beside what this plan says, after a load with it.
+    """
+    notice = error_notice(error) if error is not None else None
+    if plan is None or shape is None or machine is None or phase is not PlanPhase.READY:
+        return PlanView(phase, wishes, name, facts_words(shape), notice, is_stale)
+    rows = bar_rows(plan, machine, shape)
+    tier, tier_tone, tier_tooltip = _tier(plan, is_checking=is_checking)
+    return PlanView(
+        phase=phase,
+        wishes=wishes,
+        name=name,
+        facts=facts_words(shape),
+        notice=notice,
+        is_stale=is_stale,
+        tier=tier,
+        tier_tone=tier_tone,
+        tier_tooltip=tier_tooltip,
+        rows=rows,
+        scale=bar_scale(plan, machine),
+        legend=bar_legend(rows),
+        speeds=speed_views(plan),
+        controls=control_views(plan, shape, machine, wishes),
+        explanation=plan.explanation,
+        warnings=plan.warnings,
+        alternatives=tuple(_alternative(one, plan, wishes) for one in plan.alternatives),
+        flags=" ".join(shlex.quote(flag) for flag in plan.llama_cpp_flags),
+        table=planned_table(plan, machine),
+        measured=measured_table(machine, measured) if measured else None,
+        load=load_view(plan, machine, load, is_here=is_here),
+    )
+
+
+def error_notice(error: FathomError) -> NoticeView:
+    """Return an error as the panel shows it."""
+    return NoticeView(error.message, error.hint, error.details, "fail")
+
+
+def facts_words(shape: ModelShape | None) -> str:
+    """Return quantization, size, layers and training context in one line."""
+    if shape is None:
+        return ""
+    facts = [shape.quantization]
+    if shape.file_bytes:
+        facts.append(format_bytes(shape.file_bytes))
+    facts.append(_tr("{0} layers").format(shape.n_layer))
+    if shape.is_moe:
+        facts.append(_tr("{0} of {1} experts").format(shape.n_expert_used, shape.n_expert))
+    if shape.is_approximate:
+        facts.append(_tr("approximate"))
+    return "  \N{MIDDLE DOT}  ".join(fact for fact in facts if fact)
+
+
+def speed_views(plan: Plan) -> tuple[SpeedView, ...]:
+    """Return the predicted rates of answering and of reading a prompt."""
+    speed = plan.speed
+    return (
+        _speed(_tr("Answers"), speed.decode, speed.bound_by, speed.decode_parts_s),
+        _speed(
+            _tr("Reading prompts"), speed.prefill, speed.prefill_bound_by, speed.prefill_parts_s
+        ),
+    )
+
+
+def _speed(
+    title: str, rate: SpeedRange, bound_by: str, parts_s: Sequence[tuple[str, float]]
+) -> SpeedView:
+    value, unit = split_rate(rate.mid)
+    low, high = split_rate(rate.low)[0], split_rate(rate.high)[0]
+    lines = [f"{_tr('Time per token')}:"] if parts_s else []
+    for resource, part_s in sorted(parts_s, key=lambda part: -part[1]):
+        lines.append(f"{resource_words(resource)}: {1000 * part_s:.3g} ms")
+    return SpeedView(
+        title=title,
+        value=f"~{value}",
+        unit=unit,
+        range=_tr("{0} to {1}").format(low, high),
+        bound=_tr("Bound by {0}").format(resource_words(bound_by)),
+        tooltip="\n".join(lines),
+    )
+
+
+def resource_words(resource: str) -> str:
+    """Return what a resource is called in a sentence."""
+    words = {
+        "ram_bandwidth": _tr("RAM bandwidth"),
+        "gpu_bandwidth": _tr("VRAM bandwidth"),
+        "vram_bandwidth": _tr("VRAM bandwidth"),
+        "cpu_compute": _tr("the processor"),
+        "gpu_compute": _tr("the GPU's computing"),
+        "pcie": _tr("the PCIe link"),
+        "pcie_bandwidth": _tr("the PCIe link"),
+        "disk": _tr("the disk"),
+        "disk_bandwidth": _tr("the disk"),
+        "network": _tr("the network"),
+        "kv_cache": _tr("reading the KV cache"),
+        "fixed": _tr("fixed costs per token"),
+    }
+    return words.get(resource, resource.replace("_", " "))
+
+
+def load_view(plan: Plan, machine: Machine, load: LoadPhase, *, is_here: bool) -> LoadView:
+    """Return the button and the verdict beside it. Not fitting is a warning, never a refusal."""
+    verdict, tone = _verdict(plan, machine)
+    text = _tr("Load with this plan")
+    if machine.is_described:
+        words = _tr("This plan is for another computer, so it cannot be loaded here.")
+        return LoadView(text, enabled=False, verdict=words, tone=tone)
+    if not is_here:
+        words = _tr("Not on this computer yet. Download it to load it.")
+        return LoadView(text, enabled=False, verdict=f"{verdict} {words}", tone=tone)
+    if load is LoadPhase.LOADING:
+        return LoadView(_tr("Loading"), enabled=False, verdict=verdict, tone=tone)
+    if load is LoadPhase.LOADED:
+        words = _tr("Loaded with this plan.")
+        return LoadView(_tr("Load again"), enabled=True, verdict=words, tone="", is_primary=False)
+    if not plan.fits:
+        return LoadView(_tr("Load anyway"), True, verdict, "fail", is_primary=False)
+    if load is LoadPhase.OTHER:
+        text = _tr("Reload with this plan")
+    return LoadView(text, enabled=True, verdict=verdict, tone=tone)
+
+
+def _verdict(plan: Plan, machine: Machine) -> tuple[str, str]:
+    free_vram, over = 0, []
+    for device in plan.memory.devices:
+        if device.name == CPU:
+            continue
+        gpu = machine.gpu(device.name)
+        if device.used_bytes > device.budget_bytes:
+            name = gpu.name if gpu and gpu.name else device.name
+            missing = format_bytes(device.used_bytes - device.budget_bytes)
+            over.append(_tr("{0} on {1}").format(missing, name))
+        free_vram += max(device.free_bytes - device.used_bytes, 0)
+    host = plan.memory.host
+    free_ram = machine.ram.available_bytes - host.anonymous_bytes - host.pinned_bytes
+    if free_ram < 0:
+        over.append(_tr("{0} of RAM").format(format_bytes(-free_ram)))
+    if not plan.fits:
+        words = _tr("Does not fit: {0} too little. Loading may fail.")
+        missing_words = _tr(" and ").join(over) if over else _tr("memory")
+        return words.format(missing_words), "fail"
+    if host.disk_bytes:
+        words = _tr("Fits, but {0} are read from the disk while answering.")
+        return words.format(format_bytes(host.disk_bytes)), "tight"
+    if machine.gpus:
+        words = _tr("Fits. {0} of VRAM and {1} of RAM stay free.")
+        return words.format(format_bytes(free_vram), format_bytes(free_ram)), "good"
+    return _tr("Fits. {0} of RAM stay free.").format(format_bytes(free_ram)), "good"
+
+
+def _tier(plan: Plan, *, is_checking: bool) -> tuple[str, str, str]:
+    """Return badge, tone and tooltip of where the memory figures come from."""
+    if plan.tier is Tier.EXACT:
+        return (
+            _tr("Checked with llama.cpp"),
+            "good",
+            _tr("llama.cpp itself made this account of memory, without loading anything."),
+        )
+    if is_checking:
+        words = _tr("llama.cpp is being asked for its own account of memory.")
+        return _tr("Checking with llama.cpp"), "quiet", words
+    words = _tr("Weights and KV cache are exact, compute buffers are estimated.")
+    return _tr("Estimated"), "quiet", words
+
+
+def _alternative(alternative: Alternative, plan: Plan, wishes: Wishes) -> AlternativeView:
+    figures = ""
+    if alternative.decode_tok_s is not None:
+        figures = f"~{format_rate(alternative.decode_tok_s)}"
+    if alternative.kind in ("smaller_quant", "distill"):
+        return AlternativeView(alternative.text, figures, _tr("Show models"), wants_models=True)
+    if alternative.settings is None:
+        return AlternativeView(alternative.text, figures)
+    wished = wishes_for(wishes, plan.settings, alternative.settings)
+    if wished == wishes:
+        return AlternativeView(alternative.text, figures)
+    action = _tr("Use this plan")
+    if alternative.kind == "less_context":
+        action = _tr("Use {0} context").format(tokens_words(alternative.settings.n_ctx))
+    return AlternativeView(alternative.text, figures, action, wished)
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("PlanWords", text)

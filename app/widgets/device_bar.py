@@ -1,0 +1,307 @@
+"""A memory as a bar: what lies in it in fixed colours, what is over, what holds and what may go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QHelpEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+)
+from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+from app.theme import SPACE_L, Theme, current_theme
+
+BAR_HEIGHT = 16
+BRACKET_HEIGHT = 5
+_RADIUS = 4.0
+_SMALLEST_PX = 2.0
+# A bar shorter than this is drawn a second time, larger, in the room at its right.
+_LENS_BELOW_PX = 112.0
+_LENS_GAP_PX = 20.0
+_LENS_HEIGHT = 10.0
+_DIMMED = 0.45
+_SOFT = 0.42
+
+
+@dataclass(frozen=True)
+class BarPart:
+    """One part of a bar; ``look`` is ``solid``, ``soft`` (may be dropped) or ``hatched``."""
+
+    name: str
+    token: str
+    size: float
+    words: str
+    look: str = "solid"
+
+
+@dataclass(frozen=True)
+class BarFill:
+    """What a bar shows, in any unit.
+
+    Attributes:
+        parts: from the left.
+        total: of the memory; 0 where there is none to be filled (a disk).
+        limit: what may be used of it, marked where it is less than ``total``; 0: no mark.
+        held: how much from the left must be held; a bracket below says so. 0: no bracket.
+    """
+
+    parts: tuple[BarPart, ...] = ()
+    total: float = 0.0
+    limit: float = 0.0
+    held: float = 0.0
+
+    @property
+    def used(self) -> float:
+        """All parts together."""
+        return sum(part.size for part in self.parts)
+
+
+Span = tuple[BarPart, QRectF]
+
+
+class DeviceBar(QWidget):
+    """``scale`` is what the full width stands for; every bar of a group has the same."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._fill = BarFill()
+        self._scale = 1.0
+        self._dimmed = False
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def set_fill(self, fill: BarFill, scale: float) -> None:
+        """Show a memory on a width that stands for ``scale``."""
+        scale = max(scale, 1e-9)
+        if (fill, scale) == (self._fill, self._scale):
+            return
+        grows = bool(fill.held) != bool(self._fill.held)
+        self._fill, self._scale = fill, scale
+        if grows:
+            self.updateGeometry()
+        self.update()
+
+    def set_dimmed(self, dimmed: bool) -> None:
+        """Paint the bar paler: its figures are being computed anew."""
+        if dimmed != self._dimmed:
+            self._dimmed = dimmed
+            self.update()
+
+    def sizeHint(self) -> QSize:
+        """Return the bar's height, with the bracket where there is one."""
+        return QSize(240, BAR_HEIGHT + (BRACKET_HEIGHT if self._fill.held else 0))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the shortest useful bar."""
+        return QSize(80, self.sizeHint().height())
+
+    @property
+    def has_lens(self) -> bool:
+        """Whether the bar is so short at this scale that it is shown enlarged beside it."""
+        whole = max(self._fill.total, self._fill.used) * self._px
+        return 0 < whole < _LENS_BELOW_PX and self.width() - whole > 2 * _LENS_BELOW_PX
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether it is longer than the scale, and ends in a torn edge."""
+        return self._fill.used > self._scale * 1.0001
+
+    def spans(self) -> list[Span]:
+        """Return where each part is painted, in the enlarged bar too."""
+        spans = _spans(self._fill.parts, QRectF(0, 0, self.width(), BAR_HEIGHT), self._px)
+        if self.has_lens:
+            lens = self._lens()
+            spans += _spans(self._fill.parts, lens, lens.width() / self._lens_stands_for)
+        return spans
+
+    def part_at(self, position: QPointF) -> BarPart | None:
+        """Return the part under a point; None where nothing lies."""
+        for part, rect in reversed(self.spans()):
+            if rect.contains(position):
+                return part
+        return None
+
+    def event(self, event: QEvent) -> bool:
+        """Say what is under the pointer."""
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            part = self.part_at(QPointF(event.pos()))
+            if part is not None:
+                QToolTip.showText(event.globalPos(), f"{part.name}: {part.words}", self)
+                return True
+        return super().event(event)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint the bar, its enlargement and its bracket."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if self._dimmed:
+            painter.setOpacity(_DIMMED)
+        theme = current_theme()
+        bar = QRectF(0, 0, self.width(), BAR_HEIGHT)
+        self._paint_bar(painter, theme, bar, self._px)
+        if self.has_lens:
+            lens = self._lens()
+            self._paint_fan(painter, theme, lens)
+            self._paint_bar(painter, theme, lens, lens.width() / self._lens_stands_for)
+        if self._fill.held:
+            self._paint_bracket(painter, theme)
+
+    # --- geometry -------------------------------------------------------------------------------
+
+    @property
+    def _px(self) -> float:
+        return self.width() / self._scale
+
+    @property
+    def _lens_stands_for(self) -> float:
+        return max(self._fill.total, self._fill.used, 1e-9)
+
+    def _lens(self) -> QRectF:
+        left = self._lens_stands_for * self._px + _LENS_GAP_PX
+        top = (BAR_HEIGHT - _LENS_HEIGHT) / 2
+        return QRectF(left, top, self.width() - left, _LENS_HEIGHT)
+
+    # --- painting -------------------------------------------------------------------------------
+
+    def _paint_bar(self, painter: QPainter, theme: Theme, room: QRectF, px: float) -> None:
+        fill = self._fill
+        whole = QRectF(room)
+        whole.setWidth(min(max(fill.total, fill.used) * px, room.width()))
+        outline = _outline(whole, torn=self.is_torn)
+        painter.save()
+        painter.setClipPath(outline)
+        for part, rect in _spans(fill.parts, room, px):
+            _paint_part(painter, theme, part, rect)
+        over_from = room.left() + fill.total * px
+        if fill.total and fill.used > fill.total:
+            over = QRectF(over_from, room.top(), whole.right() - over_from, room.height())
+            painter.fillRect(over, QBrush(theme.color("fail"), Qt.BrushStyle.BDiagPattern))
+        painter.restore()
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(_edge(theme), 1))
+        painter.drawPath(outline)
+        if fill.total and fill.used > fill.total:
+            _paint_mark(painter, theme.color("fail"), over_from, room, 2.0)
+        elif 0 < fill.limit < fill.total and (fill.total - fill.limit) * px > 3:
+            _paint_mark(painter, theme.color("text_quiet"), room.left() + fill.limit * px, room, 1)
+
+    def _paint_fan(self, painter: QPainter, theme: Theme, lens: QRectF) -> None:
+        """Paint what connects the short bar with its enlargement, as a magnifying glass would."""
+        right = self._lens_stands_for * self._px + 1
+        points = [
+            QPointF(right, 1),
+            QPointF(lens.left() - 1, lens.top()),
+            QPointF(lens.left() - 1, lens.bottom()),
+            QPointF(right, BAR_HEIGHT - 1),
+        ]
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.color("hairline"))
+        painter.drawPolygon(QPolygonF(points))
+
+    def _paint_bracket(self, painter: QPainter, theme: Theme) -> None:
+        right = min(max(self._fill.held * self._px, 6.0), self.width() - 1.0)
+        top = BAR_HEIGHT + 2.5
+        painter.setPen(QPen(theme.color("text_quiet"), 1))
+        painter.drawPolyline(
+            QPolygonF(
+                [
+                    QPointF(0.5, top - 1.5),
+                    QPointF(0.5, top + 1.5),
+                    QPointF(right, top + 1.5),
+                    QPointF(right, top - 1.5),
+                ]
+            )
+        )
+
+
+def _spans(parts: Sequence[BarPart], room: QRectF, px: float) -> list[Span]:
+    left, result = room.left(), []
+    for part in parts:
+        if part.size <= 0:
+            continue
+        # A part that exists is seen, however small it is.
+        width = max(part.size * px, _SMALLEST_PX)
+        result.append((part, QRectF(left, room.top(), width, room.height())))
+        left += width
+    return result
+
+
+def _paint_part(painter: QPainter, theme: Theme, part: BarPart, rect: QRectF) -> None:
+    color = theme.color(part.token)
+    if part.look == "hatched":
+        painter.fillRect(rect, QBrush(color, Qt.BrushStyle.BDiagPattern))
+        return
+    if part.look == "soft":
+        color.setAlphaF(_SOFT)
+    painter.fillRect(rect, color)
+    # A hair of the ground between two parts, where both are wide enough to spare it.
+    if rect.width() > SPACE_L / 2:
+        gap = QRectF(rect.right() - 1, rect.top(), 1, rect.height())
+        painter.fillRect(gap, theme.color("surface"))
+
+
+def _outline(whole: QRectF, *, torn: bool) -> QPainterPath:
+    rect = whole.adjusted(0.5, 0.5, -0.5, -0.5)
+    radius = min(_RADIUS, rect.width() / 2)
+    path = QPainterPath()
+    if not torn:
+        path.addRoundedRect(rect, radius, radius)
+        return path
+    path.moveTo(rect.left() + radius, rect.top())
+    teeth = 4
+    step = rect.height() / teeth
+    path.lineTo(rect.right(), rect.top())
+    for tooth in range(teeth):
+        path.lineTo(rect.right() - 5, rect.top() + (tooth + 0.5) * step)
+        path.lineTo(rect.right(), rect.top() + (tooth + 1) * step)
+    path.lineTo(rect.left() + radius, rect.bottom())
+    path.quadTo(rect.left(), rect.bottom(), rect.left(), rect.bottom() - radius)
+    path.lineTo(rect.left(), rect.top() + radius)
+    path.quadTo(rect.left(), rect.top(), rect.left() + radius, rect.top())
+    return path
+
+
+def _edge(theme: Theme) -> QColor:
+    """Return the outline's colour: stronger than a hairline, so that free room is seen as room."""
+    color = theme.color("text_quiet")
+    color.setAlphaF(0.55)
+    return color
+
+
+def _paint_mark(painter: QPainter, color: QColor, left: float, room: QRectF, width: float) -> None:
+    painter.setPen(QPen(color, width))
+    painter.drawLine(QPointF(left, room.top()), QPointF(left, room.bottom()))
+
+
+class PartSwatch(QWidget):
+    """A square in the look of a part, for the legend."""
+
+    def __init__(self, part: BarPart, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._part = part
+        self.setFixedSize(10, 10)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint the square."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        theme = current_theme()
+        rect = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        path = QPainterPath()
+        path.addRoundedRect(rect, 2, 2)
+        painter.save()
+        painter.setClipPath(path)
+        if self._part.token:
+            _paint_part(painter, theme, self._part, QRectF(self.rect()).adjusted(0, 0, 2, 0))
+        painter.restore()
+        if self._part.look != "solid" or not self._part.token:
+            painter.setPen(QPen(_edge(theme), 1))
+            painter.drawPath(path)
