@@ -172,7 +172,7 @@ class LoadedCheckpoint:
             raise load_failure(self._log_lines)
 
     def _create_context(self, settings: LoadSettings, abort: AbortFlag) -> None:
-        parameters = context_parameters(self._library, settings, abort)
+        parameters = context_parameters(self._library, settings, abort, model=self._model)
         assert self._parameters is not None
         self._parameters.keep_alive.append(parameters)
         self.context = self._api.llama_init_from_model(self._model, parameters.struct)

@@ -108,7 +108,7 @@ class DryRun:
         api = self._library.api
         settings = dataclasses.replace(self._settings, n_ctx=n_ctx)
         context = api.llama_init_from_model(
-            self._model, context_parameters(self._library, settings).struct
+            self._model, context_parameters(self._library, settings, model=self._model).struct
         )
         if not context:
             raise self._load_error()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from models.errors import OracleError
@@ -24,7 +24,7 @@ from models.runtime.llama.parameters import (
     context_parameters,
     model_parameters,
 )
-from models.runtime.llama.phantom import PhantomGpu, register_phantoms
+from models.runtime.llama.phantom import PhantomDevice, PhantomGpu, register_phantoms
 from models.runtime.protocol import LoadSettings, TensorOverride
 
 _SHOWN_LINES = 20
@@ -56,12 +56,19 @@ class OracleBackend:
         self.cpu_matches = load_cpu_module(self._library, features)
         self.cpu_features = cpu_features(self._library)
         self._phantoms = register_phantoms(self._library, gpus)
-        self._gpus = {gpu.name: gpu for gpu in gpus}
         self._model: Any = None
         self._model_settings: LoadSettings | None = None
         self._parameters: NativeParameters | None = None
         self.load_s = 0.0
         self.context_s = 0.0
+
+    @property
+    def approximate_devices(self) -> tuple[str, ...]:
+        """GPUs whose compute buffers are not exact."""
+        return tuple(device.name for device in self._devices() if device.reorders)
+
+    def _devices(self) -> Iterator[PhantomDevice]:
+        return (device for registry in self._phantoms for device in registry.devices)
 
     def account(self, plan: PlanSettings) -> tuple[BufferBytes, ...]:
         """Return what every buffer type would hold.
@@ -78,7 +85,7 @@ class OracleBackend:
         start_s = time.monotonic()
         api = self._library.api
         context = api.llama_init_from_model(
-            self._model, context_parameters(self._library, settings).struct
+            self._model, context_parameters(self._library, settings, model=self._model).struct
         )
         if not context:
             raise self._refusal("llama.cpp refuses this context.")
@@ -111,12 +118,8 @@ class OracleBackend:
         """Whether the file would be mapped (llama-model-loader.cpp:559, llama-model.cpp:1512)."""
         if settings.load_mode != "auto":
             return settings.load_mode in ("mmap", "mmap_mlock")
-        names = settings.devices or ()
-        return all(self._phantom_maps(name) for name in names)
-
-    def _phantom_maps(self, name: str) -> bool:
-        devices = (device for registry in self._phantoms for device in registry.devices)
-        return all(device.maps_files for device in devices if device.name == name)
+        used = settings.devices or ()
+        return all(device.maps_files for device in self._devices() if device.name in used)
 
     def _refusal(self, message: str) -> OracleError:
         lines = self._said[-_SHOWN_LINES:]

@@ -157,10 +157,18 @@ def model_parameters(
 
 
 def context_parameters(
-    library: LlamaLibrary, settings: LoadSettings, abort: AbortFlag | None = None
+    library: LlamaLibrary, settings: LoadSettings, abort: AbortFlag | None = None, *, model: Any
 ) -> NativeParameters:
-    """Build ``llama_context_params`` for one sequence; ``settings.n_ctx`` must be resolved."""
+    """Build ``llama_context_params`` for one sequence; ``settings.n_ctx`` must be resolved.
+
+    Args:
+        library: the loaded library.
+        settings: what was asked for, checked by ``check_settings``.
+        abort: interrupts computations of the context.
+        model: llama.cpp's handle of the loaded model.
+    """
     params = library.api.llama_context_default_params()
+    params.swa_full = _keeps_all_raw_rows(library, model)
     params.n_ctx = settings.n_ctx
     params.n_batch = settings.n_batch
     params.n_ubatch = settings.n_ubatch
@@ -177,6 +185,17 @@ def context_parameters(
     if abort is not None:
         abort.install(library, params)
     return NativeParameters(params, [abort])
+
+
+def _keeps_all_raw_rows(library: LlamaLibrary, model: Any) -> bool:
+    """Whether a sliding window's cache is as long as the context, llama.cpp's default.
+
+    That is for going back to an earlier token. V4 cannot (llama-kv-cache-dsv4.cpp:1459 refuses,
+    its compressed rows know no way back), and would keep 5.7 GB at 128k tokens for nothing.
+    """
+    value = ctypes.create_string_buffer(64)
+    library.api.llama_model_meta_val_str(model, b"general.architecture", value, len(value))
+    return value.value != b"deepseek4"
 
 
 def with_threads(settings: LoadSettings, physical_cores: int) -> LoadSettings:
