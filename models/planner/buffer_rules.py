@@ -22,7 +22,7 @@ CPU_RULE = BufferRule(32)
 # ggml-cuda.cu and ggml-sycl.cpp (``get_alloc_size``): 128 bytes, quantized rows end on a multiple
 # of MATRIX_ROW_PADDING = 512. ggml-metal.cpp: 32 bytes. ggml-vulkan.cpp: the driver's
 # minStorageBufferOffsetAlignment (4 to 64; nothing more is known without the device). An RPC host
-# answers for its own device, which is a CUDA card where nothing else is known.
+# answers for its own device, a CUDA card unless it is known to compute on the CPU.
 _RULES = {
     GpuKind.CUDA: BufferRule(128, 512),
     GpuKind.ROCM: BufferRule(128, 512),
@@ -45,6 +45,8 @@ _VULKAN_HOST_RULE = BufferRule(64)
 
 def gpu_rule(gpu: Gpu) -> BufferRule:
     """Return the layout of a device's own buffers."""
+    if gpu.kind is GpuKind.RPC and gpu.remote == "cpu":
+        return CPU_RULE
     return _RULES[gpu.kind]
 
 

@@ -86,6 +86,11 @@ class Oracle:
         return self._opened.cpu_matches if self._opened else None
 
     @property
+    def approximate_devices(self) -> tuple[str, ...]:
+        """GPUs whose compute buffers are not exact, because their backend reorders the graph."""
+        return self._opened.approximate_devices if self._opened else ()
+
+    @property
     def last_answer(self) -> OracleAnswer | None:
         """The last answer with its times, None before the first."""
         return self._last
@@ -217,6 +222,7 @@ def _spec(gpu: Gpu) -> PhantomSpec:
         total_bytes=gpu.total_bytes,
         free_bytes=gpu.free_bytes,
         is_unified=gpu.is_unified,
+        remote=gpu.remote,
     )
 
 

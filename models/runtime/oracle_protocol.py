@@ -12,7 +12,11 @@ from models.planner.plan import BufferBytes
 
 @dataclass(frozen=True)
 class PhantomSpec:
-    """A GPU to stand in for; ``kind`` is a value of ``models.planner.machine.GpuKind``."""
+    """A GPU to stand in for.
+
+    ``kind`` is a value of ``models.planner.machine.GpuKind``; ``remote`` is what an RPC host
+    computes with, ``cuda`` or ``cpu``.
+    """
 
     name: str
     description: str
@@ -20,6 +24,7 @@ class PhantomSpec:
     total_bytes: int
     free_bytes: int
     is_unified: bool = False
+    remote: str = "cuda"
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,14 @@ class OracleOpened:
         engine_version: of llama-cpp-python.
         cpu_features: of the CPU module in use.
         cpu_matches: whether weights are repacked as on the processor asked for.
+        approximate_devices: GPUs whose compute buffers are not exact, because their backend
+            computes in another order than llama.cpp's graph has.
     """
 
     engine_version: str
     cpu_features: tuple[str, ...]
     cpu_matches: bool
+    approximate_devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,12 @@ class OracleWorker:
         gpus = [PhantomGpu(**to_json(gpu)) for gpu in request.gpus]
         backend = OracleBackend(request.path, gpus, request.cpu_features)
         self._backend = backend
-        return OracleOpened(library_version(), backend.cpu_features, backend.cpu_matches)
+        return OracleOpened(
+            library_version(),
+            backend.cpu_features,
+            backend.cpu_matches,
+            backend.approximate_devices,
+        )
 
 
 def _read(lines: queue.SimpleQueue[bytes]) -> None:

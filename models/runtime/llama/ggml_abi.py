@@ -19,7 +19,6 @@ API_VERSION = 2
 MAX_SOURCES = 10  # GGML_MAX_SRC
 _OBJECT_BYTES = 32  # struct ggml_object, ggml/src/ggml-impl.h
 _LAST_OP = "GLU"  # the one before GGML_OP_COUNT in ggml/include/ggml.h
-_MOST_OPS = 512
 
 _pointer = ctypes.c_void_p
 
@@ -46,6 +45,11 @@ class Tensor(ctypes.Structure):
         """Whether numbers are stored in blocks."""
         return GGML_TYPES[self.type].block_elements > 1
 
+    @property
+    def element_bytes(self) -> int:
+        """Size of one number, or of one block of them."""
+        return GGML_TYPES[self.type].block_bytes
+
     def source(self, index: int) -> Tensor:
         """Return an operand; it must be there."""
         return Tensor.from_address(self.src[index])
@@ -67,6 +71,23 @@ Tensor._fields_ = (
     ("extra", _pointer),
     ("padding", ctypes.c_char * 8),
 )
+
+
+class Graph(ctypes.Structure):
+    """The start of ``struct ggml_cgraph`` (ggml/src/ggml-impl.h)."""
+
+    _fields_ = (
+        ("size", ctypes.c_int),
+        ("n_nodes", ctypes.c_int),
+        ("n_leafs", ctypes.c_int),
+        ("nodes", _pointer),
+    )
+
+
+class OptimizeParameters(ctypes.Structure):
+    """``struct ggml_backend_graph_optimize_params``."""
+
+    _fields_ = (("add_alloc_dep", _pointer), ("user_data", _pointer))
 
 
 class BufferTypeFunctions(ctypes.Structure):
@@ -182,7 +203,8 @@ class Abi:
     """ggml's functions that a backend written in Python needs, and the numbers of its operations.
 
     Attributes:
-        ops: number of every operation by name (``MUL_MAT``); the library's own numbering.
+        op_names: every operation's name by its number; the library's own numbering.
+        ops: the same the other way round.
     """
 
     def __init__(self, library: LlamaLibrary) -> None:
@@ -204,12 +226,10 @@ class Abi:
         self.backend_free = declare(base, "ggml_backend_free", None, _pointer)
         self.register = declare(registry, "ggml_backend_register", None, _pointer)
         op_name = declare(base, "ggml_op_name", ctypes.c_char_p, ctypes.c_int)
-        self.ops: dict[str, int] = {}
-        for number in range(_MOST_OPS):
-            name = op_name(number).decode()
-            self.ops[name] = number
-            if name == _LAST_OP:
-                break
+        self.op_names: list[str] = []
+        while not self.op_names or self.op_names[-1] != _LAST_OP:
+            self.op_names.append(op_name(len(self.op_names)).decode())
+        self.ops = {name: number for number, name in enumerate(self.op_names)}
 
 
 def check_layout(library: LlamaLibrary, abi: Abi) -> None:

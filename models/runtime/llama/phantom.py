@@ -27,12 +27,15 @@ from models.runtime.llama.ggml_abi import (
     BufferFunctions,
     BufferType,
     Device,
+    OptimizeParameters,
     Properties,
     Registry,
     Tensor,
     check_layout,
 )
-from models.runtime.llama.phantom_rules import BackendRules, rules_of
+from models.runtime.llama.phantom_graph import Nodes
+from models.runtime.llama.phantom_kinds import rules_of
+from models.runtime.llama.phantom_rules import BackendRules
 
 _pointer = ctypes.c_void_p
 _size = ctypes.c_size_t
@@ -58,7 +61,8 @@ class PhantomGpu:
     Attributes:
         name: ggml's name for it, such as ``CUDA0``.
         kind: one of the values of ``models.planner.machine.GpuKind``.
-        is_unified: an integrated GPU, which shares the machine's RAM.
+        is_unified: it shares the machine's RAM.
+        remote: what an RPC host computes with: ``cuda`` or ``cpu``.
     """
 
     name: str
@@ -67,6 +71,7 @@ class PhantomGpu:
     total_bytes: int
     free_bytes: int
     is_unified: bool = False
+    remote: str = "cuda"
 
 
 class _Callbacks:
@@ -140,6 +145,11 @@ class PhantomDevice:
         return self._gpu.name
 
     @property
+    def reorders(self) -> bool:
+        """Whether the backend computes in an order that is not imitated."""
+        return self._rules.facts.reorders
+
+    @property
     def maps_files(self) -> bool:
         """Whether load mode ``auto`` maps the file when this device is used."""
         return self._rules.facts.shared_maps_files or not self._gpu.is_unified
@@ -188,6 +198,10 @@ class PhantomDevice:
             Buffer.from_address(buffer).buft = buft
             return buffer
 
+        if self._rules.facts.host_align_bytes:
+            host.iface.get_alignment = self._make.constant(
+                _size, _pointer, value=self._rules.facts.host_align_bytes
+            )
         host.iface.alloc_buffer = self._make.function(_pointer, _pointer, _size, call=new_buffer)
         return host
 
@@ -226,7 +240,8 @@ class PhantomDevice:
 
     @property
     def _device_type(self) -> int:
-        return _INTEGRATED_GPU if self._gpu.is_unified else _GPU
+        integrated = self._gpu.is_unified and self._rules.facts.shared_is_igpu
+        return _INTEGRATED_GPU if integrated else _GPU
 
     def _memory(self, _device: int, free: Any, total: Any) -> None:
         free[0], total[0] = self._gpu.free_bytes, self._gpu.total_bytes
@@ -246,14 +261,19 @@ class PhantomDevice:
     def _supports_buffer_type(self, _device: int, buft: int) -> bool:
         if buft == ctypes.addressof(self.buft):
             return True
+        reads_host = self._gpu.is_unified and self._rules.facts.shared_reads_host
         host = self.host_buft
-        return self._gpu.is_unified and host is not None and buft == ctypes.addressof(host)
+        return reads_host and host is not None and buft == ctypes.addressof(host)
 
     def _supports_operation(self, _device: int, address: int) -> bool:
         tensor = Tensor.from_address(address)
-        if len(self._siblings) > 1 and self._lies_elsewhere(tensor):
+        if self._checks_devices and self._lies_elsewhere(tensor):
             return False
         return self._rules.supports(tensor)
+
+    @property
+    def _checks_devices(self) -> bool:
+        return self._rules.facts.checks_devices and len(self._siblings) > 1
 
     def _lies_elsewhere(self, tensor: Tensor) -> bool:
         """Whether an operand lies on another device of the same backend."""
@@ -288,7 +308,17 @@ class PhantomDevice:
             free=make.function(None, _pointer, call=self._free_context),
             synchronize=make.function(None, _pointer, call=lambda _: None),
             graph_compute=make.constant(ctypes.c_int, _pointer, _pointer, value=_STATUS_FAILED),
+            graph_optimize=make.function(
+                None, _pointer, _pointer, _pointer, call=self._optimize_graph
+            ),
         )
+
+    def _optimize_graph(self, _context: int, graph: int, parameters: int) -> None:
+        """Tell the scheduler which tensors the backend keeps for its fused kernels."""
+        found = OptimizeParameters.from_address(parameters)
+        keep = ctypes.CFUNCTYPE(None, _pointer, _pointer, _pointer)(found.add_alloc_dep)
+        for tensor, until in self._rules.keeps(Nodes(graph, self._abi)):
+            keep(found.user_data, tensor, until)
 
     def _free_context(self, context: int) -> None:
         self._contexts.pop(context, None)
@@ -299,20 +329,21 @@ class PhantomRegistry:
 
     def __init__(self, abi: Abi, gpus: Sequence[PhantomGpu]) -> None:
         make = self._make = _Callbacks()
-        rules = rules_of(gpus[0].kind, abi)
+        rules = [rules_of(gpu.kind, gpu.remote, abi) for gpu in gpus]
+        facts = rules[0].facts
         self._registry = Registry(api_version=API_VERSION)
         address = ctypes.addressof(self._registry)
         siblings: set[int] = set()
         self.devices: list[PhantomDevice] = []
-        for gpu in gpus:
-            # Host buffers belong to the first device of a backend, whoever asks.
-            host = self.devices[0].host_buft if self.devices else None
+        for gpu, own in zip(gpus, rules, strict=True):
+            shares = self.devices and not facts.host_per_device
+            host = self.devices[0].host_buft if shares else None
             self.devices.append(
                 PhantomDevice(
-                    gpu, rules, abi, registry=address, siblings=siblings, shared_host_buft=host
+                    gpu, own, abi, registry=address, siblings=siblings, shared_host_buft=host
                 )
             )
-        name = make.text(rules.facts.registry)
+        name = make.text(facts.registry)
         iface = self._registry.iface
         iface.get_name = make.constant(_pointer, _pointer, value=name)
         iface.get_device_count = make.constant(_size, _pointer, value=len(gpus))
