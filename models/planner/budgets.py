@@ -49,6 +49,8 @@ def budgets_of(machine: Machine, wishes: Wishes) -> dict[str, int]:
         budget = free - margin_of(gpu, wishes)
         if gpu.device in wishes.gpu_share:
             budget = min(budget, int(free * wishes.gpu_share[gpu.device]))
+        if gpu.is_unified:
+            budget = min(budget, budgets[CPU])
         budgets[gpu.device] = max(budget, 0)
     return budgets
 

@@ -129,7 +129,13 @@ class Filling:
             if device.name in reserves
         }
         moved = False
+        too_much_ram = filled.excess.get(CPU, 0)
         for name, room in spare.items():
+            if too_much_ram and name in self._unified:
+                # As pages of the file the same weights could be dropped.
+                after[name] += too_much_ram
+                moved = True
+                continue
             if room < 0:
                 after[name] += -room
                 moved = True

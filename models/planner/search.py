@@ -36,6 +36,8 @@ _EXCHANGE = {
     Profile.PREFILL: (8192, 128),
 }
 _SAME_SHARE = 0.01
+# Of the RAM that may be used, what a plan holds for good without being asked to.
+_MOST_HELD_SHARE = 0.8
 # An answer slower than this is not worth waiting for.
 SENSIBLE_TOK_S = 0.5
 
@@ -237,7 +239,18 @@ class Search:
         ):
             if _drafted(variant) == _drafted(draft):
                 continue
-            yield self._judged(self._fill(variant))
+            filled = self._fill(variant)
+            if variant.load_mode == "none" and self._holds_too_much(filled):
+                continue
+            yield self._judged(filled)
+
+    def _holds_too_much(self, filled: Filled) -> bool:
+        """Whether weights that could be dropped pages would be locked in most of RAM."""
+        if self.wishes.load_mode is not None:
+            return False
+        host = filled.memory.host
+        held_bytes = host.anonymous_bytes + host.pinned_bytes
+        return held_bytes > _MOST_HELD_SHARE * self.budgets[CPU]
 
     def _is_whole(self, filled: Filled) -> bool:
         """Whether every layer with all its experts lies on devices (or there are none)."""
