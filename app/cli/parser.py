@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from app.cli.plan_parser import add_plan_options
 from models.version import VERSION
 
 BAD_INPUT = 2
@@ -124,6 +125,7 @@ def build_parser() -> Parser:
     )
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", prog="fathom")
     _add_run(verbs, shared)
+    _add_plan(verbs, shared)
     _add_devices(verbs, shared)
     _add_doctor(verbs, shared)
     return parser
@@ -179,6 +181,18 @@ def _add_run(verbs: Any, shared: Parser) -> None:
         type=_whole(0, _MAX_TOKENS),
         help="context in tokens; 0: chosen for the checkpoint",
     )
+
+
+def _add_plan(verbs: Any, shared: Parser) -> None:
+    plan = _add_verb(
+        verbs,
+        shared,
+        "plan",
+        "say which settings to use, what every device will hold and how fast it will be",
+        "Nothing is loaded or downloaded: headers are enough. Everything that is not fixed here is "
+        "chosen. Exits with 1 when it does not fit.",
+    )
+    add_plan_options(plan, max_tokens=_MAX_TOKENS)
 
 
 def _add_devices(verbs: Any, shared: Parser) -> None:

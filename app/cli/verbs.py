@@ -51,6 +51,10 @@ def _call(options: argparse.Namespace) -> int:
         from app.cli.run import run
 
         return run(options, session)
+    if options.verb == "plan":
+        from app.cli.plan import plan
+
+        return plan(options, session)
     from app.cli.devices import devices
 
     return devices(options, session)

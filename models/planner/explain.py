@@ -61,7 +61,6 @@ class Explainer:
         yield from self._context()
         yield from self._offload()
         yield from self._host()
-        yield f"Answers are limited by {bound_words(self._candidate.speed.bound_by)}."
 
     def experts_in_ram(self) -> list[int]:
         """Return the layers of which some routed experts stay in RAM while a GPU is used."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from models.errors import InvalidSettingError
+from models.errors import BadInputError, InvalidSettingError
 from models.planner.plan import Override, Profile
 from models.planner.wishes import Wishes
 from models.units import parse_size
@@ -120,8 +120,10 @@ def with_fixed(wishes: Wishes, pairs: Iterable[str]) -> Wishes:
             )
         try:
             wishes = replace(wishes, **{key: _READERS[key](text.strip())})
-        except InvalidSettingError:
-            raise
+        except BadInputError as error:
+            raise InvalidSettingError(
+                f"{key}: {error.message}", hint=error.hint, details=error.details
+            ) from error
         except ValueError as error:
             raise InvalidSettingError(
                 f'"{text[:80]}" is not a value of {key}.', hint=f"It takes {_said(error, key)}."

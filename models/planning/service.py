@@ -23,6 +23,8 @@ from models.planning.opening import OpenCheckpoint, open_checkpoint
 from models.planning.verification import verify
 from models.stopping import Stop, never
 
+# Under the cache folder: header-only files of dry runs.
+WORK_FOLDER = "dry-runs"
 _MAX_INVENTORIES = 16
 
 
