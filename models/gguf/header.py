@@ -28,11 +28,12 @@ ALIGNMENT_KEY = "general.alignment"
 MAX_METADATA = 10_000
 MAX_TENSORS = 65_536
 MAX_KEY_BYTES = 65_535
+MAX_ALL_KEYS_BYTES = 1024 * 1024
 MAX_NAME_BYTES = 63
 MAX_DIMENSIONS = 4
 # Texts above this are measured, not kept; so are all once the second limit is reached.
 MAX_TEXT_BYTES = 1024 * 1024
-MAX_KEPT_TEXT_BYTES = 8 * 1024 * 1024
+MAX_KEPT_TEXT_BYTES = 4 * 1024 * 1024
 # Elements of one array that may be asked for.
 MAX_ARRAY_ELEMENTS = 1_000_000
 # Arrays of numbers up to this length (a number for each layer) are kept unasked, this many in all.
@@ -201,6 +202,7 @@ class HeaderParser:
         self._cursor = cursor
         self._kept_text_bytes = 0
         self._kept_elements = 0
+        self._key_bytes = 0
         self._key_offsets: dict[str, int] = {}
 
     def parse(self) -> GgufHeader:
@@ -281,6 +283,10 @@ class HeaderParser:
         if not key or key in self.metadata:
             what = f'the key "{key[:80]}" comes twice' if key else "a key is empty"
             raise corrupt(self._source.name, what, offset)
+        self._key_bytes += self._cursor.position - offset
+        if self._key_bytes > MAX_ALL_KEYS_BYTES:
+            limit = format_bytes(MAX_ALL_KEYS_BYTES)
+            raise corrupt(self._source.name, f"its keys take more than {limit}", offset)
         self._key_offsets[key] = offset
         self.metadata[key] = self._value(key)
 
