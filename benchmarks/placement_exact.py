@@ -14,11 +14,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpers.placement_cases import (
     AVX2_CPU,
@@ -29,14 +29,15 @@ from helpers.placement_cases import (
     machine_of,
     random_settings,
 )
-from helpers.true_scale import NAMES, TrueScale, true_scale
+from helpers.true_scale import NAMES, TrueScale, retyped, true_scale
 from models.errors import OracleError
 from models.planner.inventory import Inventory
 from models.planner.machine import GpuKind, Machine
 from models.runtime.oracle import Oracle
 
-KINDS = (GpuKind.CUDA, GpuKind.CUDA, GpuKind.ROCM)
+KINDS = (*GpuKind, GpuKind.CUDA, GpuKind.CUDA)
 SHARDS = 3
+RETYPED = ("v2lite-q4km", "v32-q4km", "v4f-mxfp4", "qwen15-q4km")
 
 
 class Tally:
@@ -91,6 +92,16 @@ def run(checkpoint: TrueScale, args: argparse.Namespace, rng: random.Random, tal
                     print("  DIFFERS:", checkpoint.name, row, machine.cpu.features, settings)
 
 
+def checkpoints(names: Sequence[str], seed: int) -> Iterator[TrueScale]:
+    """Yield every checkpoint; some in shards too, and some with weights of all types."""
+    for name in names:
+        yield true_scale(name)
+        if name in ("v2lite-q4km", "v3-q4km"):
+            yield true_scale(name, SHARDS)
+        if name in RETYPED:
+            yield retyped(name, random.Random(seed))
+
+
 def main() -> int:
     """Run the grid and print its sums."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -101,14 +112,13 @@ def main() -> int:
     args = parser.parse_args()
     tally = Tally()
     start_s = time.monotonic()
-    for name in [args.only] if args.only else NAMES:
-        for n_shards in (1, SHARDS) if name in ("v2lite-q4km", "v3-q4km") else (1,):
-            before = tally.rows, len(tally.differing)
-            rng = random.Random(f"{args.seed} {name} {n_shards}")
-            run(true_scale(name, n_shards), args, rng, tally)
-            rows, differing = tally.rows - before[0], len(tally.differing) - before[1]
-            shards = f" in {n_shards} shards" if n_shards > 1 else ""
-            print(f"{name}{shards}: {rows} rows, {differing} differ", flush=True)
+    for checkpoint in checkpoints([args.only] if args.only else NAMES, args.seed):
+        before = tally.rows, len(tally.differing)
+        rng = random.Random(f"{args.seed} {checkpoint.name} {len(checkpoint.files)}")
+        run(checkpoint, args, rng, tally)
+        rows, differing = tally.rows - before[0], len(tally.differing) - before[1]
+        shards = f" in {len(checkpoint.files)} shards" if len(checkpoint.files) > 1 else ""
+        print(f"{checkpoint.name}{shards}: {rows} rows, {differing} differ", flush=True)
     kinds = ", ".join(f"{kind} {count}" for kind, count in tally.kinds.most_common())
     print(f"{tally.plans} plans in {time.monotonic() - start_s:.0f} s, seed {args.seed}: {kinds}")
     print(

@@ -42,6 +42,11 @@ _HOST_BUFFERS = {
 }
 _VULKAN_HOST_RULE = BufferRule(64)
 
+# What ``supports_op`` of CUDA (ggml-cuda.cu:5216), ROCm (the same source) and SYCL does not
+# multiply with; such weights stay on the CPU. Every other type that a file may hold is taken.
+_TERNARY = frozenset(("TQ1_0", "TQ2_0"))
+_WITHOUT_TERNARY = (GpuKind.CUDA, GpuKind.ROCM, GpuKind.SYCL)
+
 
 def gpu_rule(gpu: Gpu) -> BufferRule:
     """Return the layout of a device's own buffers."""
@@ -50,18 +55,23 @@ def gpu_rule(gpu: Gpu) -> BufferRule:
     return _RULES[gpu.kind]
 
 
+def refused_types(gpu: Gpu | None) -> frozenset[str]:
+    """Return the types of weights that a device does not multiply with."""
+    return _TERNARY if gpu is not None and gpu.kind in _WITHOUT_TERNARY else frozenset()
+
+
 def host_buffer_of(gpu: Gpu | None) -> str | None:
     """Return the page-locked host buffer type that comes with a device, None when it has none."""
     return None if gpu is None else _HOST_BUFFERS.get(gpu.kind)
 
 
-def host_buffer(machine: Machine, devices: Sequence[str]) -> str | None:
-    """Return the host buffer type of the first device that has one.
+def host_gpu(machine: Machine, devices: Sequence[str]) -> Gpu | None:
+    """Return the first device that has a host buffer type, None when there is none.
 
     src/llama-model.cpp, ``make_cpu_buft_list``: weights that stay on the CPU go there first.
     """
-    names = (host_buffer_of(machine.gpu(device)) for device in devices)
-    return next((name for name in names if name is not None), None)
+    gpus = (machine.gpu(device) for device in devices)
+    return next((gpu for gpu in gpus if host_buffer_of(gpu) is not None), None)
 
 
 def is_pinned(buffer: str) -> bool:

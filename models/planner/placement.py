@@ -13,11 +13,19 @@ from dataclasses import dataclass
 
 from models.errors import BadInputError
 from models.gguf.shape import ModelShape
-from models.planner.buffer_rules import AMX, CPU_RULE, buffer_rule, host_buffer, maps_file
+from models.planner.buffer_rules import (
+    AMX,
+    CPU_RULE,
+    buffer_rule,
+    host_buffer_of,
+    host_gpu,
+    maps_file,
+    refused_types,
+)
 from models.planner.inventory import BufferRule, Inventory, Part
 from models.planner.machine import GpuKind, Machine
 from models.planner.plan import CPU, PlanSettings
-from models.planner.repack import WeightOp, amx_sizes, extra_buffer, extra_buffers
+from models.planner.repack import WeightOp, amx_sizes, extra_buffer, extra_buffers, op_of
 
 ATTENTION, DENSE, SHARED, ROUTED = "attention", "dense", "shared", "routed"
 PART_NAMES = (ATTENTION, DENSE, SHARED, ROUTED)
@@ -164,6 +172,7 @@ class _Placing:
         output_device: str,
     ) -> None:
         self._inventory = inventory
+        self._machine = machine
         self._homes = _homes(inventory)
         self._targets = _override_targets(inventory, machine, settings)
         self._devices = (*layer_devices, output_device)
@@ -172,19 +181,23 @@ class _Placing:
         # make_cpu_buft_list (llama-model.cpp:1078): the host buffer takes every weight, so that
         # nothing is left for the extra types; with mmap it is replaced by the plain type
         # afterwards (llama-model-loader.cpp:1269).
-        host = None if settings.no_host else host_buffer(machine, settings.devices)
-        self._host = CPU if host and self.maps_file else host
+        gpu = None if settings.no_host else host_gpu(machine, settings.devices)
+        self._host = CPU if gpu and self.maps_file else host_buffer_of(gpu)
+        self._host_refuses = refused_types(gpu)
 
     def buffers(self) -> list[str]:
         """Return the buffer type of every tensor; of ``rope_freqs`` the first copy's."""
         on_cpu = self._cpu_buffers()
         # Ends of lists are read by negative numbers: _INPUT, _SKIPPED and _ROPE.
-        first = self._devices[0] if len(self._devices) > 1 else CPU
-        by_home = [*self._devices, first, "", CPU]
+        by_home = [*self._devices, self._devices[0], "", CPU]
         found = [
             name if (name := by_home[home]) != CPU else plain
             for home, plain in zip(self._homes, on_cpu, strict=True)
         ]
+        for index in _ternary(self._inventory):
+            tensor, device = self._inventory.shape.tensors[index], found[index]
+            if tensor.type_name in refused_types(self._machine.gpu(device)):
+                found[index] = on_cpu[index]
         for index, target in self._targets.items():
             if self._homes[index] != _SKIPPED:
                 found[index] = on_cpu[index] if target == CPU else target
@@ -192,14 +205,16 @@ class _Placing:
 
     def _cpu_buffers(self) -> Sequence[str]:
         """Return, per tensor, the buffer type it gets on the CPU."""
+        host, refused = self._host, self._host_refuses
 
         def look() -> tuple[str, ...]:
-            if self._host:
-                return (self._host,) * len(self._homes)
-            found = extra_buffers(self._inventory, self._features)
-            return tuple(extra or CPU for extra in found)
+            plain = [extra or CPU for extra in extra_buffers(self._inventory, self._features)]
+            if not host:
+                return tuple(plain)
+            ternary = set(_ternary(self._inventory)) if refused else set()
+            return tuple(name if i in ternary else host for i, name in enumerate(plain))
 
-        return self._inventory.remember(("cpu_buffers", self._host, self._features), look)
+        return self._inventory.remember(("cpu_buffers", host, refused, self._features), look)
 
     def duplicates(self, buffers: Sequence[str]) -> tuple[tuple[int, str], ...]:
         """Return the copies of tied embeddings and of ``rope_freqs`` in further buffers."""
@@ -229,6 +244,19 @@ class _Placing:
             WeightOp.MUL_MAT, tensor.type_name, tensor.shape, frozenset(self._features)
         )
         return taken or CPU
+
+
+def _ternary(inventory: Inventory) -> tuple[int, ...]:
+    """Return the indexes of weights that not every GPU multiplies with."""
+    products = (WeightOp.MUL_MAT, WeightOp.MUL_MAT_ID)
+    return inventory.remember(
+        ("ternary",),
+        lambda: tuple(
+            index
+            for index, tensor in enumerate(inventory.shape.tensors)
+            if tensor.type_name.startswith("TQ") and op_of(tensor.name) in products
+        ),
+    )
 
 
 def _homes(inventory: Inventory) -> tuple[int, ...]:

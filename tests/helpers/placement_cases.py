@@ -53,7 +53,17 @@ def machine_of(
         counts[kind] = number + 1
         free_bytes = rng.randrange(2 * GIB, 80 * GIB)
         name = f"{_DEVICE_NAMES[kind]}{number}"
-        gpus.append(Gpu(name, "phantom", kind, free_bytes + GIB, free_bytes))
+        gpus.append(
+            Gpu(
+                name,
+                "phantom",
+                kind,
+                free_bytes + GIB,
+                free_bytes,
+                is_unified=kind is GpuKind.METAL or rng.random() < 0.15,
+                remote=rng.choice(("cuda", "cpu")),
+            )
+        )
     return Machine(tuple(gpus), Ram(512 * GIB, 500 * GIB), Disk(), Cpu(16, features))
 
 
