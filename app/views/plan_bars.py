@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QCoreApplication
 
+from app.views.plan_names import device_name
 from app.widgets.device_bar import BarFill, BarPart
 from app.widgets.device_bars import DeviceRowView
 from models.gguf.shape import ModelShape
@@ -17,6 +18,7 @@ DISK = "disk"
 _OTHER_TOKEN = "text_quiet"
 # How much longer than the largest memory the scale may become to show what is over.
 _MOST_OVER = 1.25
+_NOTHING_BYTES = 1_000_000
 _TIGHT_SHARE = 0.02
 _TIGHT_BYTES = 256 * 1024**2
 
@@ -24,13 +26,17 @@ _TIGHT_BYTES = 256 * 1024**2
 def bar_rows(plan: Plan, machine: Machine, shape: ModelShape) -> tuple[DeviceRowView, ...]:
     """Return a row for every GPU, for RAM, and for the disk where the checkpoint is large."""
     devices = {device.name: device for device in plan.memory.devices}
-    rows = [gpu_row(gpu, devices[gpu.device]) for gpu in machine.gpus if gpu.device in devices]
+    rows = [
+        gpu_row(gpu, device_name(machine, gpu.device), devices[gpu.device])
+        for gpu in machine.gpus
+        if gpu.device in devices
+    ]
     if CPU in devices:
         rows.append(ram_row(machine, devices[CPU], plan.memory.host))
     host = plan.memory.host
     # The row stays where it might be needed, so that nothing jumps while a slider moves.
     if host.disk_bytes or shape.file_bytes > machine.ram.available_bytes:
-        rows.append(disk_row(host))
+        rows.append(disk_row(host, shape))
     return tuple(rows)
 
 
@@ -54,13 +60,11 @@ def bar_legend(rows: Sequence[DeviceRowView]) -> tuple[BarPart, ...]:
     seen: dict[str, BarPart] = {}
     soft = False
     for row in rows:
-        for part in row.fill.parts:
-            if part.size > 0 and part.look != "soft":
-                seen.setdefault(part.name, part)
-            elif part.size > 0:
-                soft = True
-                seen.setdefault(part.name, BarPart(part.name, part.token, 0, ""))
-    order = [*_part_names(), _tr("Weights"), _tr("Other programs")]
+        for part in (*row.fill.parts, *([row.fill.others] if row.fill.others else [])):
+            soft = soft or part.look == "soft"
+            look = "hatched" if part.look == "hatched" else "solid"
+            seen.setdefault(part.name, BarPart(part.name, part.token, 0, "", look))
+    order = [*_part_names(), _tr("Other programs")]
     parts = sorted(seen.values(), key=lambda part: order.index(part.name))
     if soft:
         parts.append(BarPart(_tr("Page cache"), "routed_experts", 0, "", "soft"))
@@ -68,26 +72,23 @@ def bar_legend(rows: Sequence[DeviceRowView]) -> tuple[BarPart, ...]:
     return tuple(parts)
 
 
-def gpu_row(gpu: Gpu, device: DevicePlan) -> DeviceRowView:
+def gpu_row(gpu: Gpu, name: str, device: DevicePlan) -> DeviceRowView:
     """Return the row of a GPU."""
     others = max(gpu.total_bytes - gpu.free_bytes, 0)
     parts = [part for part in _plan_parts(device) if part.size]
-    if others:
-        parts.append(_others(others))
     left = gpu.free_bytes - device.used_bytes
     used, unit = split_bytes(device.used_bytes)
     note = _tr("Shares the computer's RAM") if gpu.is_unified else ""
-    name = gpu.name or gpu.device
     return DeviceRowView(
         key=gpu.device,
         name=name,
         used=f"~{used}",
         used_unit=unit,
         rest=_rest(left),
-        fill=BarFill(tuple(parts), gpu.total_bytes, device.budget_bytes + 0.0),
+        fill=BarFill(tuple(parts), _others(others), gpu.total_bytes, device.budget_bytes),
         tone=_tone(device.used_bytes, device.budget_bytes, gpu.free_bytes),
         note=note,
-        tooltip=_exact(name, gpu.device, device, others, gpu.total_bytes),
+        tooltip=_exact(gpu, device, others),
         spoken=_spoken(parts, f"{used} {unit}", _rest(left)),
     )
 
@@ -99,8 +100,6 @@ def ram_row(machine: Machine, device: DevicePlan, host: HostPlan) -> DeviceRowVi
     cached = max(host.page_cache_bytes - host.disk_bytes, 0)
     others = max(ram.total_bytes - ram.available_bytes, 0)
     parts = _ram_parts(device, held, cached)
-    if others:
-        parts.append(_others(others))
     left = ram.available_bytes - held - cached
     used, unit = split_bytes(held + cached)
     return DeviceRowView(
@@ -109,7 +108,7 @@ def ram_row(machine: Machine, device: DevicePlan, host: HostPlan) -> DeviceRowVi
         used=f"~{used}",
         used_unit=unit,
         rest=_rest(left),
-        fill=BarFill(tuple(parts), ram.total_bytes, 0.0, held if cached else 0.0),
+        fill=BarFill(tuple(parts), _others(others), ram.total_bytes, 0, held if cached else 0),
         tone=_tone(held, device.budget_bytes or ram.available_bytes, ram.available_bytes),
         note=_ram_note(host, held, cached),
         tooltip=_exact_ram(device, host, others, ram.total_bytes),
@@ -117,15 +116,18 @@ def ram_row(machine: Machine, device: DevicePlan, host: HostPlan) -> DeviceRowVi
     )
 
 
-def disk_row(host: HostPlan) -> DeviceRowView:
+def disk_row(host: HostPlan, shape: ModelShape) -> DeviceRowView:
     """Return the row of what is read from the disk while answering."""
     used, unit = split_bytes(host.disk_bytes)
     name = _tr("Disk")
     if not host.disk_bytes:
-        note = _tr("Nothing is read from the disk while answering.")
-        return DeviceRowView(DISK, name, "0", "B", "", BarFill(), note=note, spoken=note)
-    part = BarPart(_tr("Weights"), "routed_experts", host.disk_bytes, f"~{used} {unit}", "soft")
-    note = _tr("Weights that RAM cannot hold are read again and again while answering.")
+        words = _tr("nothing read while answering")
+        return DeviceRowView(DISK, name, "", "", words, BarFill(), spoken=words)
+    number = 3 if shape.is_moe else 1
+    part = BarPart(
+        _part_names()[number], _TOKENS[number], host.disk_bytes, f"~{used} {unit}", "soft"
+    )
+    why = _tr("Weights that RAM cannot hold are read again and again while answering.")
     return DeviceRowView(
         key=DISK,
         name=name,
@@ -134,9 +136,8 @@ def disk_row(host: HostPlan) -> DeviceRowView:
         rest=_tr("read while answering"),
         fill=BarFill((part,)),
         tone="tight",
-        note=note,
-        tooltip=f"{name}\n{host.disk_bytes:,} B",
-        spoken=f"{used} {unit}. {note}",
+        tooltip=f"{why}\n{host.disk_bytes:,} B",
+        spoken=f"{used} {unit}. {why}",
     )
 
 
@@ -205,7 +206,9 @@ def _sized(part: BarPart, size: float, look: str = "solid") -> BarPart:
     return BarPart(part.name, part.token, size, words, look)
 
 
-def _others(size_bytes: int) -> BarPart:
+def _others(size_bytes: int) -> BarPart | None:
+    if not size_bytes:
+        return None
     words = format_bytes(size_bytes)
     return BarPart(_tr("Other programs"), _OTHER_TOKEN, size_bytes, words, "hatched")
 
@@ -223,6 +226,8 @@ def _tone(used: int, budget: int, free: int) -> str:
 
 
 def _rest(left: int) -> str:
+    if abs(left) < _NOTHING_BYTES:
+        return _tr("full")
     if left < 0:
         return _tr("{0} too much").format(format_bytes(-left))
     return _tr("{0} free").format(format_bytes(left))
@@ -231,15 +236,16 @@ def _rest(left: int) -> str:
 def _ram_note(host: HostPlan, held: int, cached: int) -> str:
     if not cached:
         return ""
-    words = _tr("{0} must be held, {1} may be dropped (page cache)")
-    text = words.format(format_bytes(held), format_bytes(cached))
+    words = [_tr("{0} must be held").format(format_bytes(held))]
     if host.pinned_bytes:
-        text += _tr(", {0} of it pinned for the GPU").format(format_bytes(host.pinned_bytes))
-    return text
+        words.append(_tr("{0} of it pinned").format(format_bytes(host.pinned_bytes)))
+    words.append(_tr("{0} page cache").format(format_bytes(cached)))
+    return "  \N{MIDDLE DOT}  ".join(words)
 
 
-def _exact(name: str, device_name: str, device: DevicePlan, others: int, total: int) -> str:
-    lines = [f"{name} ({device_name})" if name != device_name else name]
+def _exact(gpu: Gpu, device: DevicePlan, others: int) -> str:
+    total = gpu.total_bytes
+    lines = [f"{gpu.name} ({gpu.device})" if gpu.name else gpu.device]
     lines += _exact_parts(device)
     if others:
         lines.append(f"{_tr('Other programs')}: {others:,} B")

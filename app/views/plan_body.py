@@ -7,6 +7,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QScrollArea,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -23,7 +24,7 @@ from app.views.plan_parts import (
 from app.views.plan_view import FigureTable, PlanView
 from app.widgets.chat_notice import ChatNotice
 from app.widgets.device_bars import DeviceBars
-from app.widgets.labels import Weight, text_label
+from app.widgets.labels import Weight, leave_out, text_label
 from app.widgets.plan_pieces import RateFigure, SentenceList
 from models.planner.wishes import Wishes
 
@@ -39,11 +40,17 @@ class Section(QFrame):
         super().__init__(parent)
         self._layout = QVBoxLayout(self)
         self._layout.setSpacing(SPACE_M)
-        if title:
-            self._layout.addWidget(text_label(title, weight=Weight.DemiBold))
+        self._title = text_label(title, weight=Weight.DemiBold)
+        self._title.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        leave_out(self._title, unless=title)
+        self._layout.addWidget(self._title)
         for widget in widgets:
             self._layout.addWidget(widget)
         self.set_card(False)
+
+    def set_title(self, title: str) -> None:
+        """Change the title."""
+        self._title.setText(title)
 
     def set_card(self, card: bool) -> None:
         """Become a card, or stand free."""
@@ -65,6 +72,7 @@ class PlanBody(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._wide: bool | None = None
+        self._fits = True
         self.head = PlanHead()
         self.rates = (RateFigure(), RateFigure())
         self.bars = DeviceBars()
@@ -105,6 +113,7 @@ class PlanBody(QWidget):
         self.flags.show_flags(view.flags)
         self._flag_section.setVisible(bool(view.flags))
         self.footer.show_load(view.load)
+        self._show_fits(view.fits)
 
     def show_measured(self, table: FigureTable | None) -> None:
         """Show measured bytes beside the planned ones; None where nothing was measured."""
@@ -123,15 +132,7 @@ class PlanBody(QWidget):
         if wide == self._wide:
             return
         self._wide = wide
-        for place in (self._left, self._right):
-            while place.takeAt(0) is not None:
-                pass
-        for section in self._left_sections if wide else self._narrow_sections:
-            self._left.addWidget(section)
-        for section in self._right_sections if wide else ():
-            self._right.addWidget(section)
-        self._left.addStretch(1)
-        self._right.addStretch(1)
+        self._arrange(wide)
         for section in self._narrow_sections:
             section.set_card(wide)
         self._right_holder.setVisible(wide)
@@ -141,9 +142,33 @@ class PlanBody(QWidget):
         self._columns.setSpacing(SPACE_L)
         for place in (self._left, self._right):
             place.setSpacing(SPACE_L if wide else SPACE_XL)
-        self.footer.set_wide(wide)
+        for part in (self.head, self.alternatives, self.footer):
+            part.set_wide(wide)
 
     # --- layout ---------------------------------------------------------------------------------
+
+    def _show_fits(self, fits: bool) -> None:
+        """Move what would fit before the reasons where this plan does not."""
+        if fits == self._fits:
+            return
+        self._fits = fits
+        title = self.tr("Alternatives") if fits else self.tr("What would fit")
+        self._alternative_section.set_title(title)
+        self._arrange(bool(self._wide))
+
+    def _arrange(self, wide: bool) -> None:
+        sections = list(self._narrow_sections)
+        if not self._fits:
+            sections.remove(self._alternative_section)
+            sections.insert(sections.index(self._warning_section), self._alternative_section)
+        for place in (self._left, self._right):
+            while place.takeAt(0) is not None:
+                pass
+        for section in sections:
+            right = wide and section in self._right_sections
+            (self._right if right else self._left).addWidget(section)
+        self._left.addStretch(1)
+        self._right.addStretch(1)
 
     def _make_sections(self) -> None:
         rates = QWidget()
@@ -177,9 +202,6 @@ class PlanBody(QWidget):
             self._flag_section,
         )
         self._right_sections = (self._rate_section, self._control_section)
-        self._left_sections = tuple(
-            section for section in self._narrow_sections if section not in self._right_sections
-        )
 
     def _lay_out(self) -> None:
         self._left, self._right = QVBoxLayout(), QVBoxLayout()

@@ -6,6 +6,7 @@ import re
 
 from PySide6.QtCore import QCoreApplication
 
+from app.views.plan_names import device_name
 from app.views.plan_view import ChoiceView, ControlKind, ControlView
 from app.views.plan_wishes import KV, PROFILE, SHARE, fixed_value
 from app.views.words import tokens_words
@@ -32,7 +33,7 @@ def control_views(
     ]
     if shape.is_moe and machine.gpus:
         controls.append(_experts(shape, settings, wishes))
-    controls += [_share(gpu, wishes) for gpu in machine.gpus]
+    controls += [_share(gpu, device_name(machine, gpu.device), wishes) for gpu in machine.gpus]
     controls += _more(settings, wishes, has_gpu=bool(machine.gpus))
     return tuple(controls)
 
@@ -159,17 +160,17 @@ def experts_on_gpus(shape: ModelShape, settings: PlanSettings) -> tuple[float, i
     return inside, len(per_layer)
 
 
-def _share(gpu: Gpu, wishes: Wishes) -> ControlView:
+def _share(gpu: Gpu, name: str, wishes: Wishes) -> ControlView:
     share = wishes.gpu_share.get(gpu.device)
     percent = 100 if share is None else round(100 * share)
     room = format_bytes(round(gpu.free_bytes * percent / 100))
     return ControlView(
         key=SHARE + gpu.device,
         kind=ControlKind.SLIDER,
-        title=_tr("Use of {0}").format(gpu.name or gpu.device),
+        title=_tr("Use of {0}").format(name),
         value=percent,
         is_fixed=share is not None,
-        help=_tr("How much of the memory that is free on {0} the plan may use.").format(gpu.device),
+        help=_tr("How much of the memory that is free on {0} the plan may use.").format(name),
         maximum=100,
         words=_tr("up to {0}").format(room),
     )

@@ -37,6 +37,7 @@ class ControlRow(QWidget):
         super().__init__(parent)
         self.key = view.key
         self._view = view
+        self._is_filled = False
         self._title = ElidedLabel(view.title)
         self._title.setFont(ui_font(weight=Weight.Medium))
         self._title.setToolTip(view.help)
@@ -71,9 +72,9 @@ class ControlRow(QWidget):
 
     def show_view(self, view: ControlView) -> None:
         """Show a value without telling anybody."""
-        if view == self._view and self._words.text() == view.words:
+        if view == self._view and self._is_filled:
             return
-        self._view = view
+        self._view, self._is_filled = view, True
         self._title.set_full_text(view.title)
         self._title.setToolTip(view.help)
         if self._words.text() != view.words:
@@ -292,7 +293,7 @@ class PlanControls(QWidget):
         self._rows: dict[str, ControlRow] = {}
         self._keys: tuple[tuple[str, bool], ...] = ()
         title = text_label(self.tr("Settings of the plan"), weight=Weight.DemiBold)
-        self.release_button = TextButton(self.tr("Release all"), kind="quiet")
+        self.release_button = TextButton(self.tr("Release all"), kind="link")
         self.release_button.setFont(ui_font(SIZE_SMALL))
         self.release_button.setToolTip(self.tr("Let the plan choose everything again"))
         self.release_button.clicked.connect(self.release_all_pressed)
@@ -317,6 +318,12 @@ class PlanControls(QWidget):
     def dragged_key(self) -> str:
         """The key of the slider that is held; empty when none is."""
         return next((key for key, row in self._rows.items() if row.is_dragging), "")
+
+    def focus_first(self) -> None:
+        """Move the focus to the first control."""
+        for row in self._rows.values():
+            row.focus_order()[0].setFocus()
+            return
 
     def row(self, key: str) -> ControlRow:
         """Return a control's row; KeyError when there is none."""

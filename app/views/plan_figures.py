@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QCoreApplication
 
+from app.views.plan_names import device_name
 from app.views.plan_view import FigureCell, FigureRow, FigureTable
 from models.planner.machine import Machine
-from models.planner.plan import CPU, Plan
+from models.planner.plan import Plan
 from models.planning.measured import DeviceDifference
 from models.units import split_bytes
 
@@ -56,14 +57,6 @@ def measured_table(machine: Machine, measured: Sequence[DeviceDifference]) -> Fi
         rows,
         note=_tr("Measured by llama.cpp after the load. The difference is kept for later plans."),
     )
-
-
-def device_name(machine: Machine, device: str) -> str:
-    """Return what a person calls a device."""
-    gpu = machine.gpu(device)
-    if gpu is not None:
-        return gpu.name or device
-    return _tr("RAM") if device == CPU else device
 
 
 def _planned(size_bytes: int) -> FigureCell:

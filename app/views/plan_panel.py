@@ -10,7 +10,7 @@ from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QStackedWidget, QVBoxLayout, QWidget
 
 from app.theme import SIZE_HEADING, SPACE_L, SPACE_M, SPACE_XL, ui_font
 from app.views.plan_body import WIDE_FROM_PX, PlanBody
@@ -94,16 +94,16 @@ class PlanPanel(QWidget):
         """Show a view; a slider that is held stays where the user has it."""
         self._take_wishes(view.wishes)
         if view.phase is PlanPhase.EMPTY:
-            self._stack.setCurrentWidget(self.empty)
+            self._turn_to(self.empty)
         elif view.phase is PlanPhase.FAILED:
             self.failed.show_view(view)
-            self._stack.setCurrentWidget(self.failed)
+            self._turn_to(self.failed)
         elif view.phase is PlanPhase.READY:
             self.body.show_view(view)
-            self._stack.setCurrentWidget(self.body)
+            self._turn_to(self.body)
         else:
             self.waiting.show_view(view)
-            self._stack.setCurrentWidget(self.waiting)
+            self._turn_to(self.waiting)
         self._show_stale(view.is_stale)
 
     def show_measured(self, table: FigureTable | None) -> None:
@@ -114,6 +114,16 @@ class PlanPanel(QWidget):
         """Use one column or two."""
         super().resizeEvent(event)
         self.body.set_wide(self.width() >= WIDE_FROM_PX)
+
+    def _turn_to(self, page: QWidget) -> None:
+        if page is self._stack.currentWidget():
+            return
+        focus = QApplication.focusWidget()
+        was_inside = focus is not None and self.isAncestorOf(focus)
+        self._stack.setCurrentWidget(page)
+        # Qt would move the focus to any button, and Space would load.
+        if was_inside and page is self.body:
+            self.body.controls.focus_first()
 
     # --- what the user does ---------------------------------------------------------------------
 

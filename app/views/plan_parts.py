@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.theme import (
     SIZE_HEADING,
@@ -24,6 +32,7 @@ from app.widgets.figure_grid import Figure, FigureGrid
 from app.widgets.fold import Fold
 from app.widgets.labels import ElidedLabel, Weight, set_tone, text_label
 from app.widgets.page import hairline
+from app.widgets.plan_pieces import Paragraph
 from models.planner.wishes import Wishes
 
 
@@ -38,11 +47,18 @@ class PlanHead(QWidget):
         self.facts.setFont(ui_font(SIZE_SMALL))
         self.facts.setProperty("tone", "quiet")
         self.tier = text_label(size=SIZE_SMALL, weight=Weight.Medium, tone="quiet")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACE_XS)
-        for widget in (self.name, self.facts, self.tier):
-            layout.addWidget(widget)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setVerticalSpacing(SPACE_XS)
+        self._grid.setColumnStretch(0, 1)
+        self._grid.addWidget(self.name, 0, 0)
+        self._grid.addWidget(self.facts, 1, 0)
+        self._grid.addWidget(self.tier, 2, 0)
+
+    def set_wide(self, wide: bool) -> None:
+        """Put the badge beside the name."""
+        self._grid.removeWidget(self.tier)
+        self._grid.addWidget(self.tier, *((0, 1) if wide else (2, 0)))
 
     def show_head(self, view: PlanView) -> None:
         """Show them."""
@@ -67,21 +83,27 @@ class AlternativeRow(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._view: AlternativeView | None = None
-        self._text = text_label(wrap=True)
+        self._text = Paragraph()
         self._figures = text_label(size=SIZE_SMALL, tone="quiet")
         self._figures.setFont(ui_font(SIZE_SMALL, tabular=True))
         self.button = TextButton("")
         self.button.setFont(ui_font(SIZE_SMALL))
         self.button.clicked.connect(self._on_clicked)
         line = QHBoxLayout()
-        line.setSpacing(SPACE_S)
+        line.setSpacing(SPACE_M)
         line.addWidget(self._figures, 1)
         line.addWidget(self.button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACE_XS)
-        layout.addWidget(self._text)
-        layout.addLayout(line)
+        self._box = QBoxLayout(QBoxLayout.Direction.TopToBottom, self)
+        self._box.setContentsMargins(0, 0, 0, 0)
+        self._box.setSpacing(SPACE_XS)
+        self._box.addWidget(self._text, 1)
+        self._box.addLayout(line)
+
+    def set_wide(self, wide: bool) -> None:
+        """Put sentence, figure and button side by side."""
+        direction = QBoxLayout.Direction
+        self._box.setDirection(direction.LeftToRight if wide else direction.TopToBottom)
+        self._box.setSpacing(SPACE_L if wide else SPACE_XS)
 
     def show_view(self, view: AlternativeView) -> None:
         """Show one alternative."""
@@ -111,9 +133,16 @@ class Alternatives(QWidget):
         super().__init__(parent)
         self.rows: list[AlternativeRow] = []
         self._views: tuple[AlternativeView, ...] = ()
+        self._wide = False
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(SPACE_M)
+
+    def set_wide(self, wide: bool) -> None:
+        """Use one line for each where there is room."""
+        self._wide = wide
+        for row in self.rows:
+            row.set_wide(wide)
 
     def show_views(self, views: Sequence[AlternativeView]) -> None:
         """Show these; rows are used again."""
@@ -123,6 +152,7 @@ class Alternatives(QWidget):
         self._views = views
         while len(self.rows) < len(views):
             row = AlternativeRow(self)
+            row.set_wide(self._wide)
             row.pressed.connect(self._on_pressed)
             self.rows.append(row)
             self._column.addWidget(row)
@@ -182,7 +212,7 @@ class TableSection(QWidget):
         self._table: FigureTable | None = None
         self.title = text_label(weight=Weight.DemiBold)
         self.grid = FigureGrid()
-        self._note = text_label(size=SIZE_SMALL, tone="quiet", wrap=True)
+        self._note = Paragraph(size=SIZE_SMALL, tone="quiet")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_S)
@@ -215,7 +245,7 @@ class PlanFooter(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.verdict = text_label(size=SIZE_SMALL, wrap=True)
+        self.verdict = Paragraph(size=SIZE_SMALL)
         self.button = TextButton("", kind="primary")
         self.button.clicked.connect(self.load_pressed)
         self._row = QBoxLayout(QBoxLayout.Direction.TopToBottom)

@@ -176,6 +176,7 @@ class PlanView:
     facts: str = ""
     notice: NoticeView | None = None
     is_stale: bool = False
+    fits: bool = True
     tier: str = ""
     tier_tone: str = "quiet"
     tier_tooltip: str = ""

@@ -10,6 +10,7 @@ from PySide6.QtCore import QCoreApplication
 from app.views.plan_bars import bar_legend, bar_rows, bar_scale
 from app.views.plan_control_views import control_views
 from app.views.plan_figures import measured_table, planned_table
+from app.views.plan_names import device_name
 from app.views.plan_view import (
     AlternativeView,
     LoadPhase,
@@ -63,6 +64,7 @@ def make_plan_view(
         facts=facts_words(shape),
         notice=notice,
         is_stale=is_stale,
+        fits=plan.fits,
         tier=tier,
         tier_tone=tier_tone,
         tier_tooltip=tier_tooltip,
@@ -125,7 +127,7 @@ def _speed(
         value=f"~{value}",
         unit=unit,
         range=_tr("{0} to {1}").format(low, high),
-        bound=_tr("Bound by {0}").format(resource_words(bound_by)),
+        bound=_tr("Limited by {0}").format(resource_words(bound_by)),
         tooltip="\n".join(lines),
     )
 
@@ -172,24 +174,25 @@ def load_view(plan: Plan, machine: Machine, load: LoadPhase, *, is_here: bool) -
 
 
 def _verdict(plan: Plan, machine: Machine) -> tuple[str, str]:
-    free_vram, over = 0, []
+    host = plan.memory.host
+    free_vram, lacks = 0, []
     for device in plan.memory.devices:
         if device.name == CPU:
             continue
-        gpu = machine.gpu(device.name)
-        if device.used_bytes > device.budget_bytes:
-            name = gpu.name if gpu and gpu.name else device.name
-            missing = format_bytes(device.used_bytes - device.budget_bytes)
-            over.append(_tr("{0} on {1}").format(missing, name))
-        free_vram += max(device.free_bytes - device.used_bytes, 0)
-    host = plan.memory.host
+        left = device.free_bytes - device.used_bytes
+        free_vram += max(left, 0)
+        if left < 0:
+            lacks.append(_lacks(device_name(machine, device.name), -left))
     free_ram = machine.ram.available_bytes - host.anonymous_bytes - host.pinned_bytes
     if free_ram < 0:
-        over.append(_tr("{0} of RAM").format(format_bytes(-free_ram)))
+        lacks.append(_lacks(_tr("RAM"), -free_ram))
+    free_ram = max(free_ram - host.page_cache_bytes, 0)
+    if lacks:
+        words = _tr("Does not fit: {0}. Loading may fail.")
+        return words.format(_tr(", ").join(lacks)), "fail"
     if not plan.fits:
-        words = _tr("Does not fit: {0} too little. Loading may fail.")
-        missing_words = _tr(" and ").join(over) if over else _tr("memory")
-        return words.format(missing_words), "fail"
+        words = _tr("Tight: less stays free than should. Loading may fail.")
+        return words, "tight"
     if host.disk_bytes:
         words = _tr("Fits, but {0} are read from the disk while answering.")
         return words.format(format_bytes(host.disk_bytes)), "tight"
@@ -197,6 +200,10 @@ def _verdict(plan: Plan, machine: Machine) -> tuple[str, str]:
         words = _tr("Fits. {0} of VRAM and {1} of RAM stay free.")
         return words.format(format_bytes(free_vram), format_bytes(free_ram)), "good"
     return _tr("Fits. {0} of RAM stay free.").format(format_bytes(free_ram)), "good"
+
+
+def _lacks(name: str, missing_bytes: int) -> str:
+    return _tr("{0} lacks {1}").format(name, format_bytes(missing_bytes))
 
 
 def _tier(plan: Plan, *, is_checking: bool) -> tuple[str, str, str]:

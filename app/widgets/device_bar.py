@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
@@ -25,11 +25,13 @@ BRACKET_HEIGHT = 5
 _RADIUS = 4.0
 _SMALLEST_PX = 2.0
 # A bar shorter than this is drawn a second time, larger, in the room at its right.
-_LENS_BELOW_PX = 112.0
+_LENS_BELOW_PX = 88.0
 _LENS_GAP_PX = 20.0
 _LENS_HEIGHT = 10.0
+_SHORTEST_BRACKET_PX = 12.0
 _DIMMED = 0.45
 _SOFT = 0.42
+_VEIL = 0.72
 
 
 @dataclass(frozen=True)
@@ -49,20 +51,33 @@ class BarFill:
 
     Attributes:
         parts: from the left.
+        others: what other programs hold, at the right end; the room between is free.
         total: of the memory; 0 where there is none to be filled (a disk).
         limit: what may be used of it, marked where it is less than ``total``; 0: no mark.
         held: how much from the left must be held; a bracket below says so. 0: no bracket.
     """
 
     parts: tuple[BarPart, ...] = ()
+    others: BarPart | None = None
     total: float = 0.0
     limit: float = 0.0
     held: float = 0.0
 
     @property
     def used(self) -> float:
-        """All parts together."""
+        """All parts together, without other programs."""
         return sum(part.size for part in self.parts)
+
+    @property
+    def length(self) -> float:
+        """How long the bar is: the memory, or what would be in it where that is more."""
+        return max(self.total, self.used)
+
+    @property
+    def over_from(self) -> float:
+        """Where what does not fit begins; ``inf`` when everything fits."""
+        room = self.total - (self.others.size if self.others else 0.0)
+        return max(room, 0.0) if self.total and self.used > room else math.inf
 
 
 Span = tuple[BarPart, QRectF]
@@ -106,7 +121,7 @@ class DeviceBar(QWidget):
     @property
     def has_lens(self) -> bool:
         """Whether the bar is so short at this scale that it is shown enlarged beside it."""
-        whole = max(self._fill.total, self._fill.used) * self._px
+        whole = self._fill.length * self._px
         return 0 < whole < _LENS_BELOW_PX and self.width() - whole > 2 * _LENS_BELOW_PX
 
     @property
@@ -116,10 +131,10 @@ class DeviceBar(QWidget):
 
     def spans(self) -> list[Span]:
         """Return where each part is painted, in the enlarged bar too."""
-        spans = _spans(self._fill.parts, QRectF(0, 0, self.width(), BAR_HEIGHT), self._px)
+        spans = _spans(self._fill, QRectF(0, 0, self.width(), BAR_HEIGHT), self._px)
         if self.has_lens:
             lens = self._lens()
-            spans += _spans(self._fill.parts, lens, lens.width() / self._lens_stands_for)
+            spans += _spans(self._fill, lens, lens.width() / self._lens_stands_for)
         return spans
 
     def part_at(self, position: QPointF) -> BarPart | None:
@@ -162,7 +177,7 @@ class DeviceBar(QWidget):
 
     @property
     def _lens_stands_for(self) -> float:
-        return max(self._fill.total, self._fill.used, 1e-9)
+        return max(self._fill.length, 1e-9)
 
     def _lens(self) -> QRectF:
         left = self._lens_stands_for * self._px + _LENS_GAP_PX
@@ -174,23 +189,23 @@ class DeviceBar(QWidget):
     def _paint_bar(self, painter: QPainter, theme: Theme, room: QRectF, px: float) -> None:
         fill = self._fill
         whole = QRectF(room)
-        whole.setWidth(min(max(fill.total, fill.used) * px, room.width()))
+        whole.setWidth(min(fill.length * px, room.width()))
         outline = _outline(whole, torn=self.is_torn)
         painter.save()
         painter.setClipPath(outline)
-        for part, rect in _spans(fill.parts, room, px):
+        for part, rect in _spans(fill, room, px):
             _paint_part(painter, theme, part, rect)
-        over_from = room.left() + fill.total * px
-        if fill.total and fill.used > fill.total:
-            over = QRectF(over_from, room.top(), whole.right() - over_from, room.height())
-            painter.fillRect(over, QBrush(theme.color("fail"), Qt.BrushStyle.BDiagPattern))
+        over_from = room.left() + fill.over_from * px
+        is_over = math.isfinite(over_from)
+        if is_over:
+            _paint_over(painter, theme, over_from, room, (fill.used - fill.over_from) * px)
         painter.restore()
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(_edge(theme), 1))
         painter.drawPath(outline)
-        if fill.total and fill.used > fill.total:
+        if is_over:
             _paint_mark(painter, theme.color("fail"), over_from, room, 2.0)
-        elif 0 < fill.limit < fill.total and (fill.total - fill.limit) * px > 3:
+        elif fill.used < fill.limit < fill.total:
             _paint_mark(painter, theme.color("text_quiet"), room.left() + fill.limit * px, room, 1)
 
     def _paint_fan(self, painter: QPainter, theme: Theme, lens: QRectF) -> None:
@@ -207,7 +222,9 @@ class DeviceBar(QWidget):
         painter.drawPolygon(QPolygonF(points))
 
     def _paint_bracket(self, painter: QPainter, theme: Theme) -> None:
-        right = min(max(self._fill.held * self._px, 6.0), self.width() - 1.0)
+        right = min(self._fill.held * self._px, self.width() - 1.0)
+        if right < _SHORTEST_BRACKET_PX:
+            return
         top = BAR_HEIGHT + 2.5
         painter.setPen(QPen(theme.color("text_quiet"), 1))
         painter.drawPolyline(
@@ -222,9 +239,13 @@ class DeviceBar(QWidget):
         )
 
 
-def _spans(parts: Sequence[BarPart], room: QRectF, px: float) -> list[Span]:
+def _spans(fill: BarFill, room: QRectF, px: float) -> list[Span]:
     left, result = room.left(), []
-    for part in parts:
+    if fill.others is not None and fill.others.size > 0:
+        width = max(fill.others.size * px, _SMALLEST_PX)
+        right = room.left() + fill.total * px
+        result.append((fill.others, QRectF(right - width, room.top(), width, room.height())))
+    for part in fill.parts:
         if part.size <= 0:
             continue
         # A part that exists is seen, however small it is.
@@ -237,6 +258,8 @@ def _spans(parts: Sequence[BarPart], room: QRectF, px: float) -> list[Span]:
 def _paint_part(painter: QPainter, theme: Theme, part: BarPart, rect: QRectF) -> None:
     color = theme.color(part.token)
     if part.look == "hatched":
+        color.setAlphaF(0.6)
+        painter.fillRect(rect, theme.color("hairline"))
         painter.fillRect(rect, QBrush(color, Qt.BrushStyle.BDiagPattern))
         return
     if part.look == "soft":
@@ -246,6 +269,13 @@ def _paint_part(painter: QPainter, theme: Theme, part: BarPart, rect: QRectF) ->
     if rect.width() > SPACE_L / 2:
         gap = QRectF(rect.right() - 1, rect.top(), 1, rect.height())
         painter.fillRect(gap, theme.color("surface"))
+
+
+def _paint_over(painter: QPainter, theme: Theme, left: float, room: QRectF, width: float) -> None:
+    over = QRectF(left, room.top(), width, room.height())
+    veil = theme.color("fail")
+    veil.setAlphaF(_VEIL)
+    painter.fillRect(over, veil)
 
 
 def _outline(whole: QRectF, *, torn: bool) -> QPainterPath:

@@ -106,7 +106,7 @@ class DeviceRow(QWidget):
         self.figures = RunsLabel()
         self.figures.set_align(Qt.AlignmentFlag.AlignRight)
         self.bar = DeviceBar()
-        self.note = text_label(size=SIZE_SMALL, tone="quiet", wrap=True)
+        self.note = text_label(size=SIZE_SMALL, tone="quiet")
         self.note.hide()
         line = QHBoxLayout()
         line.setSpacing(SPACE_S)
@@ -149,9 +149,11 @@ class DeviceRow(QWidget):
             return
         token = _QUIET_OF_DIMMED if self._dimmed else "text"
         rest = view.tone if view.tone and not self._dimmed else "text_quiet"
-        runs = [Run(view.used, token), Run(f" {view.used_unit}", "text_quiet")]
+        runs = []
+        if view.used:
+            runs = [Run(view.used, token), Run(f" {view.used_unit}   ", "text_quiet")]
         if view.rest:
-            runs.append(Run(f"   {view.rest}", rest))
+            runs.append(Run(view.rest, rest))
         self.figures.set_runs(runs)
 
 

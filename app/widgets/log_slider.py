@@ -29,6 +29,7 @@ _TRACK = 4.0
 _SNAP_PX = 5.0
 _TOP = 22
 _LABELS = 16
+_LABEL_GAP = 6
 
 
 class ValueSlider(QSlider):
@@ -204,12 +205,10 @@ class ValueSlider(QSlider):
         theme = current_theme()
         metrics = QFontMetricsF(self._font)
         painter.setFont(self._font)
-        taken_to = -math.inf
         for value, words in self._labels_that_fit(metrics):
             middle = self._left_of(value)
             width = metrics.horizontalAdvance(words)
             left = min(max(middle - width / 2, 0), self.width() - width)
-            taken_to = max(taken_to, left + width)
             painter.setPen(theme.color("text_quiet"))
             painter.drawText(QPointF(left, _TOP + metrics.ascent() - 1), words)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -228,7 +227,7 @@ class ValueSlider(QSlider):
                 continue
             width = metrics.horizontalAdvance(words)
             left = min(max(self._left_of(value) - width / 2, 0), self.width() - width)
-            if left + width + 10 <= limit:
+            if left + width + _LABEL_GAP <= limit:
                 result.append((value, words))
                 limit = left
         return result

@@ -9,13 +9,13 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app.theme import (
+    SIZE_BASE,
     SIZE_SMALL,
     SIZE_TITLE,
-    SPACE_L,
     SPACE_M,
     SPACE_S,
-    SPACE_XS,
     current_theme,
+    ui_font,
 )
 from app.widgets.icons import pixmap
 from app.widgets.labels import Run, RunsLabel, Weight, leave_out, rounded, text_label
@@ -31,7 +31,7 @@ class RateFigure(QWidget):
         self.title = text_label(size=SIZE_SMALL, tone="quiet")
         self.figure = RunsLabel(size=SIZE_TITLE, weight=Weight.DemiBold, quiet_size=SIZE_SMALL)
         self.range = RunsLabel(size=SIZE_SMALL)
-        self.bound = text_label(size=SIZE_SMALL, tone="quiet", wrap=True)
+        self.bound = Paragraph(size=SIZE_SMALL, tone="quiet")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -58,12 +58,32 @@ class RateFigure(QWidget):
 
     def _fill(self) -> None:
         _, value, unit, within, _ = self._shown
-        token = "text_quiet" if self._dimmed else "text"
         # A digit in the quiet token would also get the quiet font.
         self.figure.set_runs(
             [Run(value, "compute" if self._dimmed else "text"), Run(f" {unit}", "text_quiet")]
         )
-        self.range.set_runs([Run(within, token)])
+        self.range.set_runs([Run(within, "text_quiet")])
+
+
+class Paragraph(QLabel):
+    """Text over as many lines as it takes.
+
+    A wrapped QLabel asks for the height of a narrow column as its least, whatever its width, and
+    leaves gaps; this one leaves its height to ``heightForWidth`` alone.
+    """
+
+    def __init__(self, *, size: int = SIZE_BASE, tone: str = "") -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setFont(ui_font(size))
+        self.setWordWrap(True)
+        if tone:
+            self.setProperty("tone", tone)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return one line of a few letters."""
+        metrics = self.fontMetrics()
+        return QSize(metrics.horizontalAdvance("MMMM"), metrics.height())
 
 
 class SentenceList(QWidget):
@@ -100,7 +120,7 @@ class _Sentence(QWidget):
         self._icon_name, self._token = icon_name, token
         self._icon = QLabel()
         self._icon.setFixedSize(16, 18)
-        self._text = text_label(wrap=True)
+        self._text = Paragraph()
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         leave_out(self._icon, unless=icon_name)
         row = QHBoxLayout(self)
@@ -151,8 +171,3 @@ class Skeleton(QWidget):
             rounded(painter, QRectF(0, top, 84 + 28 * (row % 2), 10), 4)
             rounded(painter, QRectF(self.width() - 92, top, 92, 10), 4)
             rounded(painter, QRectF(0, top + 18, self.width(), 16), 4)
-
-
-def section_spacing(card: bool) -> tuple[int, int]:
-    """Return margin and inner spacing of a section, as a card or between hairlines."""
-    return (SPACE_L, SPACE_M) if card else (0, SPACE_M - SPACE_XS)

@@ -188,7 +188,13 @@ def distill_plan(machine: Machine, *, n_ctx: int = 16384) -> Plan:
     host = HostPlan(30_608_256, 0, 306_000_000, 4_680_000_000, 0)
     if not machine.gpus:
         held = sizes["kv_bytes"] + sizes["compute_bytes"]
-        cpu = dataclasses.replace(cpu, **sizes)
+        cpu = dataclasses.replace(
+            cpu,
+            attention_bytes=sizes["attention_bytes"],
+            dense_bytes=sizes["dense_bytes"],
+            kv_bytes=sizes["kv_bytes"],
+            compute_bytes=sizes["compute_bytes"],
+        )
         host = HostPlan(held + 3_000_000_000, 0, 1_680_000_000, 4_680_000_000, 0)
         return _plan(settings, (cpu,), host, Tier.FAST, 0)
     gpu = _gpu_plan(machine.gpus[0], shared_bytes=0, routed_bytes=0, **sizes)
@@ -248,7 +254,7 @@ def _plan(
                 dataclasses.replace(settings, n_ctx=16384),
                 decode_tok_s=4.6,
             ),
-            Alternative("smaller_quant", "IQ1_M (159 GB) would need no disk.", needed_bytes=159 * GB),
+            Alternative("smaller_quant", "IQ1_M (159 GB) needs no disk.", needed_bytes=159 * GB),
             Alternative("more_ram", "With 340 GB more RAM nothing would be read from the disk."),
         ),
     )  # fmt: skip
