@@ -15,23 +15,23 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from app.actions.chat import Chat
 from app.actions.conversations import Conversations
-from app.actions.load_model import LoadModel
 from app.bridges.engine import EngineBridge
 from app.bridges.settings import SettingsBridge
 from app.bridges.telemetry import Telemetry
 from app.crash import CrashPresenter, CrashReporter
 from app.messages import Action, Messages
+from app.planning import PlanParts
 from app.tasks import TaskRunner
 from app.terminal import TerminalSignals
 from app.theme import RESOURCES_DIR, Appearance, load_fonts
 from app.views.chat_page import ChatPage
-from app.views.main_window import CHAT, MODELS, MONITOR, SETTINGS, MainWindow
+from app.views.main_window import CHAT, MODELS, MONITOR, PLAN, SETTINGS, MainWindow
 from app.views.status_bar import StatusBar
 from models import log
 from models.chat.store import ConversationStore
 from models.errors import FathomError
 from models.library.demo import find_demo
-from models.library.library import Library
+from models.library.library import Library, LibraryEntry
 from models.paths import Paths, user_paths
 from models.runtime.command import engine_command, engine_environment
 from models.runtime.protocol import Cancelled, Done, Usage
@@ -106,6 +106,7 @@ class Core:
     """What works without a window: stores, engine, library, background work."""
 
     def __init__(self, paths: Paths) -> None:
+        self.paths = paths
         self.own_root = paths.models_dir
         self.messages = Messages()
         self.runner = TaskRunner()
@@ -154,7 +155,8 @@ class Fathom(QObject):
         self._core = core
         self._options = options
         self.exit_code = 0
-        self.loader = LoadModel(
+        self.planning = PlanParts(
+            paths=core.paths,
             supervisor=core.supervisor,
             bridge=core.bridge,
             library=core.library,
@@ -162,6 +164,7 @@ class Fathom(QObject):
             runner=core.runner,
             messages=core.messages,
         )
+        self.loader = self.planning.loader
         self.chat = Chat(
             supervisor=core.supervisor,
             bridge=core.bridge,
@@ -183,6 +186,7 @@ class Fathom(QObject):
         pages = {
             CHAT: self._make_chat_page,
             MODELS: self._make_models_page,
+            PLAN: self._make_plan_page,
             MONITOR: self._make_monitor_page,
             SETTINGS: self._make_settings_page,
         }
@@ -214,6 +218,7 @@ class Fathom(QObject):
         """Take everything apart after the event loop has ended; waits for what must be written."""
         core = self._core
         core.telemetry.stop()
+        self.planning.stop()
         # Ended already where the window was closed; not where the session ends or Qt gave up.
         core.supervisor.stop()
         core.bridge.detach()
@@ -234,8 +239,10 @@ class Fathom(QObject):
             conversations=self.conversations,
             loader=self.loader,
             settings=self._core.settings_bridge,
+            make_inspector=self._make_inspector,
         )
         page.models_requested.connect(partial(self.window.show_page, MODELS))
+        page.plan_requested.connect(self._plan_in_inspector)
         self.window.new_chat_requested.connect(page.new_chat)
         self.window.search_requested.connect(page.focus_search)
         return page
@@ -247,9 +254,35 @@ class Fathom(QObject):
             load_model=self.loader,
             settings=self._core.settings_bridge,
             runner=self._core.runner,
+            forecasts=self.planning.forecasts,
         )
         page.chat_requested.connect(partial(self.window.show_page, CHAT))
+        page.plan_requested.connect(self._plan_on_page)
         return page
+
+    def _make_plan_page(self) -> QWidget:
+        from app.views.plan_host import PlanPage
+
+        page = PlanPage(self.planning.plan)
+        for wants_models in (page.back_requested, page.host.choose_requested):
+            wants_models.connect(partial(self.window.show_page, MODELS))
+        page.host.models_requested.connect(partial(self.window.show_page, MODELS))
+        return page
+
+    def _make_inspector(self) -> QWidget:
+        from app.views.plan_host import PlanInspector
+
+        inspector = PlanInspector(self.planning.plan)
+        chat_page = self._chat_page()
+        inspector.close_requested.connect(chat_page.toggle_inspector)
+        inspector.page_requested.connect(partial(self.window.show_page, PLAN))
+        inspector.host.choose_requested.connect(chat_page.picker.open)
+        inspector.host.models_requested.connect(partial(self.window.show_page, MODELS))
+        # What is loaded, or was to be, is what one wants to know about.
+        entry = self.loader.status.entry
+        if not self.planning.plan.status.text and entry is not None:
+            self.planning.plan.choose_entry(entry)
+        return inspector
 
     def _make_monitor_page(self) -> QWidget:
         from app.views.monitor_page import MonitorPage
@@ -278,6 +311,40 @@ class Fathom(QObject):
         self.window.visible_changed.connect(self._visible_changed)
         self.window.close_requested.connect(self._stop)
         self._terminal.asked_to_quit.connect(self.window.close)
+        self.window.plan_requested.connect(self._toggle_plan)
+        self.planning.plan.attention_wanted.connect(self._show_plan)
+
+    def _chat_page(self) -> ChatPage:
+        page = self.window.page(CHAT)
+        assert isinstance(page, ChatPage)
+        return page
+
+    @Slot(LibraryEntry)
+    def _plan_on_page(self, entry: LibraryEntry) -> None:
+        self.planning.plan.choose_entry(entry)
+        self.window.show_page(PLAN)
+
+    @Slot(LibraryEntry)
+    def _plan_in_inspector(self, entry: LibraryEntry) -> None:
+        self.planning.plan.choose_entry(entry)
+        self._chat_page().show_inspector()
+
+    @Slot()
+    def _toggle_plan(self) -> None:
+        if self.window.current_page == CHAT:
+            self._chat_page().toggle_inspector()
+        else:
+            self.window.show_page(PLAN)
+
+    @Slot()
+    def _show_plan(self) -> None:
+        """Bring the plan into sight: where Models was used, there, else beside the chat."""
+        if self._demo is not None:
+            return
+        if self.window.current_page == MODELS:
+            self.window.show_page(PLAN)
+        elif self.window.current_page == CHAT:
+            self._chat_page().show_inspector()
 
     def _connect_monitor(self, page: MonitorPage) -> None:
         self.loader.status_changed.connect(page.set_status)
@@ -336,6 +403,7 @@ class Fathom(QObject):
         self._settle_timer.stop()
         if self._demo is None:
             self._core.settings_bridge.set("window.geometry", self.window.saved_place())
+        self.planning.stop()
         self.chat.cancel_waiting()
         self.loader.cancel()
         self._core.runner.run(

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from models.planner.plan import Plan, PlanSettings
     from models.planner.wishes import Wishes
     from models.planning.loads import Loads
+    from models.planning.measured import DeviceDifference
     from models.planning.open_checkpoint import OpenCheckpoint
-    from models.runtime.protocol import DeviceMemory
 
 __all__ = ["REST_MS", "PlanCheckpoint", "PlanState", "PlanStatus"]
 
@@ -121,11 +121,22 @@ class PlanCheckpoint(QObject):
         self.choose(entry_text(entry), title=entry.title, entry=entry)
 
     def try_again(self) -> None:
-        """Open the chosen checkpoint once more after a failure."""
+        """Open the chosen checkpoint once more after a failure.
+
+        Wishes that came with it and cannot be had are released: nobody could do it by hand.
+        """
         status = self._status
-        if status.text:
+        if status.wishes is not None and status.plan is None:
+            self.release("all")
+        elif status.text:
             self._status = PlanStatus()
             self.choose(status.text, title=status.title, entry=status.entry)
+
+    @Slot()
+    def cancel(self) -> None:
+        """Give up opening the chosen checkpoint."""
+        if self._status.state is PlanState.OPENING:
+            self._begin(PlanStatus())
 
     def set_wishes(self, wishes: Wishes) -> None:
         """Plan with other wishes; may be called for every step of a slider."""
@@ -487,12 +498,15 @@ class PlanCheckpoint(QObject):
         )
 
 
-def _measured(status: PlanStatus, model: ModelStatus) -> tuple[DeviceMemory, ...]:
+def _measured(status: PlanStatus, model: ModelStatus) -> tuple[DeviceDifference, ...]:
     """Return what the engine holds, when it was loaded as the plan that is shown says."""
     if model.loaded is None or model.planned is None or status.plan is None:
         return ()
-    same = model.planned.plan.settings == status.plan.settings
-    return model.loaded.devices if same else ()
+    if model.planned.plan.settings != status.plan.settings:
+        return ()
+    from models.planning.measured import compare
+
+    return compare(status.plan, model.loaded.devices)
 
 
 def _nothing(_result: object) -> None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from models.planner.machine import Machine
     from models.planner.plan import Plan
     from models.planner.wishes import Wishes
+    from models.planning.measured import DeviceDifference
     from models.planning.open_checkpoint import OpenCheckpoint
-    from models.runtime.protocol import DeviceMemory
 
 
 class PlanState(enum.Enum):
@@ -41,7 +41,8 @@ class PlanStatus:
         is_stale: ``plan`` is still of older wishes, or of an older reading of the machine.
         error: why there is no plan (FAILED), or why it could not be verified (READY).
         is_smaller: the plan is a smaller one, made because the load before ran out of room.
-        measured: what the engine holds since it loaded this plan; empty when it has not.
+        measured: what the engine holds since it loaded this plan, beside what was planned; empty
+            when it has not.
         is_loading: this checkpoint is on its way into memory.
         is_loaded: it is loaded, with this plan or with another.
     """
@@ -57,7 +58,7 @@ class PlanStatus:
     error: FathomError | None = None
     is_stale: bool = False
     is_smaller: bool = False
-    measured: tuple[DeviceMemory, ...] = ()
+    measured: tuple[DeviceDifference, ...] = ()
     is_loading: bool = False
     is_loaded: bool = False
 

@@ -28,6 +28,8 @@ _ROOM_AROUND = QSize(16, 48)
 _SHOW_STOPPING_AFTER_MS = 200
 
 CHAT, MODELS, MONITOR, SETTINGS = "chat", "models", "monitor", "settings"
+# Has no place in the rail: it belongs to Models.
+PLAN = "plan"
 
 
 class MainWindow(QMainWindow):
@@ -40,6 +42,7 @@ class MainWindow(QMainWindow):
     close_requested = Signal()
     new_chat_requested = Signal()
     search_requested = Signal()
+    plan_requested = Signal()
     visible_changed = Signal(bool)
 
     def __init__(
@@ -92,7 +95,7 @@ class MainWindow(QMainWindow):
             return
         self._current = name
         self._stack.setCurrentWidget(self.page(name))
-        self.rail.set_current(name)
+        self.rail.set_current(MODELS if name == PLAN else name)
         self.toasts.raise_()
 
     def saved_place(self) -> str:
@@ -214,6 +217,7 @@ class MainWindow(QMainWindow):
         self._action(self.tr("Settings"), "Ctrl+,").triggered.connect(self._show_settings)
         self._action(self.tr("New chat"), "Ctrl+N").triggered.connect(self._new_chat)
         self._action(self.tr("Search conversations"), "Ctrl+F").triggered.connect(self._search)
+        self._action(self.tr("Plan"), "Ctrl+P").triggered.connect(self._plan)
         self._action(self.tr("Go to the newest notice"), "F6").triggered.connect(
             self.toasts.focus_newest
         )
@@ -248,3 +252,7 @@ class MainWindow(QMainWindow):
     def _search(self) -> None:
         self.show_page(CHAT)
         self.search_requested.emit()
+
+    @Slot()
+    def _plan(self) -> None:
+        self.plan_requested.emit()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import QPoint, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
 from app.theme import SIZE_SMALL, SPACE_S, SPACE_XS
-from app.widgets.buttons import TextButton
+from app.widgets.buttons import IconButton, TextButton
 from app.widgets.chat_model_row import ModelButton, ModelRow, ModelRowView
 from app.widgets.labels import text_label
 from app.widgets.page import hairline
@@ -34,6 +36,7 @@ class _Popup(QFrame):
     """The list of checkpoints; closes on a choice, on Esc and on a click elsewhere."""
 
     chosen = Signal(str)
+    plan_requested = Signal(str)
     unload_requested = Signal()
     models_requested = Signal()
 
@@ -42,6 +45,7 @@ class _Popup(QFrame):
         self.setProperty("kind", "raised")
         self.setAccessibleName(self.tr("Models"))
         self._views: list[ModelRowView] | None = None
+        self._row_widgets: list[ModelRow] = []
         self._rows = QVBoxLayout()
         self._rows.setContentsMargins(0, 0, 0, 0)
         self._rows.setSpacing(0)
@@ -78,12 +82,7 @@ class _Popup(QFrame):
             if widget := item.widget():
                 widget.hide()
                 widget.deleteLater()
-        for view in views:
-            row = ModelRow(view)
-            row.clicked.connect(self._on_row)
-            self._rows.addWidget(row)
-            # Now and not by the layout later: what is hidden takes no focus.
-            row.show()
+        self._row_widgets = [self._add_row(view) for view in views]
         self._rows.addStretch(1)
         self._empty.setVisible(not views)
         self._scroll.setVisible(bool(views))
@@ -95,19 +94,43 @@ class _Popup(QFrame):
 
     def focus_row(self, key: str = "") -> None:
         """Put the focus on a row, or on the first one."""
-        rows = self._model_rows()
+        rows = self._row_widgets
         chosen = next((row for row in rows if row.view.key == key), rows[0] if rows else None)
         (chosen or self.models_button).setFocus()
 
-    def _model_rows(self) -> list[ModelRow]:
-        items = (self._rows.itemAt(place) for place in range(self._rows.count()))
-        widgets = (item.widget() for item in items if item is not None)
-        return [widget for widget in widgets if isinstance(widget, ModelRow)]
+    def _add_row(self, view: ModelRowView) -> ModelRow:
+        row = ModelRow(view)
+        row.clicked.connect(self._on_row)
+        plan_button = IconButton("gauge", self.tr("Plan {0}").format(view.title), size=16)
+        plan_button.clicked.connect(partial(self._plan, view.key))
+        line = QWidget()
+        layout = QHBoxLayout(line)
+        layout.setContentsMargins(0, 0, SPACE_XS, 0)
+        layout.setSpacing(SPACE_XS)
+        layout.addWidget(row, 1)
+        layout.addWidget(plan_button)
+        self._rows.addWidget(line)
+        # Now and not by the layout later: what is hidden takes no focus.
+        line.show()
+        return row
+
+    def _move_focus(self, step: int) -> None:
+        """Go to the row above or below, also from the button beside a row."""
+        places = [row.parentWidget() for row in self._row_widgets]
+        focused = self.focusWidget()
+        here = focused.parentWidget() if focused is not None else None
+        if here in places:
+            place = min(max(places.index(here) + step, 0), len(places) - 1)
+            self._row_widgets[place].setFocus()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Close on Esc."""
+        """Close on Esc, move on the arrow keys."""
         if event.key() == Qt.Key.Key_Escape:
             self.close()
+        elif event.key() == Qt.Key.Key_Down:
+            self._move_focus(1)
+        elif event.key() == Qt.Key.Key_Up:
+            self._move_focus(-1)
         else:
             super().keyPressEvent(event)
 
@@ -131,6 +154,10 @@ class _Popup(QFrame):
         if isinstance(row, ModelRow):
             self.close()
             self.chosen.emit(row.view.key)
+
+    def _plan(self, key: str) -> None:
+        self.close()
+        self.plan_requested.emit(key)
 
     @Slot()
     def _unload(self) -> None:
@@ -156,6 +183,7 @@ class ModelPicker(QWidget):
         self.button.clicked.connect(self.open)
         self.popup = _Popup(self)
         self.popup.chosen.connect(self._on_chosen)
+        self.popup.plan_requested.connect(self._on_plan)
         self.popup.unload_requested.connect(loader.unload)
         self.popup.models_requested.connect(self.models_requested)
         self.progress = ProgressRow(self.tr("Loading"))
@@ -207,10 +235,18 @@ class ModelPicker(QWidget):
 
     @Slot(str)
     def _on_chosen(self, name: str) -> None:
-        for entry in self._loader.entries:
-            if entry.name == name:
-                self._loader.load(entry)
-                return
+        entry = self._entry(name)
+        if entry is not None:
+            self._loader.load(entry)
+
+    @Slot(str)
+    def _on_plan(self, name: str) -> None:
+        entry = self._entry(name)
+        if entry is not None:
+            self.plan_requested.emit(entry)
+
+    def _entry(self, name: str) -> LibraryEntry | None:
+        return next((entry for entry in self._loader.entries if entry.name == name), None)
 
     @Slot(tuple)
     def _on_entries(self, _entries: tuple[LibraryEntry, ...]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
 
+from app.actions.forecasts import Forecasts
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
 from app.bridges.settings import SettingsBridge
 from app.tasks import TaskRunner
@@ -25,6 +27,9 @@ from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
 from models.library.library import LibraryEntry
 from models.units import format_bytes, format_count, format_duration, split_bytes
 
+if TYPE_CHECKING:
+    from models.planner.plan import Plan
+
 _WIDTH = 960
 _NARROW_BELOW = 620
 _ICONS_ONLY_BELOW = 640
@@ -34,6 +39,7 @@ class ModelsPage(Page):
     """Shows what ``load_model`` found; reads headers in the background, one after the other."""
 
     chat_requested = Signal()
+    plan_requested = Signal(LibraryEntry)
 
     def __init__(
         self,
@@ -41,6 +47,7 @@ class ModelsPage(Page):
         load_model: LoadModel,
         settings: SettingsBridge,
         runner: TaskRunner,
+        forecasts: Forecasts | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__("", width=_WIDTH, parent=parent)
@@ -48,6 +55,7 @@ class ModelsPage(Page):
         self._load_model = load_model
         self._settings = settings
         self._runner = runner
+        self._forecasts = forecasts
         self._rows: dict[LibraryEntry, ModelRow] = {}
         self._facts: dict[LibraryEntry, CheckpointFacts] = {}
         self._errors: dict[LibraryEntry, str] = {}
@@ -68,6 +76,8 @@ class ModelsPage(Page):
         self._make_stack()
         load_model.entries_changed.connect(self.show_entries)
         load_model.status_changed.connect(self._show_status)
+        if forecasts is not None:
+            forecasts.found.connect(self._show_forecast)
         if load_model.entries:
             self.show_entries(load_model.entries)
         load_model.refresh()
@@ -131,6 +141,7 @@ class ModelsPage(Page):
         row.set_facts([self.tr("Reading the header")], tooltip=str(entry.path))
         row.set_narrow(self.width() < _NARROW_BELOW)
         row.pressed.connect(partial(self._row_pressed, entry))
+        row.plan_requested.connect(partial(self.plan_requested.emit, entry))
         row.stop_requested.connect(self._load_model.cancel)
         self._runner.run(
             partial(inspect_checkpoint, entry.path),
@@ -154,6 +165,27 @@ class ModelsPage(Page):
             words.append(self.tr("{0} files").format(len(facts.shards)))
         row.set_size(*split_bytes(facts.size_bytes))
         row.set_facts(words, tooltip=str(entry.path))
+        if self._forecasts is not None:
+            # Only what is sound; the rows are filled one after the other, behind everything else.
+            self._forecasts.ask(entry)
+            self._show_forecast(entry, self._forecasts.plan(entry))
+
+    @Slot(object, object)
+    def _show_forecast(self, entry: LibraryEntry, plan: Plan | None) -> None:
+        from app.views.forecast_view import forecast_view
+
+        row = self._rows.get(entry)
+        if row is None or plan is None:
+            return
+        view = forecast_view(plan)
+        row.set_forecast(
+            view.fill,
+            rate=view.rate,
+            unit=view.unit,
+            words=view.words,
+            tone=view.tone,
+            tooltip=view.tooltip,
+        )
 
     def _not_inspected(self, entry: LibraryEntry, error: Exception) -> None:
         if not isinstance(error, FathomError):
@@ -162,6 +194,7 @@ class ModelsPage(Page):
         if row is None:
             return
         self._errors[entry] = error.one_line()
+        row.plan_button.setEnabled(False)
         row.set_facts([], tooltip=str(entry.path))
         self._show_row(entry, row, self._load_model.status)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from PySide6.QtCore import QCoreApplication, Qt, Signal, Slot
+from PySide6.QtCore import QCoreApplication, QPoint, Qt, Signal, Slot
 from PySide6.QtGui import QFocusEvent, QHideEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.actions.plan import PlanCheckpoint
 from app.actions.plan_status import PlanState, PlanStatus
-from app.theme import SIZE_HEADING, SPACE_L, SPACE_S
+from app.theme import SIZE_HEADING, SPACE_L, SPACE_S, SPACE_XL
 from app.views.plan_panel import PlanPanel
 from app.views.plan_view import LoadPhase, NoticeView, PlanPhase, PlanView
 from app.views.plan_words import make_plan_view
@@ -64,7 +64,24 @@ class PlanHost(QWidget):
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Hand the focus on to what can be used."""
         super().focusInEvent(event)
-        self.focusNextChild()
+        if first := self._first_control():
+            first.setFocus()
+
+    def _first_control(self) -> QWidget | None:
+        """Return what the keyboard can reach nearest to the top, None while there is nothing."""
+        usable = [
+            widget
+            for widget in self.findChildren(QWidget)
+            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+            and widget.isVisibleTo(self)
+            and widget.isEnabled()
+        ]
+
+        def place(widget: QWidget) -> tuple[int, int]:
+            corner = widget.mapTo(self, QPoint(0, 0))
+            return corner.y(), corner.x()
+
+        return min(usable, key=place, default=None)
 
     @Slot(PlanStatus)
     def _show(self, status: PlanStatus) -> None:
@@ -121,7 +138,8 @@ class PlanPage(Page):
         self.header.insertWidget(0, self.back_button)
         self.header.addStretch(1)
         self.host = PlanHost(plan)
-        self.host.setMaximumWidth(_PAGE_WIDTH)
+        # The panel has the page's margins inside.
+        self.host.setMaximumWidth(_PAGE_WIDTH + 2 * SPACE_XL)
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.host)

@@ -37,7 +37,7 @@ class ModelRowView:
 
 
 class ModelRow(QAbstractButton):
-    """Title and size, below them what one should know; the arrow keys move between rows."""
+    """Title and size, below them what one should know."""
 
     def __init__(self, view: ModelRowView, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -54,13 +54,11 @@ class ModelRow(QAbstractButton):
         return QSize(340, 54 if self.view.note or self.view.badge else 38)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Choose on Enter, move on the arrow keys."""
+        """Choose on Enter; the arrow keys are the list's."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.click()
-        elif event.key() == Qt.Key.Key_Down:
-            self.focusNextChild()
-        elif event.key() == Qt.Key.Key_Up:
-            self.focusPreviousChild()
+        elif event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Up):
+            event.ignore()
         else:
             super().keyPressEvent(event)
 

@@ -7,18 +7,23 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWi
 
 from app.theme import SIZE_HEADING, SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XS, ui_font
 from app.widgets.buttons import TextButton
-from app.widgets.labels import ElidedLabel, RunsLabel, Weight, leave_out, set_tone, text_label
+from app.widgets.device_bar import BarFill, DeviceBar
+from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, leave_out, set_tone, text_label
 from app.widgets.progress import ProgressRow
+
+_BAR_WIDTH = 112
 
 
 class ModelRow(QWidget):
-    """Strings in, clicks out; ``narrow`` rows leave the size column out."""
+    """Strings in, clicks out; ``narrow`` rows leave the bar and the size column out."""
 
     pressed = Signal()
+    plan_requested = Signal()
     stop_requested = Signal()
 
     def __init__(self, title: str, *, badge: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._narrow = False
         self._title = ElidedLabel(title)
         self._title.setFont(ui_font(SIZE_HEADING, Weight.DemiBold))
         self._badge = QLabel(badge)
@@ -30,10 +35,20 @@ class ModelRow(QWidget):
         self._facts.setProperty("tone", "quiet")
         self._note = text_label(wrap=True)
         self._note.hide()
+        self._bar = DeviceBar()
+        self._bar.hide()
+        self._bar.setFixedWidth(_BAR_WIDTH)
+        # The columns of all rows stay below each other, whatever is known yet.
+        _keep_room(self._bar)
+        self._rate = RunsLabel(reserve="~8888 tok/s")
+        self._rate.set_align(Qt.AlignmentFlag.AlignRight)
         self._size = RunsLabel(reserve="888 MB")
         self._size.set_align(Qt.AlignmentFlag.AlignRight)
         self._state = text_label(size=SIZE_SMALL, weight=Weight.Medium, tone="good")
         self._state.hide()
+        self.plan_button = TextButton(self.tr("Plan"), kind="quiet", icon_name="gauge")
+        self.plan_button.setAccessibleName(f"{self.plan_button.text()}: {title}")
+        self.plan_button.clicked.connect(self.plan_requested)
         self.button = TextButton("")
         self.button.setMinimumWidth(84)
         self.button.clicked.connect(self.pressed)
@@ -52,6 +67,18 @@ class ModelRow(QWidget):
     def set_size(self, value: str, unit: str) -> None:
         """Show how large the files are."""
         self._size.set_number(value, unit)
+
+    def set_forecast(
+        self, fill: BarFill, *, rate: str, unit: str, words: str, tone: str, tooltip: str
+    ) -> None:
+        """Show where it would live, and a predicted rate or ``words`` in its place."""
+        self._bar.set_fill(fill, fill.total)
+        self._bar.setVisible(not self._narrow)
+        runs = [Run(rate), Run(f" {unit}", "text_quiet")] if rate else [Run(words, tone or "text")]
+        self._rate.set_runs(runs)
+        for widget in (self._bar, self._rate):
+            widget.setToolTip(tooltip)
+        self.setAccessibleDescription(", ".join([f"{rate} {unit}".strip() or words, tooltip]))
 
     def set_note(self, text: str, tone: str) -> None:
         """Show a sentence under the facts, as for an error; an empty one goes away."""
@@ -81,8 +108,12 @@ class ModelRow(QWidget):
         self._show_progress(False)
 
     def set_narrow(self, narrow: bool) -> None:
-        """Leave the size column out where there is no room."""
+        """Leave out what there is no room for."""
+        self._narrow = narrow
         self._size.setVisible(not narrow)
+        self._bar.setVisible(not narrow and bool(self._rate.text()))
+        _keep_room(self._bar, keep=not narrow)
+        self.plan_button.set_icon_only(narrow)
 
     def _show_progress(self, shown: bool) -> None:
         if self.progress.isHidden() != shown:
@@ -108,5 +139,17 @@ class ModelRow(QWidget):
         row.setSpacing(SPACE_L)
         row.addLayout(words, 1)
         row.addWidget(self._state)
+        row.addWidget(self._bar)
+        row.addWidget(self._rate)
         row.addWidget(self._size)
-        row.addWidget(self.button)
+        buttons = QHBoxLayout()
+        buttons.setSpacing(SPACE_XS)
+        buttons.addWidget(self.plan_button)
+        buttons.addWidget(self.button)
+        row.addLayout(buttons)
+
+
+def _keep_room(widget: QWidget, *, keep: bool = True) -> None:
+    policy = widget.sizePolicy()
+    policy.setRetainSizeWhenHidden(keep)
+    widget.setSizePolicy(policy)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from models.planning.desk import PlannedLoad, PlanningDesk
     from models.planning.measured import MeasuredLoad, MeasuredStore
     from models.planning.wishes_store import WishesStore
-    from models.runtime.protocol import Loaded, LoadSettings
+    from models.runtime.protocol import Loaded, LoadSettings, Usage
 
 WISHES_FILE = "wishes.json"
 MEASURED_FILE = "measured-loads.jsonl"
@@ -72,6 +72,9 @@ class Loads:
         record = measured_load(plan, loaded)
         self._measured.append(record)
         return record
+
+    def keep_run(self, planned: PlannedLoad, usage: Usage) -> None:
+        """Write down how fast an answer was beside what was predicted."""
 
     @property
     def _kept(self) -> WishesStore:

@@ -1,0 +1,120 @@
+"""The planner's parts of the window, composed; the planner itself is imported when it is needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from app.actions.forecasts import Forecasts
+from app.actions.load_model import LoadModel
+from app.actions.load_outcomes import LoadOutcomes
+from app.actions.plan import PlanCheckpoint
+from app.bridges.engine import EngineBridge
+from app.bridges.settings import SettingsBridge
+from app.messages import Messages
+from app.tasks import TaskRunner
+from models.engine_settings import load_settings
+from models.library.library import Library
+from models.paths import Paths
+from models.planning.desk import PlanningDesk
+from models.planning.loads import Loads
+from models.runtime.supervisor import EngineSupervisor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from models.hub.hub import Hub
+    from models.planner.machine import Machine
+    from models.planning.desk import PlanningService
+    from models.runtime.protocol import DeviceList, DeviceMemory
+
+_log = logging.getLogger(__name__)
+
+
+class PlanParts:
+    """The desk, and what works at it: loader, plan, forecasts, what is written down after loads."""
+
+    def __init__(
+        self,
+        *,
+        paths: Paths,
+        supervisor: EngineSupervisor,
+        bridge: EngineBridge,
+        library: Library,
+        settings: SettingsBridge,
+        runner: TaskRunner,
+        messages: Messages,
+    ) -> None:
+        self._paths = paths
+        self._supervisor = supervisor
+        self._library = library
+        self._settings = settings
+        self.desk = PlanningDesk(self._make_planning)
+        self.loads = Loads(self.desk, paths.data_dir, lambda: load_settings(settings.settings))
+        self.loader = LoadModel(
+            supervisor=supervisor,
+            bridge=bridge,
+            library=library,
+            settings=settings,
+            runner=runner,
+            messages=messages,
+            loads=self.loads,
+        )
+        self.plan = PlanCheckpoint(
+            desk=self.desk,
+            loads=self.loads,
+            loader=self.loader,
+            runner=runner,
+            messages=messages,
+        )
+        self.forecasts = Forecasts(desk=self.desk, loads=self.loads, runner=runner)
+        self.outcomes = LoadOutcomes(
+            loads=self.loads, loader=self.loader, bridge=bridge, runner=runner
+        )
+
+    def stop(self) -> None:
+        """End what is under way; what has to be written is on its way to the store lane."""
+        self.plan.stop()
+        self.forecasts.stop()
+
+    def _held(self) -> tuple[DeviceMemory, ...]:
+        loaded = self.loader.status.loaded
+        return loaded.devices if loaded is not None else ()
+
+    def _make_planning(self) -> PlanningService:
+        from models.planning.machine_reader import MachineReader
+        from models.planning.service import Planning
+
+        reader = MachineReader(self._supervisor, held=self._held, describe=_describe(self._paths))
+        return Planning(
+            library=self._library,
+            hub=_hub(self._paths, is_offline=self._settings.settings.get_bool("hub.offline")),
+            read_machine=reader.read,
+            work_dir=self._paths.cache_dir,
+        )
+
+
+def _hub(paths: Paths, *, is_offline: bool) -> Hub:
+    from models.errors import BadInputError
+    from models.hub.hub import Hub, hub_of_user
+
+    try:
+        return hub_of_user(os.environ, cache_dir=paths.cache_dir, is_offline=is_offline)
+    except BadInputError as error:
+        # A bad address of a mirror must not keep anybody from planning what lies here.
+        _log.warning("Planning without the hub: %s", error.one_line())
+        return Hub(is_offline=True)
+
+
+def _describe(paths: Paths) -> Callable[[DeviceList, Path | None], Machine]:
+    from models.hardware.calibration_store import CalibrationStore
+    from models.hardware.machine import this_machine
+
+    store = CalibrationStore(paths.data_dir)
+
+    def describe(found: DeviceList, path: Path | None) -> Machine:
+        return this_machine(found, checkpoint_path=path, calibration_store=store)
+
+    return describe
