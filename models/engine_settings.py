@@ -17,7 +17,14 @@ def load_settings(settings: Settings, *, n_ctx: int | None = None) -> LoadSettin
         flash_attn=settings.get_str("engine.flash_attn"),
         type_k=kv_type,
         type_v=kv_type,
+        rpc_hosts=rpc_hosts(settings),
     )
+
+
+def rpc_hosts(settings: Settings) -> tuple[str, ...]:
+    """Return the machines whose devices may be used, as ``host:port``."""
+    entries = settings.get_str("engine.rpc_hosts").split(",")
+    return tuple(dict.fromkeys(entry.strip() for entry in entries if entry.strip()))
 
 
 def sampling(

@@ -293,6 +293,12 @@ class LoadError(EngineError):
     code = "load"
 
 
+class RpcHostError(EngineError):
+    """A remote machine that was to lend its devices does not answer as llama.cpp's RPC worker."""
+
+    code = "rpc_host"
+
+
 class OracleError(EngineError):
     """llama.cpp's dry run refused a plan, died or took too long; ``details`` holds its words."""
 

@@ -115,6 +115,15 @@ _ENGINE = (
         group="Engine",
     ),
     SettingSpec(
+        "engine.rpc_hosts",
+        "str",
+        "",
+        "RPC hosts",
+        "Other machines that run llama.cpp's RPC worker, as host:port, separated by commas. "
+        "Their devices can hold layers. There is no password: use it in a trusted network only.",
+        group="Engine",
+    ),
+    SettingSpec(
         "engine.load_last_checkpoint",
         "bool",
         True,
@@ -225,6 +234,14 @@ _OTHER = (
         "Model folders",
         "Folders that are searched for GGUF files, besides Fathom's own.",
         group="Library",
+    ),
+    SettingSpec(
+        "hub.offline",
+        "bool",
+        False,
+        "Work offline",
+        "Nothing is sent to the hub; checkpoints that were looked at before can still be planned.",
+        group="Hub",
     ),
     SettingSpec("window.geometry", "str", "", "Place of the window", hidden=True),
     SettingSpec("window.state", "str", "", "Parts of the window", hidden=True),

@@ -7,12 +7,14 @@ import dataclasses
 import importlib.metadata
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from app.cli.failures import print_error
 from app.cli.session import EngineConversation, Session
 from app.cli.table import format_table
+from models.engine_settings import rpc_hosts
 from models.errors import FathomError
 from models.hardware.readouts import GpuReadout, HardwareSnapshot
 from models.hardware.sampler import HardwareSampler
@@ -34,7 +36,7 @@ def devices(options: argparse.Namespace, session: Session) -> int:
         load_percent = _load_percent(sampler)
         with session.open_engine() as engine:
             try:
-                listed = ask_devices(engine)
+                listed = ask_devices(engine, rpc_hosts(session.settings))
             except FathomError as error:
                 problem = error
             snapshot = sampler.sample(engine.supervisor.pid)
@@ -59,14 +61,18 @@ def _load_percent(sampler: HardwareSampler) -> float | None:
     return sampler.sample().cpu.load_percent
 
 
-def ask_devices(engine: EngineConversation) -> DeviceList:
+def ask_devices(engine: EngineConversation, hosts: Sequence[str] = ()) -> DeviceList:
     """Start the engine child and return ggml's own list.
+
+    Args:
+        engine: the child to ask.
+        hosts: RPC hosts whose devices are to be listed too.
 
     Raises:
         FathomError: the child does not start or does not answer.
     """
     engine.supervisor.start()
-    final = engine.last(engine.supervisor.request_devices(), limit_s=_ENGINE_LIMIT_S)
+    final = engine.last(engine.supervisor.request_devices(hosts), limit_s=_ENGINE_LIMIT_S)
     assert isinstance(final.body, DeviceList)
     return final.body
 
@@ -95,7 +101,7 @@ def to_json(listed: DeviceList | None, snapshot: HardwareSnapshot) -> dict[str, 
         "gpus": [dataclasses.asdict(gpu) for gpu in snapshot.gpus],
         "memory": dataclasses.asdict(snapshot.ram),
         "cpu": cpu,
-        "notes": list(snapshot.notes),
+        "notes": [*(listed.rpc_problems if listed else ()), *snapshot.notes],
     }
 
 
@@ -134,6 +140,7 @@ def _rows(listed: DeviceList | None, snapshot: HardwareSnapshot) -> list[Row]:
     rows.append(("  features", " ".join(cpu.features) or "unknown", cpu.sources["features"]))
     if listed is not None:
         rows.append(("  used", " ".join(listed.cpu_features) or "unknown", _GGML))
+        rows.extend(("note", problem, _GGML) for problem in listed.rpc_problems)
     rows.extend(("note", note, "") for note in snapshot.notes)
     return rows
 

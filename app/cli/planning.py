@@ -33,9 +33,10 @@ def _this_machine(session: Session, checkpoint: Path | None) -> Machine:
     from models.hardware.machine import this_machine
 
     from app.cli.devices import ask_devices
+    from models.engine_settings import rpc_hosts
 
     with session.open_engine() as engine:
-        listed = ask_devices(engine)
+        listed = ask_devices(engine, rpc_hosts(session.settings))
     store = CalibrationStore(session.paths.data_dir)
     return this_machine(listed, checkpoint_path=checkpoint, calibration_store=store)
 

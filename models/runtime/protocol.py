@@ -50,6 +50,7 @@ class LoadSettings:
     main_gpu: int = 0
     load_mode: str = "auto"
     n_outputs_max: int = 0
+    rpc_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,55 @@ class GenerateRequest:
 
 
 @dataclass(frozen=True)
+class DevicesRequest:
+    """Which devices there are; those of the RPC hosts (``host:port``) are made known first."""
+
+    rpc_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What to measure on the loaded checkpoint; every field as in docs/protocol.md, ``bench``."""
+
+    depths: tuple[int, ...] = (0,)
+    prompt_tokens: int = 512
+    answer_tokens: int = 32
+    repeats: int = 3
+    limit_s: float = 0.0
+    pin_threads: bool = True
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """The speeds at one depth; ``prefill_s`` and ``decode_s`` hold one value per repeat.
+
+    ``decode_s`` is the median time of a token in that repeat.
+    """
+
+    n_past: int
+    prompt_tokens: int
+    answer_tokens: int
+    prefill_s: tuple[float, ...]
+    decode_s: tuple[float, ...]
+    prefill_tok_s: float
+    decode_tok_s: float
+
+
+@dataclass(frozen=True)
+class LinkRate:
+    """What copying to a device reaches from pinned memory, in bytes/s."""
+
+    device: str
+    bytes_s: float
+
+
+@dataclass(frozen=True)
 class Device:
-    """A compute device as ggml lists it."""
+    """A compute device as ggml lists it.
+
+    ``remote`` is what an RPC host computes with as far as it can be told, ``cuda`` or ``cpu``;
+    empty for devices of this machine.
+    """
 
     name: str
     description: str
@@ -107,6 +155,7 @@ class Device:
     backend: str
     total_bytes: int
     free_bytes: int
+    remote: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,12 +245,13 @@ class Hello:
 
 @dataclass(frozen=True)
 class DeviceList:
-    """Answer to ``devices``."""
+    """Answer to ``devices``; ``rpc_problems`` says why devices of an RPC host are missing."""
 
     devices: tuple[Device, ...]
     cpu_features: tuple[str, ...]
     backends: tuple[str, ...]
     system_info: str
+    rpc_problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -265,6 +315,34 @@ class Done:
 
 
 @dataclass(frozen=True)
+class BenchProgress:
+    """How far a ``bench`` is, in tokens to compute."""
+
+    tokens_done: int
+    tokens_total: int
+    elapsed_s: float
+    eta_s: float | None
+
+
+@dataclass(frozen=True)
+class Benched:
+    """A ``bench`` is finished; depths that the context has no room for are left out."""
+
+    results: tuple[BenchResult, ...]
+    n_threads: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Answer to ``streams``; None where something could not be measured."""
+
+    ram_bytes_s: float | None
+    disk_bytes_s: float | None
+    links: tuple[LinkRate, ...]
+
+
+@dataclass(frozen=True)
 class Cancelled:
     """A request was cancelled; ``usage`` is set when it was a ``generate``."""
 
@@ -321,6 +399,9 @@ EventBody = (
     | Delta
     | StatsEvent
     | Done
+    | BenchProgress
+    | Benched
+    | Streams
     | Cancelled
     | CancelAccepted
     | Pong
@@ -339,6 +420,9 @@ _EVENT_NAMES: dict[type, str] = {
     Delta: "delta",
     StatsEvent: "stats",
     Done: "done",
+    BenchProgress: "bench_progress",
+    Benched: "benched",
+    Streams: "streams",
     Cancelled: "cancelled",
     CancelAccepted: "cancel_accepted",
     Pong: "pong",
@@ -352,6 +436,8 @@ FINAL_EVENTS = (
     Loaded,
     Unloaded,
     Done,
+    Benched,
+    Streams,
     Cancelled,
     CancelAccepted,
     Pong,

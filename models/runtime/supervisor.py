@@ -25,6 +25,7 @@ from models.runtime.ladder import Ladder, Rung
 from models.runtime.pipes import open_pipes
 from models.runtime.protocol import (
     MAX_LINE_BYTES,
+    BenchRequest,
     Event,
     GenerateRequest,
     Json,
@@ -69,6 +70,8 @@ _BUSY = {
     "load": "The engine is loading a checkpoint.",
     "unload": "The engine is unloading a checkpoint.",
     "generate": "The engine is answering.",
+    "bench": "The engine is measuring its speed.",
+    "streams": "The engine is measuring this machine.",
 }
 
 
@@ -181,12 +184,34 @@ class EngineSupervisor:
             EngineBusyError: no checkpoint is loaded, or another request is being worked on.
             PromptTooLongError: the request does not fit in a line of the protocol.
         """
+        return self._submit_on_checkpoint("generate", to_json(request))
+
+    def bench(self, request: BenchRequest) -> int:
+        """Measure the loaded checkpoint's speed; returns the request's id, results are events.
+
+        Raises:
+            EngineBusyError: no checkpoint is loaded, or another request is being worked on.
+        """
+        return self._submit_on_checkpoint("bench", to_json(request))
+
+    def measure_streams(self, path: str) -> int:
+        """Measure RAM, the disk below ``path`` and the ways to the GPUs; returns the id.
+
+        Raises:
+            EngineStartError, EngineVersionError, EngineBusyError: as ``start``.
+        """
+        self.start()
+        with self._core.changed:
+            self._check_free()
+            return self._submit("streams", {"path": path})
+
+    def _submit_on_checkpoint(self, op: str, fields: Json) -> int:
         core = self._core
         with core.changed:
             self._check_free()
             if core.state is not _S.READY:
                 raise EngineBusyError("No checkpoint is loaded.", hint="Load one first.")
-            request_id = self._submit("generate", to_json(request))
+            request_id = self._submit(op, fields)
             core.set_state(_S.GENERATING)
             return request_id
 
@@ -200,8 +225,11 @@ class EngineSupervisor:
             self._check_free()
             return self._submit("unload", {})
 
-    def request_devices(self) -> int:
+    def request_devices(self, rpc_hosts: Sequence[str] = ()) -> int:
         """Ask for the devices, starting the child if there is none; returns the request's id.
+
+        Args:
+            rpc_hosts: endpoints (``host:port``) whose devices are to be listed too.
 
         Raises:
             EngineStartError, EngineVersionError, EngineBusyError: as ``start``.
@@ -209,7 +237,7 @@ class EngineSupervisor:
         self.start()
         with self._core.changed:
             self._check_running()
-            return self._submit("devices", {})
+            return self._submit("devices", {"rpc_hosts": list(rpc_hosts)} if rpc_hosts else {})
 
     def ping(self) -> int:
         """Ask for a sign of life, which comes even in the middle of a load or an answer.

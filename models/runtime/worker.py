@@ -22,10 +22,12 @@ from models.runtime.child_setup import prepare_environment, take_protocol_fd
 from models.runtime.protocol import (
     MAX_LINE_BYTES,
     PROTOCOL_VERSION,
+    BenchRequest,
     Bye,
     CancelAccepted,
     Cancelled,
     Delta,
+    DevicesRequest,
     Done,
     ErrorEvent,
     Event,
@@ -271,6 +273,8 @@ class Worker:
             "load": self._load,
             "unload": self._unload,
             "generate": self._generate,
+            "bench": self._bench,
+            "streams": self._streams,
         }
         handler = handlers.get(request.op)
         if handler is None:
@@ -278,8 +282,8 @@ class Worker:
         return handler(request)
 
     def _devices(self, request: Request) -> EventBody:
-        _refuse_unknown(request.fields)
-        return self._backend.devices()
+        asked = build(DevicesRequest, request.fields, strict=True)
+        return self._backend.devices(asked.rpc_hosts)
 
     def _load(self, request: Request) -> EventBody:
         from models.runtime.llama.abort import LoadCancelledError
@@ -324,6 +328,21 @@ class Worker:
             self._ticker.stop()
         self._writer.send(request.id, StatsEvent(self._backend.stats()))
         return Cancelled(usage) if outcome.cancelled else Done(outcome.stop_reason, usage)
+
+    def _bench(self, request: Request) -> EventBody:
+        bench = build(BenchRequest, request.fields, strict=True)
+        results = self._backend.bench(
+            bench, lambda progress: self._writer.send(request.id, progress)
+        )
+        return Cancelled(None) if results is None else results
+
+    def _streams(self, request: Request) -> EventBody:
+        fields = dict(request.fields)
+        path = fields.pop("path", None)
+        if not isinstance(path, str):
+            raise EngineProtocolError("streams needs a path.")
+        _refuse_unknown(fields)
+        return self._backend.streams(path) or Cancelled(None)
 
     def _send_stats(self, request_id: int) -> None:
         self._writer.send(request_id, StatsEvent(self._backend.stats()))

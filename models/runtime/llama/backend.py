@@ -20,6 +20,7 @@ from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
 from models.hardware.cpu import physical_cores, usable_cpus
 from models.hardware.memory import RamReader, peak_rss_bytes
 from models.runtime.llama.abort import AbortFlag
+from models.runtime.llama.bench import Bench
 from models.runtime.llama.bindings import LlamaLibrary, library_version
 from models.runtime.llama.checkpoint import (
     LoadedCheckpoint,
@@ -38,11 +39,16 @@ from models.runtime.llama.generation import (
 )
 from models.runtime.llama.log_capture import LogCapture
 from models.runtime.llama.parameters import check_settings, model_parameters, with_threads
+from models.runtime.llama.rpc import RpcHosts
 from models.runtime.llama.sampling import check_sampling
+from models.runtime.llama.streams import measure_streams
 from models.runtime.llama.template import ChatTemplate, continued, opens_reasoning
 from models.runtime.llama.thread_pacing import ThreadPacer
 from models.runtime.llama.tokens import Vocabulary
 from models.runtime.protocol import (
+    Benched,
+    BenchProgress,
+    BenchRequest,
     DeviceList,
     GenerateRequest,
     Loaded,
@@ -50,6 +56,7 @@ from models.runtime.protocol import (
     LoadSettings,
     Started,
     Stats,
+    Streams,
     Usage,
 )
 
@@ -71,6 +78,7 @@ class LlamaBackend:
         self._library = LlamaLibrary()
         self._log = LogCapture(self._library, self._pass_on)
         self._library.start()
+        self._rpc = RpcHosts(self._library)
         self._checkpoint: LoadedCheckpoint | None = None
         self._generator: Generator | None = None
         self._template: ChatTemplate | None = None
@@ -94,9 +102,10 @@ class LlamaBackend:
         """Whether a checkpoint is loaded."""
         return self._checkpoint is not None
 
-    def devices(self) -> DeviceList:
-        """Return the devices ggml sees now."""
-        return list_devices(self._library)
+    def devices(self, rpc_hosts: tuple[str, ...] = ()) -> DeviceList:
+        """Return the devices ggml sees now, those of RPC hosts among them."""
+        problems = self._rpc.connect(rpc_hosts)
+        return list_devices(self._library, tuple(problem.one_line() for problem in problems))
 
     def cancel(self) -> None:
         """Stop what runs, from any thread."""
@@ -122,6 +131,10 @@ class LlamaBackend:
         """
         start_s = time.monotonic()
         check_settings(settings)
+        for problem in self._rpc.connect(settings.rpc_hosts):
+            raise problem
+        if settings.devices is None:
+            settings = dataclasses.replace(settings, devices=self._rpc.default_devices())
         model_parameters(self._library, settings)  # refuses devices that are not there
         facts = inspect_checkpoint(Path(path))
         template = ChatTemplate(facts.template)
@@ -147,6 +160,7 @@ class LlamaBackend:
                 checkpoint.close()
                 raise
         self._checkpoint, self._template = checkpoint, template
+        self._rpc.hold(settings.rpc_hosts, settings.devices)
         self._generator = Generator(self._library, checkpoint, self._abort, pacer)
         warnings += _context_warnings(checkpoint)
         return Loaded(
@@ -183,6 +197,7 @@ class LlamaBackend:
         if self._checkpoint is not None:
             self._checkpoint.close()
         self._checkpoint = self._generator = self._template = self._progress = None
+        self._rpc.hold((), None)
         gc.collect()  # parameter structs hold callbacks in cycles with their closures
 
     # --- answering ------------------------------------------------------------------------------
@@ -233,6 +248,30 @@ class LlamaBackend:
         )
         outcome = self._generator.answer(tokens, request, assembler, progress)
         return outcome, self._usage(progress, outcome.seed)
+
+    # --- measuring ------------------------------------------------------------------------------
+
+    def bench(
+        self, request: BenchRequest, report: Callable[[BenchProgress], None]
+    ) -> Benched | None:
+        """Measure prefill and decode on the loaded checkpoint; None when it was cancelled.
+
+        Raises:
+            EngineBusyError: nothing is loaded.
+            InvalidSettingError: a figure of the request makes no sense.
+            EngineError: llama.cpp failed.
+        """
+        if self._checkpoint is None or self._generator is None:
+            raise EngineBusyError("No checkpoint is loaded.", hint="Load one first.")
+        self._generator.forget()
+        try:
+            return Bench(self._library, self._checkpoint, self._abort, report).run(request)
+        finally:
+            self._generator.forget()
+
+    def streams(self, path: str) -> Streams | None:
+        """Measure RAM, the disk that holds ``path`` and the ways to the GPUs; None: cancelled."""
+        return measure_streams(self._library, Path(path), self._cores, self._abort)
 
     def _prompt(
         self, template: ChatTemplate, vocabulary: Vocabulary, request: GenerateRequest

@@ -78,14 +78,24 @@ def declare(library: ctypes.CDLL, name: str, result: Any, *arguments: Any) -> An
 
 
 class Ggml:
-    """The backend functions of libggml and libggml-base that llama-cpp-python does not declare."""
+    """The backend functions of libggml and libggml-base that llama-cpp-python does not declare.
+
+    Attributes:
+        base, registry: the two libraries.
+        silent: handles of remote devices that are not to be used; to ask one whose host does not
+            answer would end the process.
+    """
 
     def __init__(self, folder: Path) -> None:
         pointer = ctypes.c_void_p
+        self.silent: set[int] = set()
         self.base = base = ctypes.CDLL(str(_shared_library_path(folder, "ggml-base")))
         self.registry = registry = ctypes.CDLL(str(_shared_library_path(folder, "ggml")))
         self.buft_name = declare(base, "ggml_backend_buft_name", ctypes.c_char_p, pointer)
         self.buft_is_host = declare(base, "ggml_backend_buft_is_host", ctypes.c_bool, pointer)
+        self.buft_alignment = declare(
+            base, "ggml_backend_buft_get_alignment", ctypes.c_size_t, pointer
+        )
         self.buft_device = declare(base, "ggml_backend_buft_get_device", pointer, pointer)
         self.dev_name = declare(base, "ggml_backend_dev_name", ctypes.c_char_p, pointer)
         self.dev_description = declare(
@@ -107,11 +117,13 @@ class Ggml:
         self.dev_count = declare(registry, "ggml_backend_dev_count", ctypes.c_size_t)
         self.dev_get = declare(registry, "ggml_backend_dev_get", pointer, ctypes.c_size_t)
         self.load_all = declare(registry, "ggml_backend_load_all_from_path", None, ctypes.c_char_p)
+        self.register = declare(registry, "ggml_backend_register", None, pointer)
         self.load_one = declare(registry, "ggml_backend_load", pointer, ctypes.c_char_p)
 
     def devices(self) -> list[int]:
-        """Return the handles of all devices, in ggml's order."""
-        return [self.dev_get(index) for index in range(self.dev_count())]
+        """Return the handles of all devices that can be used, in ggml's order."""
+        every = (self.dev_get(index) for index in range(self.dev_count()))
+        return [device for device in every if device not in self.silent]
 
     def device_kind(self, device: int) -> str:
         """Return ``cpu``, ``gpu``, ``igpu``, ``accel`` or ``rpc``."""

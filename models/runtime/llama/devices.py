@@ -6,7 +6,7 @@ from models.runtime.llama.bindings import LlamaLibrary
 from models.runtime.protocol import Device, DeviceList
 
 
-def list_devices(library: LlamaLibrary) -> DeviceList:
+def list_devices(library: LlamaLibrary, rpc_problems: tuple[str, ...] = ()) -> DeviceList:
     """Return every ggml device, the CPU features of the module in use and llama.cpp's own line."""
     ggml = library.ggml
     devices = []
@@ -20,12 +20,22 @@ def list_devices(library: LlamaLibrary) -> DeviceList:
                 backend=ggml.registry_name(ggml.dev_registry(handle)).decode(),
                 total_bytes=total_bytes,
                 free_bytes=free_bytes,
+                remote=_remote(library, handle),
             )
         )
     backends = [ggml.registry_get(index) for index in range(ggml.registry_count())]
     names = tuple(ggml.registry_name(backend).decode() for backend in backends)
     info: bytes = library.api.llama_print_system_info()
-    return DeviceList(tuple(devices), cpu_features(library), names, info.decode().strip())
+    said = info.decode().strip()
+    return DeviceList(tuple(devices), cpu_features(library), names, said, rpc_problems)
+
+
+def _remote(library: LlamaLibrary, device: int) -> str:
+    """Tell an RPC host's CPU from its GPU by the alignment of its buffers: 32 or 128 bytes."""
+    ggml = library.ggml
+    if ggml.device_kind(device) != "rpc":
+        return ""
+    return "cpu" if ggml.buft_alignment(ggml.dev_buffer_type(device)) <= 32 else "cuda"
 
 
 def cpu_features(library: LlamaLibrary) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from models.errors import ContextTooLargeError, FathomError, OutOfMemoryError
 from models.runtime.llama.abort import AbortFlag
 from models.runtime.llama.bindings import LlamaLibrary
-from models.runtime.llama.memory import BufferUse, read_breakdown
+from models.runtime.llama.memory import BufferUse, fold_mapped, read_breakdown
 from models.runtime.llama.parameters import context_parameters, model_parameters
 from models.runtime.protocol import LoadSettings
 from models.units import format_bytes
@@ -119,7 +119,7 @@ class DryRun:
         if uses is None:
             return None
         maps_file = self._settings.load_mode in ("auto", "mmap")
-        return need_of(uses, maps_file=maps_file)
+        return need_of(fold_mapped(uses) if maps_file else uses, maps_file=maps_file)
 
     def close(self) -> None:
         """Free the simulated checkpoint."""
