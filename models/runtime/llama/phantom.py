@@ -20,6 +20,7 @@ from typing import Any
 from models.runtime.llama.bindings import LlamaLibrary
 from models.runtime.llama.ggml_abi import (
     API_VERSION,
+    MAX_SOURCES,
     Abi,
     Backend,
     BackendFunctions,
@@ -50,6 +51,9 @@ _BUFFER_ACCESS = (
     "get_tensor_2d",
     "clear",
 )
+_BUFFER_OFFSET, _SOURCES_OFFSET = Tensor.buffer.offset, Tensor.src.offset
+_BUFT_OFFSET = Buffer.buft.offset
+_Sources = _pointer * MAX_SOURCES
 # Start of every made-up buffer: aligned for every backend, and no address that anybody uses.
 _BASE_ADDRESS = 1 << 30
 
@@ -130,8 +134,11 @@ class PhantomDevice:
         self._context_functions = self._fill_context_functions()
         self._buffer_functions = self._fill_buffer_functions()
         self._fill_buffer_type()
-        siblings.add(ctypes.addressof(self.buft))
+        self._mine = ctypes.addressof(self.buft)
+        siblings.add(self._mine)
+        self._checks_devices = rules.facts.checks_devices
         self.host_buft = shared_host_buft or self._new_host_buffer_type()
+        self._usable = self._usable_buffer_types()
         self._fill_device()
 
     @property
@@ -258,33 +265,31 @@ class PhantomDevice:
         props.caps.events = facts.has_events
         props.caps.mmap_support = self.maps_files
 
+    def _usable_buffer_types(self) -> frozenset[int]:
+        usable = {ctypes.addressof(self.buft)}
+        if self._gpu.is_unified and self._rules.facts.shared_reads_host and self.host_buft:
+            usable.add(ctypes.addressof(self.host_buft))
+        return frozenset(usable)
+
     def _supports_buffer_type(self, _device: int, buft: int) -> bool:
-        if buft == ctypes.addressof(self.buft):
-            return True
-        reads_host = self._gpu.is_unified and self._rules.facts.shared_reads_host
-        host = self.host_buft
-        return reads_host and host is not None and buft == ctypes.addressof(host)
+        return buft in self._usable
 
     def _supports_operation(self, _device: int, address: int) -> bool:
-        tensor = Tensor.from_address(address)
-        if self._checks_devices and self._lies_elsewhere(tensor):
+        # Asked some ten thousand times a context: written for speed, here and below.
+        if self._checks_devices and len(self._siblings) > 1 and self._lies_elsewhere(address):
             return False
-        return self._rules.supports(tensor)
+        return self._rules.supports(Tensor.from_address(address))
 
-    @property
-    def _checks_devices(self) -> bool:
-        return self._rules.facts.checks_devices and len(self._siblings) > 1
-
-    def _lies_elsewhere(self, tensor: Tensor) -> bool:
+    def _lies_elsewhere(self, address: int) -> bool:
         """Whether an operand lies on another device of the same backend."""
-        mine = ctypes.addressof(self.buft)
-        for source in tensor.src:
+        read = _pointer.from_address
+        for source in _Sources.from_address(address + _SOURCES_OFFSET):
             if not source:
                 continue
-            buffer = Tensor.from_address(source).buffer
+            buffer = read(source + _BUFFER_OFFSET).value
             if buffer:
-                buft = Buffer.from_address(buffer).buft
-                if buft != mine and buft in self._siblings:
+                buft = read(buffer + _BUFT_OFFSET).value
+                if buft != self._mine and buft in self._siblings:
                     return True
         return False
 

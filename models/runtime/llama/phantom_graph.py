@@ -172,19 +172,33 @@ _METAL_GROUPS: tuple[tuple[str, ...], ...] = (
 )
 
 
+def _by_first(groups: Sequence[tuple[str, ...]]) -> dict[str, list[tuple[str, ...]]]:
+    """Return groups by their first operation, longest first."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for group in sorted(groups, key=len, reverse=True):
+        found.setdefault(group[0], []).append(group)
+    return found
+
+
+_METAL_BY_FIRST = _by_first(_METAL_GROUPS)
+
+
 def metal_keeps(nodes: Nodes) -> Iterator[Keep]:
     """Yield what Metal keeps (``ggml_metal_fusion_add_alloc_deps``, ggml-metal-fusion.cpp:742)."""
     index = 0
     while index < nodes.count:
-        length = _longest(nodes.ops, index, _METAL_GROUPS)
+        length = _longest(nodes.ops, index)
         if length:
             yield from _external_inputs(nodes, index, length)
         index += max(length, 1)
 
 
-def _longest(ops: Sequence[str], first: int, groups: Sequence[tuple[str, ...]]) -> int:
-    fitting = (len(group) for group in groups if tuple(ops[first : first + len(group)]) == group)
-    return max(fitting, default=0)
+def _longest(ops: Sequence[str], first: int) -> int:
+    """Return the length of the longest of Metal's groups that begins at ``first``, 0: none."""
+    for group in _METAL_BY_FIRST.get(ops[first], ()):
+        if tuple(ops[first : first + len(group)]) == group:
+            return len(group)
+    return 0
 
 
 def _external_inputs(nodes: Nodes, first: int, length: int) -> Iterator[Keep]:
