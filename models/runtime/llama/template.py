@@ -19,10 +19,9 @@ from typing import Any, Generic, TypeVar
 import jinja2
 import jinja2.exceptions
 import jinja2.ext
-import jinja2.nodes
-import jinja2.parser
 import jinja2.sandbox
 
+from models.chat.template_tags import GenerationTag
 from models.errors import TemplateError
 from models.runtime.protocol import PromptMessage
 
@@ -66,17 +65,6 @@ class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         if operator == "%" and isinstance(left, str):
             raise jinja2.exceptions.SecurityError("formatting with %")
         return super().call_binop(context, operator, left, right)
-
-
-class _GenerationTag(jinja2.ext.Extension):
-    """``{% generation %}``, with which Transformers marks for training what the model said."""
-
-    tags = {"generation"}  # noqa: RUF012  Jinja declares it so.
-
-    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
-        """Return what the tag encloses: for a prompt it means nothing."""
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def _is_small(value: Any) -> bool:
@@ -171,7 +159,7 @@ class ChatTemplate:
             trim_blocks=True,
             lstrip_blocks=True,
             autoescape=False,
-            extensions=[jinja2.ext.loopcontrols, _GenerationTag],
+            extensions=[jinja2.ext.loopcontrols, GenerationTag],
         )
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _raise_exception
