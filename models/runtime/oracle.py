@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from models.errors import EngineProtocolError, OracleError, error_from_json
+from models.errors import EngineProtocolError, OracleError, StoppedError, error_from_json
 from models.gguf.header_file import HeaderFile
 from models.planner.machine import Gpu
 from models.planner.plan import BufferBytes, PlanSettings
@@ -24,18 +24,14 @@ from models.runtime.oracle_child import OracleChild
 from models.runtime.oracle_protocol import OpenOracle, OracleAnswer, OracleOpened, PhantomSpec
 from models.runtime.protocol import Json, to_json
 from models.runtime.wire import build
+from models.stopping import Stop, never
 
 _STOP_PERIOD_S = 0.05
 _T = TypeVar("_T")
 
 
-class OracleStoppedError(Exception):
+class OracleStoppedError(StoppedError):
     """A question was given up because it was asked to; an outcome, never shown as an error."""
-
-
-def never() -> bool:
-    """Never stop."""
-    return False
 
 
 class Oracle:
@@ -95,9 +91,7 @@ class Oracle:
         """The last answer with its times, None before the first."""
         return self._last
 
-    def account(
-        self, settings: PlanSettings, *, stop: Callable[[], bool] = never
-    ) -> tuple[BufferBytes, ...]:
+    def account(self, settings: PlanSettings, *, stop: Stop = never) -> tuple[BufferBytes, ...]:
         """Return what every buffer type would hold, exactly.
 
         Weights that a mapped file keeps in its own pages are counted as ``CPU``.
@@ -115,17 +109,17 @@ class Oracle:
         self._acquire(deadline, stop)
         try:
             child = self._running_child(deadline, stop)
-            event = self._ask(child, "account", {"settings": to_json(settings)}, deadline, stop)
-            self._last = _parse(OracleAnswer, event)
+            request = {"op": "account", "settings": to_json(settings)}
+            self._last = self._ask(child, request, OracleAnswer, deadline, stop)
         finally:
             self._lock.release()
         return self._last.buffers
 
-    def _acquire(self, deadline: float, stop: Callable[[], bool]) -> None:
+    def _acquire(self, deadline: float, stop: Stop) -> None:
         while not self._lock.acquire(timeout=_STOP_PERIOD_S):
             self._check(deadline, stop)
 
-    def _check(self, deadline: float, stop: Callable[[], bool]) -> None:
+    def _check(self, deadline: float, stop: Stop) -> None:
         if stop():
             raise OracleStoppedError
         if self._closing.is_set():
@@ -135,7 +129,7 @@ class Oracle:
 
     # --- lock held ------------------------------------------------------------------------------
 
-    def _running_child(self, deadline: float, stop: Callable[[], bool]) -> OracleChild:
+    def _running_child(self, deadline: float, stop: Stop) -> OracleChild:
         self._check(deadline, stop)
         if self._child is not None:
             return self._child
@@ -143,22 +137,25 @@ class Oracle:
             self._checkpoint = CheckpointFiles(self._files, self._work_dir)
         child = self._child = OracleChild(self._command)
         request = OpenOracle(str(self._checkpoint.first_path), self._gpus, self._cpu_features)
-        event = self._ask(child, "open", to_json(request), deadline, stop)
-        self._opened = _parse(OracleOpened, event)
+        opening = {"op": "open", **to_json(request)}
+        self._opened = self._ask(child, opening, OracleOpened, deadline, stop)
         return child
 
     def _ask(
-        self, child: OracleChild, op: str, fields: Json, deadline: float, stop: Callable[[], bool]
-    ) -> Json:
-        """Send a request and return its event; a child that fails is ended."""
+        self, child: OracleChild, request: Json, answer: type[_T], deadline: float, stop: Stop
+    ) -> _T:
+        """Send a request and return its answer; a child that fails is ended."""
         self._next_id += 1
-        child.send({"id": self._next_id, "op": op, **fields})
+        child.send({"id": self._next_id, **request})
+        is_opening = request["op"] == "open"
         try:
             event = self._wait(child, self._next_id, deadline, stop)
+            if event.get("event") != "error":
+                return _parse(answer, event)
         except OracleStoppedError:
             # The child finishes what it does; its late answer is dropped by its id. One that has
             # not opened yet is not worth keeping.
-            if op == "open":
+            if is_opening:
                 self._end_child()
             raise
         except EngineProtocolError as error:
@@ -170,16 +167,12 @@ class Oracle:
         except BaseException:
             self._end_child()
             raise
-        if event.get("event") == "error":
-            cause = error_from_json(event)
-            if op == "open":
-                self._end_child()
-            raise OracleError(cause.message, hint=cause.hint, details=cause.details) from cause
-        return event
+        if is_opening:
+            self._end_child()
+        cause = error_from_json(event)
+        raise OracleError(cause.message, hint=cause.hint, details=cause.details) from cause
 
-    def _wait(
-        self, child: OracleChild, request_id: int, deadline: float, stop: Callable[[], bool]
-    ) -> Json:
+    def _wait(self, child: OracleChild, request_id: int, deadline: float, stop: Stop) -> Json:
         while True:
             for event in child.receive(_STOP_PERIOD_S):
                 if event.get("id") == request_id:
@@ -228,9 +221,4 @@ def _spec(gpu: Gpu) -> PhantomSpec:
 
 def _parse(cls: type[_T], event: Json) -> _T:
     fields: dict[str, Any] = {key: event[key] for key in event if key not in ("event", "id")}
-    try:
-        return build(cls, fields, strict=False)
-    except EngineProtocolError as error:
-        raise OracleError(
-            "llama.cpp's dry run sent something that is not its protocol.", details=error.message
-        ) from error
+    return build(cls, fields, strict=False)
