@@ -19,6 +19,7 @@ Without a verb the window opens.
 
   fathom run demo --prompt "Why is the sky blue?"
   fathom run ~/models/DeepSeek-R1-Distill-Qwen-7B-Q4_K_M.gguf --prompt "Hi" --json
+  fathom inspect ~/models/DeepSeek-V3-0324-Q4_K_M-00001-of-00009.gguf
   fathom devices
 
 "fathom VERB --help" says what a verb takes. Exit codes: 0 done, 1 failed, 2 bad input,
@@ -125,6 +126,7 @@ def build_parser() -> Parser:
     )
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", prog="fathom")
     _add_run(verbs, shared)
+    _add_inspect(verbs, shared)
     _add_plan(verbs, shared)
     _add_devices(verbs, shared)
     _add_doctor(verbs, shared)
@@ -180,6 +182,22 @@ def _add_run(verbs: Any, shared: Parser) -> None:
         metavar="N",
         type=_whole(0, _MAX_TOKENS),
         help="context in tokens; 0: chosen for the checkpoint",
+    )
+
+
+def _add_inspect(verbs: Any, shared: Parser) -> None:
+    inspect = _add_verb(
+        verbs,
+        shared,
+        "inspect",
+        "say what a checkpoint is: layers, experts, parameters, cache, template",
+        "Only its header is read, also of a checkpoint on the hub.",
+    )
+    inspect.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        type=_text,
+        help="a GGUF file, a name of the library, owner/repository/file.gguf, or an address",
     )
 
 

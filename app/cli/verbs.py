@@ -51,6 +51,10 @@ def _call(options: argparse.Namespace) -> int:
         from app.cli.run import run
 
         return run(options, session)
+    if options.verb == "inspect":
+        from app.cli.inspect import inspect
+
+        return inspect(options, session)
     if options.verb == "plan":
         from app.cli.plan import plan
 
