@@ -29,6 +29,7 @@ _PACKAGES = (
     ("PySide6-Essentials", (6, 10), (6, 12)),
     ("llama-cpp-python", (0, 3, 36), (0, 3, 37)),
     ("huggingface-hub", (2, 4), (3,)),
+    ("httpx2", (2, 16), (3,)),
     ("psutil", (7, 2), (8,)),
     ("Jinja2", (3, 1, 6), (4,)),
     ("nvidia-ml-py", (13,), (14,)),

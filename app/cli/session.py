@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import signal
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 
 from models.errors import EngineUnresponsiveError, error_from_json
+from models.hub.hub import Hub, hub_of_user
 from models.library.demo import find_demo
 from models.library.library import Library
 from models.paths import Paths
@@ -45,6 +47,15 @@ class Session:
         """Return the checkpoints of this user, the demo included."""
         roots = (self.paths.models_dir, *self.settings.get_paths("library.roots"))
         return Library(roots, find_demo())
+
+    def hub(self) -> Hub:
+        """Return the hub of this user; nothing is asked yet.
+
+        Raises:
+            BadInputError: HF_ENDPOINT is no web address.
+        """
+        is_offline = self.settings.get_bool("hub.offline")
+        return hub_of_user(os.environ, cache_dir=self.paths.cache_dir, is_offline=is_offline)
 
     def open_engine(self) -> EngineConversation:
         """Return an engine child to talk to; it starts with the first request."""

@@ -7,10 +7,9 @@ Ranges are bounded because servers refuse to send files of some hundred GB at on
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
@@ -49,16 +48,19 @@ _LINKED_ETAG = "x-linked-etag"
 
 @dataclass
 class _Request:
-    """One request for bytes ``first`` to ``last``, and what has come of it so far."""
+    """One request for bytes ``first`` to ``last``, and what has come of it so far.
+
+    ``final_url`` is where redirects have led by now.
+    """
 
     url: str
     first: int
     last: int
     if_range: str
+    final_url: str
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     linked_etag: str = ""
-    final_url: str = ""
     body: bytearray = field(default_factory=bytearray)
 
 
@@ -195,7 +197,7 @@ class HttpRangeSource:
         is_strong = self._etag.startswith('"')
         use_if_range = self._located_url and self._has_if_range and is_strong
         url = self._located_url or self._url
-        return _Request(url, first, last, self._etag if use_if_range else "")
+        return _Request(url, first, last, self._etag if use_if_range else "", final_url=url)
 
     def _checked(self, request: _Request, *, is_whole: bool) -> RangeAnswer | FathomError:
         """Return what a request brought, or why it should be made again.
@@ -204,7 +206,11 @@ class HttpRangeSource:
             FathomError: making it again makes no sense.
         """
         if request.status not in _RANGE_STATUSES:
-            error = error_of_answer(request.status, request.headers, self._asked)
+            asked = self._asked
+            if _origin(request.final_url) != self._origin:
+                # Whoever was led to has not seen the token.
+                asked = replace(asked, host=_origin(request.final_url)[1], has_token=False)
+            error = error_of_answer(request.status, request.headers, asked)
             if not may_pass(request.status):
                 raise error
             return error
@@ -268,7 +274,7 @@ class HttpRangeSource:
                 too_slow=too_slow,
             )
         except httpx2.HTTPError as error:
-            return http_failure(error, self._asked.host)
+            return http_failure(error, _origin(request.final_url)[1])
         except httpx2.InvalidURL as error:
             raise _redirected_astray(self._asked.host) from error
         return None
@@ -300,7 +306,6 @@ class HttpRangeSource:
                 if _origin(url) == self._origin:
                     request.linked_etag = headers.get(_LINKED_ETAG, request.linked_etag)
                 if response.status_code not in _REDIRECTS or "location" not in headers:
-                    request.final_url = url
                     request.headers = headers
                     request.status = response.status_code
                     _read_body(response, request)
@@ -308,7 +313,7 @@ class HttpRangeSource:
                 target = str(response.url.join(headers["location"]))
             finally:
                 response.close()
-            url = self._checked_redirect(url, target)
+            url = request.final_url = self._checked_redirect(url, target)
         raise ServerAnswerError(f"{self._asked.host} sends Fathom round in circles.")
 
     def _headers(self, url: str, request: _Request) -> dict[str, str]:
@@ -385,6 +390,8 @@ def http_failure(error: httpx2.HTTPError, host: str) -> NetworkError:
 
 
 def _is_certificate_error(error: BaseException | None) -> bool:
+    import ssl
+
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True

@@ -173,8 +173,7 @@ def hub_of_user(environ: Mapping[str, str], *, cache_dir: Path, is_offline: bool
         BadInputError: ``HF_ENDPOINT`` is no web address.
     """
     endpoint = environ.get("HF_ENDPOINT", "").strip() or DEFAULT_ENDPOINT
-    parts = urlsplit(endpoint)
-    is_official = parts.scheme == "https" and parts.hostname in _OFFICIAL_HOSTS
+    is_official = _host_of(endpoint) in _OFFICIAL_HOSTS and endpoint.startswith("https:")
     token = environ.get("HF_TOKEN", "").strip() if is_official else ""
     offline = environ.get("HF_HUB_OFFLINE", "").strip().lower() in _YES
     return Hub(

@@ -90,6 +90,15 @@ def parse_hub_url(url: str, endpoint: str) -> RepositoryPlace | None:
     return RepositoryPlace(repository, path, rest[1])
 
 
+def is_web_address(url: str) -> bool:
+    """Whether a text is the address of something on a web server."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def is_commit(revision: str) -> bool:
     """Whether a revision says exactly what it means."""
     return _COMMIT.fullmatch(revision) is not None

@@ -12,7 +12,7 @@ from models.gguf.shards import shard_count, shard_paths
 from models.gguf.source import FileSource
 from models.hub.quants import QuantFiles, quant_name
 from models.library.scan import Scan
-from models.planning.open_checkpoint import OpenCheckpoint, checkpoint_name, template_of
+from models.planning.open_checkpoint import OpenCheckpoint, template_of
 from models.stopping import Stop, check_stop
 
 
@@ -40,8 +40,7 @@ def open_local(path: Path, *, text: str, stop: Stop) -> OpenCheckpoint:
         HeaderFile(part.name, source.size_bytes, path=part)
         for part, source in zip(paths, sources, strict=True)
     )
-    name = checkpoint_name(headers[0], paths[0].name)
-    return OpenCheckpoint(text, name, shape, files, template_of(headers[0]), False, paths[0])
+    return OpenCheckpoint(text, shape.name, shape, files, template_of(headers[0]), False, paths[0])
 
 
 def quants_in(folder: Path) -> tuple[QuantFiles, ...]:

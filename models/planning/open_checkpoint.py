@@ -8,10 +8,8 @@ from pathlib import Path
 from models.gguf.header import GgufHeader
 from models.gguf.header_file import HeaderFile
 from models.gguf.shape import ModelShape
-from models.gguf.shards import parse_shard_name
 
 _TEMPLATE_KEY = "tokenizer.chat_template"
-_SUFFIX = ".gguf"
 
 
 @dataclass(frozen=True)
@@ -35,17 +33,6 @@ class OpenCheckpoint:
     template: str | None = field(repr=False)
     is_remote: bool
     path: Path | None
-
-
-def checkpoint_name(header: GgufHeader, file_name: str) -> str:
-    """Return what to call a checkpoint: its own word, else its file's name without the rest."""
-    return (header.text("general.name") or "").strip() or stem_of(file_name)
-
-
-def stem_of(file_name: str) -> str:
-    """Return a file's name without shard number and suffix."""
-    shard = parse_shard_name(file_name)
-    return shard.stem if shard else file_name.removesuffix(_SUFFIX)
 
 
 def template_of(header: GgufHeader) -> str | None:

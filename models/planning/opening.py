@@ -12,7 +12,7 @@ from models.errors import (
     RemoteNotFoundError,
 )
 from models.hub.hub import Hub
-from models.hub.names import RepositoryPlace, parse_place
+from models.hub.names import RepositoryPlace, is_web_address, parse_place
 from models.hub.quants import QuantFiles
 from models.library.library import Library
 from models.planning.local_files import open_local, quants_in
@@ -109,10 +109,10 @@ def _open_address(text: str, hub: Hub, stop: Stop) -> OpenCheckpoint:
         return open_repository_file(place, text=text, hub=hub, stop=stop)
     if place is not None:
         raise _no_file_of(place, None)
-    if not _path_of(text).lower().endswith(_SUFFIX):
+    if not is_web_address(text) or not _path_of(text).lower().endswith(_SUFFIX):
         raise BadInputError(
             f"{text[:200]} is not the address of a GGUF file.",
-            hint="The address of the file itself ends in .gguf.",
+            hint="It should look like https://host/folder/file.gguf.",
         )
     return open_url(text, text=text, hub=hub, stop=stop)
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from models.errors import MissingShardError, NetworkError, RemoteNotFoundError, StoppedError
 from models.gguf.header import GgufHeader, parse_header
 from models.gguf.header_file import HeaderFile
-from models.gguf.http_source import FIRST_BYTES, HttpRangeSource
+from models.gguf.http_source import HttpRangeSource
 from models.gguf.shape_reader import read_shape
 from models.gguf.shards import parse_shard_name, shard_count
 from models.gguf.source import BytesSource
@@ -26,11 +26,14 @@ from models.hub.hub import Hub
 from models.hub.names import RepositoryPlace, quoted
 from models.hub.quants import QuantFiles, group_quants
 from models.hub.store import Entry
-from models.planning.open_checkpoint import OpenCheckpoint, checkpoint_name, template_of
+from models.planning.open_checkpoint import OpenCheckpoint, template_of
 from models.stopping import Stop, check_stop
 
 _log = logging.getLogger(__name__)
 
+# Smaller than what the source reads at first: a window begins behind the magic number, and one as
+# large would ask for more before anything is known to be there.
+_WINDOW_BYTES = 16 * 1024
 # Headers of shards that are read at the same time.
 _AT_ONCE = 4
 _HINTED_FILES = 3
@@ -132,8 +135,7 @@ def _open(name: str, read: _Read, *, text: str, stop: Stop) -> OpenCheckpoint:
     headers = [part.header for part in ordered]
     shape = read_shape(headers, [part.source for part in ordered])
     files = tuple(part.as_file() for part in ordered)
-    shown = checkpoint_name(headers[0], names[0])
-    return OpenCheckpoint(text, shown, shape, files, template_of(headers[0]), True, None)
+    return OpenCheckpoint(text, shape.name, shape, files, template_of(headers[0]), True, None)
 
 
 def _read_others(names: Sequence[str], read: _Read, stop: Stop) -> dict[str, _Part]:
@@ -195,7 +197,7 @@ def _read_changing(url: str, name: str, hub: Hub, stop: Stop) -> _Part:
 
 
 def _read_and_keep(url: str, name: str, source: HttpRangeSource, hub: Hub) -> _Part:
-    header = parse_header(source, chunk_bytes=FIRST_BYTES)
+    header = parse_header(source, chunk_bytes=_WINDOW_BYTES)
     data = source.read_at(0, header.data_offset)
     if hub.store is not None:
         hub.store.put(Entry(url, source.etag, source.size_bytes, data))

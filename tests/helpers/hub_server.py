@@ -19,9 +19,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+_TLS_DIR = Path(__file__).resolve().parent.parent / "data" / "tls"
+CERTIFICATE = (str(_TLS_DIR / "cert.pem"), str(_TLS_DIR / "key.pem"))
 COMMIT = "c0ffee" + "0" * 34
 TOKEN = "hf_good"
 PENDING_TOKEN = "hf_pending"
