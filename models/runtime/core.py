@@ -53,10 +53,14 @@ from models.runtime.states import (
 _LOG = logging.getLogger(__name__)
 _S = EngineState
 
+# Requests that compute with the loaded checkpoint.
+ON_CHECKPOINT = ("generate", "bench")
 _DOING = {
     "load": "while it loaded the checkpoint",
     "unload": "while it unloaded the checkpoint",
     "generate": "while it answered",
+    "bench": "while it measured",
+    "streams": "while it measured",
 }
 
 
@@ -273,7 +277,7 @@ class EngineCore:
 
     def _target(self, request: OpenRequest) -> OpenRequest:
         """Return what the child is doing for the sake of a request."""
-        return self._reload if self._reload and request.op == "generate" else request
+        return self._reload if self._reload and request.op in ON_CHECKPOINT else request
 
     def _finish(self, request: OpenRequest, event: Event) -> None:
         self.book.finish(request, event)
@@ -327,7 +331,7 @@ class EngineCore:
         """Go to the state that a finished request leads to."""
         if self.ladder is not None:
             return
-        if request.op == "generate":
+        if request.op in ON_CHECKPOINT:
             self.set_state(_S.READY)
         elif isinstance(event.body, Loaded):
             self.model = event.body.model
@@ -440,7 +444,9 @@ class EngineCore:
 
     def _may_retry(self, work: OpenRequest) -> bool:
         is_safe = not self.load_fields["settings"]["use_extra_bufts"]
-        return work.op != "unload" and not (is_safe or work.cancelled or work.has_answer)
+        return work.op not in ("unload", "streams") and not (
+            is_safe or work.cancelled or work.has_answer
+        )
 
     def _retry(self, work: OpenRequest, error: EngineCrashedError) -> None:
         """Start another child that takes the work over, under the id that its caller knows."""

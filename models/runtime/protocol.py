@@ -114,7 +114,6 @@ class BenchRequest:
     answer_tokens: int = 32
     repeats: int = 3
     limit_s: float = 0.0
-    pin_threads: bool = True
 
 
 @dataclass(frozen=True)

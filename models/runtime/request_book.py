@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from models.errors import EngineProtocolError, FathomError, error_from_json
 from models.runtime.protocol import (
+    Benched,
     Bye,
     CancelAccepted,
     Cancelled,
@@ -18,16 +19,19 @@ from models.runtime.protocol import (
     Json,
     Loaded,
     Pong,
+    Streams,
     Unloaded,
 )
 
 # What the engine does one at a time; everything else may be asked for meanwhile.
-_WORK_OPS = ("load", "unload", "generate")
+_WORK_OPS = ("load", "unload", "generate", "bench", "streams")
 _FINAL_BODIES: dict[str, type] = {
     "devices": DeviceList,
     "load": Loaded,
     "unload": Unloaded,
     "generate": Done,
+    "bench": Benched,
+    "streams": Streams,
     "cancel": CancelAccepted,
     "ping": Pong,
     "shutdown": Bye,
@@ -98,7 +102,7 @@ class RequestBook:
         return self._open.get(request_id)
 
     def work(self) -> OpenRequest | None:
-        """Return the load, unload or generate that somebody asked for and that is not finished."""
+        """Return the work that somebody asked for and that is not finished."""
         return next((request for request in self._open.values() if request.is_work), None)
 
     def all(self) -> list[OpenRequest]:

@@ -18,6 +18,8 @@ FINAL_NAMES = (
     "loaded",
     "unloaded",
     "done",
+    "benched",
+    "streams",
     "cancelled",
     "cancel_accepted",
     "pong",

@@ -185,6 +185,11 @@ class Generator:
         self._cached: list[int] = []
         self._one_token = (self._api.llama_token * 1)()
 
+    def forget(self) -> None:
+        """Empty the KV cache."""
+        self._api.llama_memory_clear(self._api.llama_get_memory(self._checkpoint.context), True)
+        self._cached = []
+
     def prepare(self, prompt: str, progress: Progress) -> list[int]:
         """Tokenize a prompt and keep what the KV cache already holds of it.
 
