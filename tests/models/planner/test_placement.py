@@ -69,7 +69,8 @@ def test_mtp_blocks_count_as_layers_though_they_are_not_loaded() -> None:
 def test_free_memory_splits_where_no_split_is_given() -> None:
     two = machine(CUDA, CUDA)
     two = replace(
-        two, gpus=tuple(replace(g, free_bytes=n << 30) for g, n in zip(two.gpus, (10, 30), strict=True))
+        two,
+        gpus=tuple(replace(g, free_bytes=n << 30) for g, n in zip(two.gpus, (10, 30), strict=True)),
     )
     assert split_edges(two, plan(devices=("CUDA0", "CUDA1"))) == (0.25, 1.0)
     zeros = plan(devices=("CUDA0", "CUDA1"), tensor_split=(0.0, 0.0))
