@@ -9,6 +9,7 @@ import pytest
 
 from helpers import raw_gguf as raw
 from helpers.fathom_process import assert_one_clear_line, fathom, one_object
+from helpers.hub_server import hub_server
 from helpers.tiny_gguf import TinyModel, truncate, write_text, write_tiny, write_tiny_shards
 
 REPO_ROOT = Path(__file__).resolve().parents[3]
@@ -56,6 +57,26 @@ def test_any_file_of_a_set_stands_for_all(base_dir: Path, tmp_path: Path) -> Non
     data = one_object(fathom("inspect", paths[1], "--json", "--basedir", base_dir).stdout)
     assert [file["name"] for file in data["files"]] == [path.name for path in paths]
     assert data["size_bytes"] == sum(path.stat().st_size for path in paths)
+
+
+def test_a_checkpoint_on_the_hub_is_inspected_by_its_header(base_dir: Path) -> None:
+    data, size_bytes = raw.true_scale_bytes("v3-q4km")
+    with hub_server() as server:
+        server.add("deep/V3-GGUF", "Q4_K_M/v3.gguf", data, size_bytes=size_bytes)
+        done = fathom(
+            "inspect",
+            "deep/V3-GGUF/Q4_K_M/v3.gguf",
+            "--json",
+            "--basedir",
+            base_dir,
+            env={"HF_ENDPOINT": server.endpoint},
+        )
+        sent_bytes = server.sent_bytes
+    assert (done.returncode, done.stderr) == (0, "")
+    found = one_object(done.stdout)
+    assert (found["is_remote"], found["size_bytes"]) == (True, size_bytes)
+    assert found["kv_bytes_per_token"]["f16"] == 70_272
+    assert sent_bytes < 20_000_000
 
 
 def test_words_of_a_stranger_do_not_reach_the_terminal_as_they_are(
