@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gguf
 import pytest
 
+from models.gguf.hyperparameters import EXACT_ARCHITECTURES
 from models.gguf.roles import is_looked_up, role_of, split_block
 from models.gguf.shape import Role
 
@@ -102,3 +104,17 @@ def test_tables_are_looked_up() -> None:
     assert is_looked_up("blk.0.ffn_gate_tid2eid.weight")
     assert not is_looked_up("output.weight")
     assert not is_looked_up("blk.0.attn_q.weight")
+
+
+def named_by_the_gguf_package() -> list[str]:
+    """Return the tensor names that the gguf package has for the architectures it knows of ours."""
+    names = set()
+    for number, architecture in gguf.MODEL_ARCH_NAMES.items():
+        if architecture in EXACT_ARCHITECTURES:
+            names |= {gguf.TENSOR_NAMES[tensor] for tensor in gguf.MODEL_TENSORS[number]}
+    return sorted(name.format(bid=7, xid=3) for name in names)
+
+
+@pytest.mark.parametrize("name", named_by_the_gguf_package())
+def test_every_name_that_the_gguf_package_knows_has_a_role(name: str) -> None:
+    assert (role_of(f"{name}.weight") is Role.OTHER) == (name == "rope_freqs")
