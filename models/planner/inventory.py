@@ -19,6 +19,8 @@ from models.gguf.shape import ModelShape, Role, Tensor
 from models.gguf.types import GGML_TYPES
 
 _T = TypeVar("_T")
+# What Python's patterns have and C++'s (ECMAScript) do not, and the other way round.
+_FOREIGN = re.compile(r"(?<!\\)\((\?(?![:=!]))|\[[:.=]")
 # Patterns that are remembered: enough for a search, few enough to forget.
 _MOST_PATTERNS = 4096
 
@@ -148,17 +150,13 @@ class Inventory:
     def matching(self, pattern: str) -> tuple[int, ...]:
         """Return the indexes of the tensors in whose name a regular expression is found.
 
+        llama.cpp searches with ``std::regex``; what that and Python read differently is refused.
+
         Raises:
-            BadInputError: the pattern is no regular expression.
+            BadInputError: the pattern is no regular expression, or not one of both languages.
         """
         if pattern not in self._matches:
-            try:
-                search = re.compile(pattern).search
-            except re.error as error:
-                raise BadInputError(
-                    f"{pattern!r} is not a pattern for tensor names: {error}.",
-                    hint="Patterns are regular expressions, such as blk\\.5\\.ffn_up_exps.",
-                ) from error
+            search = _compiled(pattern).search
             if len(self._matches) >= _MOST_PATTERNS:
                 self._matches.clear()
             self._matches[pattern] = tuple(
@@ -190,6 +188,18 @@ class Inventory:
             for index, layer in enumerate(self.layers[: self.shape.n_layer])
             if any(part in layer for part in EXPERT_PARTS)
         )
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        if _FOREIGN.search(pattern):
+            raise re.error("this construct is not understood by llama.cpp")
+        return re.compile(pattern)
+    except re.error as error:
+        raise BadInputError(
+            f"{pattern!r} is not a pattern for tensor names: {error}.",
+            hint=r"Patterns are regular expressions, such as blk\.5\.ffn_up_exps.",
+        ) from error
 
 
 def allocated_sum(tensors: tuple[Tensor, ...], rule: BufferRule) -> int:

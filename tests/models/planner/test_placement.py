@@ -116,9 +116,17 @@ def test_the_first_pattern_that_is_found_wins() -> None:
     assert buffer_of(V3, placement, "blk.5.ffn_up_shexp.weight") == "CUDA0"
 
 
-def test_a_pattern_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize(
+    "pattern", ["blk.(", "(?i)EXPS", "(?P<x>exps)", "(?<=up_)exps", "blk.[[:digit:]]", "*"]
+)
+def test_a_pattern_that_llama_cpp_cannot_read_is_refused(pattern: str) -> None:
     with pytest.raises(BadInputError, match="pattern"):
-        place(V3, machine(), plan(overrides=(Override("blk.(", CPU),)))
+        place(V3, machine(), plan(overrides=(Override(pattern, CPU),)))
+
+
+@pytest.mark.parametrize("pattern", ["(?:up|gate)_exps", "exps(?!x)", r"\(?blk", "[0-9]+"])
+def test_patterns_of_both_languages_are_taken(pattern: str) -> None:
+    assert V3.matching(pattern)
 
 
 # --- buffers on the CPU -----------------------------------------------------------------------
