@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.engine_settings import load_settings, sampling
+from models.engine_settings import load_settings, rpc_hosts, sampling
 from models.runtime.llama.parameters import check_settings
 from models.runtime.llama.sampling import check_sampling
 from models.runtime.protocol import LoadSettings, Sampling
@@ -35,6 +35,12 @@ def test_settings_reach_the_engine(settings: Settings) -> None:
         3, "q8_0", "q8_0", 1024,
     )  # fmt: skip
     assert sampling(settings).top_k == 7
+
+
+def test_rpc_hosts_are_separated_by_commas(settings: Settings) -> None:
+    assert rpc_hosts(settings) == ()
+    settings.set("engine.rpc_hosts", " a:1, b:2,,a:1 ")
+    assert load_settings(settings).rpc_hosts == ("a:1", "b:2")
 
 
 def test_what_is_given_wins_also_when_it_is_zero(settings: Settings) -> None:
