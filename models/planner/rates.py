@@ -7,7 +7,7 @@ runs have shown (docs/planner.md, "Speed"); a measured rate has a narrow range. 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from models.planner.known_devices import disk_bandwidth, gpu_rates, link_bandwidth, ram_bandwidth
@@ -159,13 +159,13 @@ class Rates:
             own.high * (1 + more * band.high),
         )
 
-    def cpu_decode(self, type_name: str) -> tuple[Rate, bool]:
+    def cpu_decode(self, type_name: str, buffer: str = CPU) -> tuple[Rate, bool]:
         """Return weight bytes a second in decode, and whether the RAM is what limits them."""
         measured = self._calibration.cpu_decode_bytes_s
-        guess = _DECODE_BYTES_S.get(type_name, _OTHER_DECODE) * _GB * self._gain[0]
+        guess = guess_decode(type_name, buffer) * self._gain[0]
         if measured:
-            rate = _from_measured(measured, type_name, MEASURED, _DECODE_BYTES_S, _OTHER_DECODE)
-            rate = self._threads_scaled(rate, type_name, memory_bound=True)
+            rate = _from_measured(measured, type_name, buffer, MEASURED, guess_decode)
+            rate = self._threads_scaled(rate, memory_bound=True)
             # Where a kernel gets within reach of the RAM, the RAM is what would have to be faster.
             near_ram = rate.mid > 0.7 * self.ram.mid
             return rate, near_ram
@@ -176,19 +176,17 @@ class Rates:
         """Return operations a second of the CPU in prefill."""
         measured = self._calibration.cpu_prefill_flop_s
         if measured:
-            rate = _from_measured(
-                measured, type_name, MEASURED_PREFILL, _PREFILL_FLOP_S, _OTHER_PREFILL
-            )
-            return self._threads_scaled(rate, type_name, memory_bound=False)
-        guess = _PREFILL_FLOP_S.get(type_name, _OTHER_PREFILL) * _GFLOP * self._gain[1]
-        guess *= _REPACKED_PREFILL.get(buffer, 1.0) * (_EXPERTS_PREFILL_CPU if experts else 1.0)
+            rate = _from_measured(measured, type_name, buffer, MEASURED_PREFILL, guess_prefill)
+            return self._threads_scaled(rate, memory_bound=False)
+        guess = guess_prefill(type_name, buffer) * self._gain[1]
+        guess *= _EXPERTS_PREFILL_CPU if experts else 1.0
         return _THREAD_PREFILL.of(guess * self._threads)
 
     def cpu_attention(self) -> Rate:
         """Return operations a second of the CPU in attention."""
         return self.cpu_prefill("F16", CPU, experts=False).scaled(_ATTENTION_COMPUTE)
 
-    def _threads_scaled(self, rate: Rate, _type_name: str, *, memory_bound: bool) -> Rate:
+    def _threads_scaled(self, rate: Rate, *, memory_bound: bool) -> Rate:
         """Return a measured rate for another number of threads."""
         share = self._threads / (self._calibration.n_threads or self._threads)
         if share == 1.0:
@@ -245,17 +243,36 @@ def _feature_gain(features: frozenset[str]) -> tuple[float, float]:
     return _NO_FEATURES
 
 
+def rate_key(type_name: str, buffer: str) -> str:
+    """Return the name of a measured rate: the type, with its buffer when it is repacked there."""
+    return f"{type_name}@{buffer}" if buffer in _REPACKED_PREFILL else type_name
+
+
+def guess_decode(type_name: str, _buffer: str = CPU) -> float:
+    """Return weight bytes a second that one thread with AVX2 works off in decode."""
+    return _DECODE_BYTES_S.get(type_name, _OTHER_DECODE) * _GB
+
+
+def guess_prefill(type_name: str, buffer: str = CPU) -> float:
+    """Return operations a second of one thread with AVX2 in prefill."""
+    plain = _PREFILL_FLOP_S.get(type_name, _OTHER_PREFILL) * _GFLOP
+    return plain * _REPACKED_PREFILL.get(buffer, 1.0)
+
+
 def _from_measured(
     measured: Mapping[str, float],
     type_name: str,
+    buffer: str,
     band: Band,
-    guesses: Mapping[str, float],
-    other: float,
+    guess: Callable[[str, str], float],
 ) -> Rate:
-    """Return the rate of a type, from a like one where it was not measured itself."""
-    if type_name in measured:
-        return band.of(measured[type_name])
-    against_guess = statistics.median(
-        rate / guesses.get(name, other) for name, rate in measured.items()
-    )
-    return RELATED.of(against_guess * guesses.get(type_name, other))
+    """Return the rate of a type, from like ones where it was not measured itself."""
+    key = rate_key(type_name, buffer)
+    if key in measured:
+        return band.of(measured[key])
+
+    def against_guess(known: str) -> float:
+        name, _, its_buffer = known.partition("@")
+        return measured[known] / guess(name, its_buffer or CPU)
+
+    return RELATED.of(statistics.median(map(against_guess, measured)) * guess(type_name, buffer))

@@ -172,7 +172,7 @@ class _Passes:
             if gpu is not None:
                 clock.work(f"{GPU_BANDWIDTH}:{gpu.device}", n_bytes, self._rates.gpu_memory(gpu))
             else:
-                rate, by_ram = self._rates.cpu_decode(weights.kind.type_name)
+                rate, by_ram = self._rates.cpu_decode(weights.kind.type_name, weights.buffer)
                 clock.work(RAM if by_ram else CPU_COMPUTE, n_bytes, rate)
         for attention in attention_of(self._inventory, self._settings, self._placement, n_past):
             self._attend(clock, attention, 1)
