@@ -82,7 +82,7 @@ def gpu_row(gpu: Gpu, name: str, device: DevicePlan) -> DeviceRowView:
     return DeviceRowView(
         key=gpu.device,
         name=name,
-        used=f"~{used}",
+        used=f"~{used}" if device.used_bytes else used,
         used_unit=unit,
         rest=_rest(left),
         fill=BarFill(tuple(parts), _others(others), gpu.total_bytes, device.budget_bytes),
@@ -237,7 +237,7 @@ def _ram_note(host: HostPlan, held: int, cached: int) -> str:
     if not cached:
         return ""
     words = [_tr("{0} must be held").format(format_bytes(held))]
-    if host.pinned_bytes:
+    if host.pinned_bytes > _NOTHING_BYTES:
         words.append(_tr("{0} of it pinned").format(format_bytes(host.pinned_bytes)))
     words.append(_tr("{0} page cache").format(format_bytes(cached)))
     return "  \N{MIDDLE DOT}  ".join(words)

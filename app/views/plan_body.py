@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -73,6 +73,7 @@ class PlanBody(QWidget):
         super().__init__(parent)
         self._wide: bool | None = None
         self._fits = True
+        self._planned: FigureTable | None = None
         self.head = PlanHead()
         self.rates = (RateFigure(), RateFigure())
         self.bars = DeviceBars()
@@ -107,8 +108,8 @@ class PlanBody(QWidget):
         self._reason_section.setVisible(bool(view.explanation))
         self.alternatives.show_views(view.alternatives)
         self._alternative_section.setVisible(bool(view.alternatives))
-        if view.table is not None:
-            self.table.show_table(view.table)
+        self._planned = view.table
+        self._show_planned()
         self.show_measured(view.measured)
         self.flags.show_flags(view.flags)
         self._flag_section.setVisible(bool(view.flags))
@@ -136,10 +137,8 @@ class PlanBody(QWidget):
         for section in self._narrow_sections:
             section.set_card(wide)
         self._right_holder.setVisible(wide)
-        self._table_section.setVisible(wide)
-        margin = SPACE_XL if wide else SPACE_L
-        self._columns.setContentsMargins(margin, SPACE_L, margin, SPACE_XL)
-        self._columns.setSpacing(SPACE_L)
+        self._show_planned()
+        self._place()
         for place in (self._left, self._right):
             place.setSpacing(SPACE_L if wide else SPACE_XL)
         for part in (self.head, self.alternatives, self.footer):
@@ -212,6 +211,7 @@ class PlanBody(QWidget):
         inner = QWidget()
         inner.setMaximumWidth(_MOST_WIDTH)
         self._columns = QHBoxLayout(inner)
+        self._columns.setSpacing(SPACE_L)
         self._columns.addLayout(self._left, 1)
         self._columns.addWidget(self._right_holder)
         outer = QWidget()
@@ -226,11 +226,27 @@ class PlanBody(QWidget):
         self.area.setWidget(outer)
         outer.setAutoFillBackground(False)
         self.area.viewport().setAutoFillBackground(False)
+        self.area.verticalScrollBar().rangeChanged.connect(self._place)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self.area, 1)
         layout.addWidget(self.footer)
+
+    def _show_planned(self) -> None:
+        """Fill the table only where there is room to show it."""
+        shown = bool(self._wide) and self._planned is not None
+        self._table_section.setVisible(shown)
+        if shown and self._planned is not None:
+            self.table.show_table(self._planned)
+
+    @Slot()
+    def _place(self) -> None:
+        # The scroll bar takes its room from the margin, so that nothing moves when it comes.
+        bar = self.area.verticalScrollBar()
+        taken = bar.sizeHint().width() if bar.maximum() > 0 else 0
+        margin = SPACE_XL if self._wide else SPACE_L
+        self._columns.setContentsMargins(margin, SPACE_L, margin - taken, SPACE_XL)
 
     def _show_notice(self, view: PlanView) -> None:
         notice = view.notice

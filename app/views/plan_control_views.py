@@ -11,6 +11,7 @@ from app.views.plan_view import ChoiceView, ControlKind, ControlView
 from app.views.plan_wishes import KV, PROFILE, SHARE, fixed_value
 from app.views.words import tokens_words
 from models.gguf.shape import ModelShape, Role
+from models.planner.kv_cache import check_kv
 from models.planner.machine import Gpu, Machine
 from models.planner.plan import Plan, PlanSettings, Profile
 from models.planner.wishes import Wishes
@@ -49,7 +50,7 @@ def _profile(wishes: Wishes) -> ControlView:
         choices=(
             ChoiceView(Profile.DECODE.value, _tr("Answers")),
             ChoiceView(Profile.BALANCED.value, _tr("Balanced")),
-            ChoiceView(Profile.PREFILL.value, _tr("Long prompts")),
+            ChoiceView(Profile.PREFILL.value, _tr("Prompts")),
         ),
     )
 
@@ -108,13 +109,7 @@ def _kv(shape: ModelShape, settings: PlanSettings, wishes: Wishes) -> ControlVie
 
 
 def _kv_why_not(shape: ModelShape, type_name: str, wishes: Wishes) -> str:
-    if type_name == "f16":
-        return ""
-    if wishes.flash_attn == "off":
-        return _tr("A quantized KV cache needs flash attention.")
-    if shape.kv.key_length % 32:
-        return _tr("The rows of this model's KV cache cannot be quantized.")
-    return ""
+    return check_kv(shape, type_name, type_name, wishes.flash_attn or "on") or ""
 
 
 def _experts(shape: ModelShape, settings: PlanSettings, wishes: Wishes) -> ControlView:
@@ -230,10 +225,10 @@ def _ubatch(settings: PlanSettings, wishes: Wishes) -> ControlView:
     return ControlView(
         key="n_ubatch",
         kind=ControlKind.CHOICE,
-        title=_tr("Prompt tokens at once"),
+        title=_tr("Prompt batch"),
         value=str(value),
         is_fixed=wishes.n_ubatch is not None,
-        help=_tr("The physical batch (ubatch): more is faster for long prompts and takes memory."),
+        help=_tr("Prompt tokens computed at once (ubatch): more is faster and takes memory."),
         choices=tuple(ChoiceView(str(size), f"{size:,}") for size in sizes),
         is_more=True,
     )

@@ -21,6 +21,7 @@ from app.theme import (
     SPACE_L,
     SPACE_M,
     SPACE_S,
+    SPACE_XL,
     SPACE_XS,
     mono_font,
     ui_font,
@@ -32,7 +33,7 @@ from app.widgets.figure_grid import Figure, FigureGrid
 from app.widgets.fold import Fold
 from app.widgets.labels import ElidedLabel, Weight, set_tone, text_label
 from app.widgets.page import hairline
-from app.widgets.plan_pieces import Paragraph
+from app.widgets.paragraph import Paragraph
 from models.planner.wishes import Wishes
 
 
@@ -263,7 +264,8 @@ class PlanFooter(QFrame):
         """Put verdict and button side by side."""
         direction = QBoxLayout.Direction
         self._row.setDirection(direction.LeftToRight if wide else direction.TopToBottom)
-        self._row.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_M)
+        margin = SPACE_XL if wide else SPACE_L
+        self._row.setContentsMargins(margin, SPACE_M, margin, SPACE_M)
 
     def show_load(self, load: LoadView) -> None:
         """Show verdict and button."""

@@ -23,15 +23,12 @@ _SAME_IN_SETTINGS = (
     "type_v",
     "flash_attn",
     "n_ubatch",
-    "n_gpu_layers",
-    "tensor_split",
-    "overrides",
     "op_offload",
     "use_extra_bufts",
     "load_mode",
-    "n_outputs_max",
     "n_threads",
 )
+_PLACEMENT = ("n_gpu_layers", "tensor_split", "overrides")
 
 
 def fixed_value(wishes: Wishes, key: str) -> Any:
@@ -77,15 +74,31 @@ def released(wishes: Wishes) -> Wishes:
     return Wishes(**kept)
 
 
+def without(wishes: Wishes, name: str) -> Wishes:
+    """Return the wishes with one field left to the planner; both KV types together."""
+    if name in ("type_k", "type_v"):
+        return with_value(wishes, KV, None)
+    untouched: dict[str, Any] = {name: getattr(Wishes(), name)}
+    return dataclasses.replace(wishes, **untouched)
+
+
 def wishes_for(wishes: Wishes, now: PlanSettings, other: PlanSettings) -> Wishes:
     """Return what to wish so that ``other`` is chosen where ``now`` is the plan.
 
-    A value that differs although the user fixed it is what the fix costs: it is released. Any
-    other value that differs is fixed.
+    Where tensors go is fixed only when nothing else differs: the placement follows from the rest,
+    and a fixed one would not follow a slider any more. What the user fixed is never changed.
     """
-    changes: dict[str, Any] = {}
-    for name in _SAME_IN_SETTINGS:
-        value = getattr(other, name)
-        if value != getattr(now, name):
-            changes[name] = None if getattr(wishes, name) is not None else value
+    changes = _differing(wishes, now, other, _SAME_IN_SETTINGS)
+    if not changes and wishes.expert_layers is None:
+        changes = _differing(wishes, now, other, _PLACEMENT)
     return dataclasses.replace(wishes, **changes)
+
+
+def _differing(
+    wishes: Wishes, now: PlanSettings, other: PlanSettings, names: tuple[str, ...]
+) -> dict[str, Any]:
+    return {
+        name: getattr(other, name)
+        for name in names
+        if getattr(other, name) != getattr(now, name) and getattr(wishes, name) is None
+    }

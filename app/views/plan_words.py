@@ -20,7 +20,7 @@ from app.views.plan_view import (
     PlanView,
     SpeedView,
 )
-from app.views.plan_wishes import wishes_for
+from app.views.plan_wishes import wishes_for, with_value, without
 from app.views.words import tokens_words
 from models.errors import FathomError
 from models.gguf.shape import ModelShape
@@ -71,7 +71,7 @@ def make_plan_view(
         rows=rows,
         scale=bar_scale(plan, machine),
         legend=bar_legend(rows),
-        speeds=speed_views(plan),
+        speeds=speed_views(plan, machine),
         controls=control_views(plan, shape, machine, wishes),
         explanation=plan.explanation,
         warnings=plan.warnings,
@@ -103,52 +103,57 @@ def facts_words(shape: ModelShape | None) -> str:
     return "  \N{MIDDLE DOT}  ".join(fact for fact in facts if fact)
 
 
-def speed_views(plan: Plan) -> tuple[SpeedView, ...]:
+def speed_views(plan: Plan, machine: Machine) -> tuple[SpeedView, ...]:
     """Return the predicted rates of answering and of reading a prompt."""
     speed = plan.speed
+    bound, prompt_bound = (
+        resource_words(resource, machine) for resource in (speed.bound_by, speed.prefill_bound_by)
+    )
+    parts = [
+        [(resource_words(resource, machine), part_s) for resource, part_s in parts_s]
+        for parts_s in (speed.decode_parts_s, speed.prefill_parts_s)
+    ]
     return (
-        _speed(_tr("Answers"), speed.decode, speed.bound_by, speed.decode_parts_s),
-        _speed(
-            _tr("Reading prompts"), speed.prefill, speed.prefill_bound_by, speed.prefill_parts_s
-        ),
+        _speed(_tr("Answers"), speed.decode, bound, parts[0]),
+        _speed(_tr("Reading prompts"), speed.prefill, prompt_bound, parts[1]),
     )
 
 
 def _speed(
-    title: str, rate: SpeedRange, bound_by: str, parts_s: Sequence[tuple[str, float]]
+    title: str, rate: SpeedRange, bound: str, parts_s: Sequence[tuple[str, float]]
 ) -> SpeedView:
     value, unit = split_rate(rate.mid)
     low, high = split_rate(rate.low)[0], split_rate(rate.high)[0]
     lines = [f"{_tr('Time per token')}:"] if parts_s else []
     for resource, part_s in sorted(parts_s, key=lambda part: -part[1]):
-        lines.append(f"{resource_words(resource)}: {1000 * part_s:.3g} ms")
+        lines.append(f"{resource}: {1000 * part_s:.3g} ms")
     return SpeedView(
         title=title,
         value=f"~{value}",
         unit=unit,
         range=_tr("{0} to {1}").format(low, high),
-        bound=_tr("Limited by {0}").format(resource_words(bound_by)),
+        bound=_tr("Limited by {0}").format(bound),
         tooltip="\n".join(lines),
     )
 
 
-def resource_words(resource: str) -> str:
-    """Return what a resource is called in a sentence."""
+def resource_words(resource: str, machine: Machine) -> str:
+    """Return what a resource of models/planner/speed.py is called in a sentence."""
+    kind, _, device = resource.partition(":")
+    if device:
+        name = device_name(machine, device)
+        if kind == "gpu_compute":
+            return _tr("{0} compute").format(name)
+        return _tr("{0} bandwidth").format(name)
     words = {
         "ram_bandwidth": _tr("RAM bandwidth"),
-        "gpu_bandwidth": _tr("VRAM bandwidth"),
-        "vram_bandwidth": _tr("VRAM bandwidth"),
         "cpu_compute": _tr("the processor"),
-        "gpu_compute": _tr("the GPU's computing"),
         "pcie": _tr("the PCIe link"),
-        "pcie_bandwidth": _tr("the PCIe link"),
         "disk": _tr("the disk"),
-        "disk_bandwidth": _tr("the disk"),
         "network": _tr("the network"),
-        "kv_cache": _tr("reading the KV cache"),
-        "fixed": _tr("fixed costs per token"),
+        "fixed": _tr("fixed work per token"),
     }
-    return words.get(resource, resource.replace("_", " "))
+    return words.get(kind, kind.replace("_", " "))
 
 
 def load_view(plan: Plan, machine: Machine, load: LoadPhase, *, is_here: bool) -> LoadView:
@@ -167,7 +172,7 @@ def load_view(plan: Plan, machine: Machine, load: LoadPhase, *, is_here: bool) -
         words = _tr("Loaded with this plan.")
         return LoadView(_tr("Load again"), enabled=True, verdict=words, tone="", is_primary=False)
     if not plan.fits:
-        return LoadView(_tr("Load anyway"), True, verdict, "fail", is_primary=False)
+        return LoadView(_tr("Load anyway"), True, verdict, tone, is_primary=False)
     if load is LoadPhase.OTHER:
         text = _tr("Reload with this plan")
     return LoadView(text, enabled=True, verdict=verdict, tone=tone)
@@ -229,12 +234,20 @@ def _alternative(alternative: Alternative, plan: Plan, wishes: Wishes) -> Altern
         return AlternativeView(alternative.text, figures, _tr("Show models"), wants_models=True)
     if alternative.settings is None:
         return AlternativeView(alternative.text, figures)
+    if alternative.releases:
+        return AlternativeView(
+            alternative.text, figures, _tr("Release"), without(wishes, alternative.releases)
+        )
+    if alternative.kind == "less_context":
+        n_ctx = alternative.settings.n_ctx
+        action = _tr("Use {0} context").format(tokens_words(n_ctx))
+        return AlternativeView(
+            alternative.text, figures, action, with_value(wishes, "n_ctx", n_ctx)
+        )
     wished = wishes_for(wishes, plan.settings, alternative.settings)
     if wished == wishes:
         return AlternativeView(alternative.text, figures)
     action = _tr("Use this plan")
-    if alternative.kind == "less_context":
-        action = _tr("Use {0} context").format(tokens_words(alternative.settings.n_ctx))
     return AlternativeView(alternative.text, figures, action, wished)
 
 

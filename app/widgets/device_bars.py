@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLayout, QLayoutItem, QSizePolicy, QV
 from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XS, ui_font
 from app.widgets.device_bar import BarFill, BarPart, DeviceBar, PartSwatch
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, text_label
+from app.widgets.paragraph import Paragraph
 
 _QUIET_OF_DIMMED = "text_quiet"
 
@@ -103,10 +104,10 @@ class DeviceRow(QWidget):
         self._dimmed = False
         self._name = ElidedLabel()
         self._name.setFont(ui_font(weight=Weight.Medium))
-        self.figures = RunsLabel()
+        self.figures = RunsLabel(keeps_width=True)
         self.figures.set_align(Qt.AlignmentFlag.AlignRight)
         self.bar = DeviceBar()
-        self.note = text_label(size=SIZE_SMALL, tone="quiet")
+        self.note = Paragraph(size=SIZE_SMALL, tone="quiet")
         self.note.hide()
         line = QHBoxLayout()
         line.setSpacing(SPACE_S)

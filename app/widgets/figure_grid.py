@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
-from app.theme import SIZE_SMALL, SPACE_L, SPACE_S
+from app.theme import SIZE_SMALL, SPACE_M, SPACE_S
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, text_label
 
 # A figure: value, unit, colour token, tooltip.
@@ -24,7 +24,7 @@ class FigureGrid(QWidget):
         self._cells: dict[tuple[int, int], RunsLabel] = {}
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(SPACE_L)
+        self._grid.setHorizontalSpacing(SPACE_M)
         self._grid.setVerticalSpacing(SPACE_S)
         self._grid.setColumnStretch(0, 1)
 

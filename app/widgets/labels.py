@@ -122,7 +122,8 @@ class RunsLabel(QLabel):
     """One line of pieces in different colours, digits of equal width, painted by hand.
 
     It is repainted only when a piece changes, and it never gets narrower than ``reserve``, so
-    that running numbers do not shake what stands beside them.
+    that running numbers do not shake what stands beside them. One that ``keeps_width`` never gets
+    narrower than it has been.
     """
 
     def __init__(
@@ -132,15 +133,20 @@ class RunsLabel(QLabel):
         weight: QFont.Weight = Weight.Normal,
         quiet_size: int | None = None,
         reserve: str = "",
+        keeps_width: bool = False,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._runs: tuple[Run, ...] = ()
+        self._keeps_width = keeps_width
         self._fonts = {
             False: ui_font(size, weight, tabular=True),
             True: ui_font(quiet_size or size, Weight.Normal, tabular=True),
         }
-        self._reserved = QFontMetricsF(self._fonts[False]).horizontalAdvance(reserve)
+        # Asked for at every layout and every paint: kept, not measured again.
+        self._metrics = {quiet: QFontMetricsF(font) for quiet, font in self._fonts.items()}
+        self._runs_width = 0.0
+        self._reserved = self._metrics[False].horizontalAdvance(reserve)
         self._align = Qt.AlignmentFlag.AlignLeft
         self.setFont(self._fonts[False])
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -157,6 +163,11 @@ class RunsLabel(QLabel):
             return
         old = self.sizeHint()
         self._runs = runs
+        self._runs_width = sum(
+            self._metrics[run.token == "text_quiet"].horizontalAdvance(run.text) for run in runs
+        )
+        if self._keeps_width:
+            self._reserved = max(self._reserved, self._runs_width)
         super().setText("".join(run.text for run in runs))
         if self.sizeHint() != old:
             self.updateGeometry()
@@ -172,8 +183,8 @@ class RunsLabel(QLabel):
 
     def sizeHint(self) -> QSize:
         """Return the width of the pieces or the reserved one, whichever is more."""
-        width = max(self._width(), self._reserved)
-        return QSize(int(width) + 1, math.ceil(QFontMetricsF(self._fonts[False]).height()))
+        width = max(self._runs_width, self._reserved)
+        return QSize(int(width) + 1, math.ceil(self._metrics[False].height()))
 
     def minimumSizeHint(self) -> QSize:
         """Return the same as ``sizeHint``: numbers are not shortened."""
@@ -183,18 +194,13 @@ class RunsLabel(QLabel):
         """Paint the pieces side by side."""
         painter = QPainter(self)
         right = self._align == Qt.AlignmentFlag.AlignRight
-        left = self.width() - self._width() if right else 0.0
-        metrics = QFontMetricsF(self._fonts[False])
+        left = self.width() - self._runs_width if right else 0.0
+        metrics = self._metrics[False]
         baseline = (self.height() - metrics.height()) / 2 + metrics.ascent()
         paint_runs(painter, QPointF(left, baseline), self._runs, self._font_of)
 
     def _font_of(self, run: Run) -> QFont:
         return self._fonts[run.token == "text_quiet"]
-
-    def _width(self) -> float:
-        return sum(
-            QFontMetricsF(self._font_of(run)).horizontalAdvance(run.text) for run in self._runs
-        )
 
 
 def paint_runs(painter: QPainter, origin: QPointF, runs: Sequence[Run], font_of: FontOf) -> float:

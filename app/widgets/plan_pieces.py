@@ -9,16 +9,15 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app.theme import (
-    SIZE_BASE,
     SIZE_SMALL,
     SIZE_TITLE,
     SPACE_M,
     SPACE_S,
     current_theme,
-    ui_font,
 )
 from app.widgets.icons import pixmap
 from app.widgets.labels import Run, RunsLabel, Weight, leave_out, rounded, text_label
+from app.widgets.paragraph import Paragraph
 
 
 class RateFigure(QWidget):
@@ -63,27 +62,6 @@ class RateFigure(QWidget):
             [Run(value, "compute" if self._dimmed else "text"), Run(f" {unit}", "text_quiet")]
         )
         self.range.set_runs([Run(within, "text_quiet")])
-
-
-class Paragraph(QLabel):
-    """Text over as many lines as it takes.
-
-    A wrapped QLabel asks for the height of a narrow column as its least, whatever its width, and
-    leaves gaps; this one leaves its height to ``heightForWidth`` alone.
-    """
-
-    def __init__(self, *, size: int = SIZE_BASE, tone: str = "") -> None:
-        super().__init__()
-        self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setFont(ui_font(size))
-        self.setWordWrap(True)
-        if tone:
-            self.setProperty("tone", tone)
-
-    def minimumSizeHint(self) -> QSize:
-        """Return one line of a few letters."""
-        metrics = self.fontMetrics()
-        return QSize(metrics.horizontalAdvance("MMMM"), metrics.height())
 
 
 class SentenceList(QWidget):

@@ -214,6 +214,7 @@ class Advisor:
                 free.settings,
                 free.speed.decode.mid,
                 free.speed.prefill.mid,
+                releases=name,
             )
 
     def _solved(self, wishes: Wishes, settings: PlanSettings) -> Candidate:

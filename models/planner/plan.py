@@ -180,7 +180,8 @@ class Alternative:
     """Another way to run it, or something else to run, in words and figures.
 
     ``kind``: ``plan`` (the runner-up and what each fixed wish costs), ``smaller_quant``,
-    ``distill``, ``less_context``, ``more_vram``, ``more_ram``.
+    ``distill``, ``less_context``, ``more_vram``, ``more_ram``. ``releases``: the field of Wishes
+    whose price this is; releasing it leads to ``settings``.
     """
 
     kind: str
@@ -189,6 +190,7 @@ class Alternative:
     decode_tok_s: float | None = None
     prefill_tok_s: float | None = None
     needed_bytes: int | None = None
+    releases: str = ""
 
 
 @dataclass(frozen=True)
