@@ -159,6 +159,18 @@ class NetworkError(FathomError):
     code = "network"
 
 
+class UnreachableError(NetworkError):
+    """No connection to a server can be made at all."""
+
+    code = "unreachable"
+
+
+class UntrustedServerError(NetworkError):
+    """A server cannot prove that it is the one that was asked for."""
+
+    code = "untrusted_server"
+
+
 class NetworkTooSlowError(NetworkError):
     """A server sends nothing, or so little that waiting makes no sense."""
 

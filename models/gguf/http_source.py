@@ -21,6 +21,8 @@ from models.errors import (
     NetworkTooSlowError,
     RemoteChangedError,
     ServerAnswerError,
+    UnreachableError,
+    UntrustedServerError,
 )
 from models.gguf.cursor import MAX_HEADER_BYTES
 from models.gguf.http_range import RangeAnswer, checked_range
@@ -372,16 +374,18 @@ def http_failure(error: httpx2.HTTPError, host: str) -> NetworkError:
         )
     if isinstance(error, httpx2.ProxyError):
         hint = "Check HTTPS_PROXY and HTTP_PROXY."
-        return NetworkError("The proxy does not let Fathom through.", hint=hint, details=details)
+        return UnreachableError(
+            "The proxy does not let Fathom through.", hint=hint, details=details
+        )
     if _is_certificate_error(error):
-        return NetworkError(
+        return UntrustedServerError(
             f"{host} cannot prove that it is {host}.",
             hint="Something may stand between; behind a company's proxy, set SSL_CERT_FILE.",
             details=details,
         )
     if isinstance(error, httpx2.ConnectError):
         hint = "Check the connection to the internet."
-        return NetworkError(f"{host} cannot be reached.", hint=hint, details=details)
+        return UnreachableError(f"{host} cannot be reached.", hint=hint, details=details)
     return NetworkError(
         f"The connection to {host} broke.",
         hint="Check the connection to the internet, or try later.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ _NOT_FOUND = {
     "EntryNotFound": "There is no file {subject}.",
 }
 _PENDING = "awaiting"
+_SECONDS = re.compile(r"([0-9]{1,6})")
+# "api";r=0;t=55: nothing left, anew in 55 s (draft-ietf-httpapi-ratelimit-headers).
+_WINDOW = re.compile(r";\s*t\s*=\s*([0-9]{1,6})")
 _MAX_DETAILS = 500
 
 
@@ -78,9 +82,10 @@ def error_of_answer(status: int, headers: Mapping[str, str], asked: Asked) -> Fa
 
 
 def _rate_limited(headers: Mapping[str, str], asked: Asked, details: str) -> RateLimitedError:
-    after = headers.get("retry-after", "").strip()
-    # The header may also hold a date, which no hub sends.
-    retry_after_s = float(after) if after.isdecimal() and len(after) < 7 else None
+    # The header may also hold a date, which no hub sends; this one names its window instead.
+    after = _SECONDS.fullmatch(headers.get("retry-after", "").strip())
+    after = after or _WINDOW.search(headers.get("ratelimit", ""))
+    retry_after_s = float(after[1]) if after else None
     when = "in a few minutes" if retry_after_s is None else f"in {retry_after_s:.0f} s"
     hint = f"Try again {when}."
     if not asked.has_token:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from models.errors import FathomError, RateLimitedError
+from models.errors import FathomError, RateLimitedError, UnreachableError, UntrustedServerError
 from models.stopping import Stop, pause
 
 
@@ -58,7 +58,15 @@ class Attempts:
         wait_s = self._patience.first_pause_s * 2 ** (self._failures - 1)
         if isinstance(error, RateLimitedError) and error.retry_after_s is not None:
             wait_s = error.retry_after_s
-        if self._failures >= self._patience.attempts or wait_s > self._patience.longest_pause_s:
+        if self._failures >= self._limit(error) or wait_s > self._patience.longest_pause_s:
             raise error
         self.deadline += wait_s
         pause(wait_s, self._stop)
+
+    def _limit(self, error: FathomError) -> int:
+        """Return how often the thing may fail: what hardly changes is not tried over and over."""
+        if isinstance(error, UntrustedServerError):
+            return 1
+        if isinstance(error, UnreachableError):
+            return min(2, self._patience.attempts)
+        return self._patience.attempts

@@ -25,6 +25,8 @@ def open_local(path: Path, *, text: str, stop: Stop) -> OpenCheckpoint:
         NotGgufError, UnsupportedGgufError, CorruptGgufError, TruncatedGgufError: not a sound file.
         StoppedError: ``stop`` said so.
     """
+    # Children work in folders of their own.
+    path = path.absolute()
     with ExitStack() as stack:
         given = stack.enter_context(FileSource(path))
         given_header = parse_header(given)

@@ -340,8 +340,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         last = min(last, total - 1)
         shift = 7 if kind == "other_bytes" else 0
-        headers["Content-Range"] = f"bytes {first + shift}-{last + shift}/{total}"
-        body = RemoteFileContent(content.part(first + shift, last + shift))
+        headers["Content-Range"] = f"bytes {first + shift}-{last}/{total}"
+        body = RemoteFileContent(content.part(first + shift, last))
         self._send(206, headers, body, fault, seen.sent_bytes)
 
     def _send(

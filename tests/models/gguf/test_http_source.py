@@ -26,6 +26,8 @@ from models.errors import (
     ServerError,
     StoppedError,
     TokenInvalidError,
+    UnreachableError,
+    UntrustedServerError,
 )
 from models.gguf.cursor import MAX_HEADER_BYTES
 from models.gguf.header import parse_header
@@ -339,12 +341,12 @@ def test_a_whole_file_of_unknown_size_is_refused(server, url):
 def test_no_server_at_all():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(NetworkError, match=r"127\.0\.0\.1 cannot be reached"):
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1 cannot be reached"):
         source_of(f"http://127.0.0.1:{port}/model.gguf")
 
 
 def test_a_name_that_does_not_exist():
-    with pytest.raises(NetworkError, match="cannot be reached") as caught:
+    with pytest.raises(UnreachableError, match="cannot be reached") as caught:
         source_of("https://nothing.invalid/model.gguf")
     assert "internet" in caught.value.hint
 
@@ -451,9 +453,10 @@ def test_a_stop_wakes_a_silent_read_over_tls(secure_server, monkeypatch):
 
 def test_a_server_that_nobody_vouches_for_is_refused(secure_server):
     url = secure_server.add(REPOSITORY, FILE, DATA)
-    with pytest.raises(NetworkError, match="cannot prove") as caught:
+    with pytest.raises(UntrustedServerError, match="cannot prove") as caught:
         source_of(url)
     assert "SSL_CERT_FILE" in caught.value.hint
+    assert secure_server.requests == []
 
 
 def test_a_redirect_never_leaves_tls(secure_server, server, monkeypatch):

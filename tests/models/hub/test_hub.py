@@ -67,10 +67,23 @@ def test_nobody_is_told_a_token_that_was_not_given(server):
     assert [r.authorization for r in server.requests] == [None, f"Bearer {TOKEN}"]
 
 
-def test_nothing_but_the_list_is_asked_for(server):
-    hub_at(server).files(PLACE)
+def test_nothing_but_the_list_is_asked_for(server, monkeypatch):
+    # In a child: what huggingface_hub does by itself it does once, by the environment it starts in.
+    monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
+    code = (
+        "import os, pathlib\n"
+        "from models.hub.hub import hub_of_user\n"
+        "from models.hub.names import RepositoryPlace\n"
+        "hub = hub_of_user(os.environ, cache_dir=pathlib.Path('nowhere'))\n"
+        "print(hub.files(RepositoryPlace('owner/model')).commit)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.home()
+    )
+    assert (done.stdout.strip(), done.stderr) == (COMMIT, "")
     (request,) = server.requests
     assert request.path.startswith("/api/models/owner/model/revision/main")
+    assert request.authorization is None
 
 
 def test_a_revision_with_a_slash_is_escaped(server):

@@ -57,6 +57,8 @@ def test_every_refusal_has_its_own_class_and_words(status, headers, asked, kind,
 
 def test_how_long_to_wait_is_the_servers_word():
     assert error_of_answer(429, {"retry-after": "7"}, ANYBODY).retry_after_s == 7.0
+    window = {"ratelimit": '"api";r=0;t=55'}
+    assert error_of_answer(429, window, ANYBODY).retry_after_s == 55.0
     assert error_of_answer(429, {"retry-after": "Wed, 21 Oct"}, ANYBODY).retry_after_s is None
 
 

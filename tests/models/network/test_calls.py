@@ -13,6 +13,8 @@ from models.errors import (
     RateLimitedError,
     ServerError,
     StoppedError,
+    UnreachableError,
+    UntrustedServerError,
 )
 from models.network.calls import Line, call_stoppably
 from models.network.patience import Attempts, Patience
@@ -137,6 +139,15 @@ def test_a_wait_that_the_server_asks_for_is_followed_and_not_counted_as_slowness
     before = attempts.deadline
     attempts.failed(RateLimitedError("busy", retry_after_s=0.01))
     assert attempts.deadline == pytest.approx(before + 0.01)
+
+
+def test_what_hardly_changes_is_not_tried_over_and_over():
+    attempts = Attempts(quick(attempts=9), 0, never)
+    attempts.failed(UnreachableError("nobody there"))
+    with pytest.raises(UnreachableError):
+        attempts.failed(UnreachableError("nobody there"))
+    with pytest.raises(UntrustedServerError):
+        Attempts(quick(attempts=9), 0, never).failed(UntrustedServerError("who are you"))
 
 
 def test_a_wait_that_is_too_long_is_told_at_once():

@@ -101,6 +101,12 @@ def test_a_path(tiny, server, open_it):
     assert server.requests == []
 
 
+def test_a_relative_path_is_good_in_any_folder(tiny, open_it, monkeypatch):
+    monkeypatch.chdir(tiny.parent)
+    opened = open_it(f"./{tiny.name}")
+    assert (opened.path, opened.files[0].path) == (tiny, tiny)
+
+
 def test_any_file_of_a_set_opens_all_of_it(shards, open_it):
     whole = open_it(str(shards[0]))
     part = open_it(str(shards[2]))
