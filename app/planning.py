@@ -46,12 +46,14 @@ class PlanParts:
         settings: SettingsBridge,
         runner: TaskRunner,
         messages: Messages,
+        make_planning: Callable[[], PlanningService] | None = None,
     ) -> None:
+        """Compose; ``make_planning`` makes another planner than this machine's."""
         self._paths = paths
         self._supervisor = supervisor
         self._library = library
         self._settings = settings
-        self.desk = PlanningDesk(self._make_planning)
+        self.desk = PlanningDesk(make_planning or self._make_planning)
         self.loads = Loads(self.desk, paths.data_dir, lambda: load_settings(settings.settings))
         self.loader = LoadModel(
             supervisor=supervisor,

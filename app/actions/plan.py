@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
-from app.actions.plan_status import PlanState, PlanStatus, entry_text
+from app.actions.plan_status import PlanState, PlanStatus, entry_text, with_model
 from app.messages import Messages
 from app.tasks import Task, TaskRunner
 from models.errors import ContextTooLargeError, FathomError
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from models.planner.plan import Plan, PlanSettings
     from models.planner.wishes import Wishes
     from models.planning.loads import Loads
-    from models.planning.measured import DeviceDifference
     from models.planning.open_checkpoint import OpenCheckpoint
 
 __all__ = ["REST_MS", "PlanCheckpoint", "PlanState", "PlanStatus"]
@@ -397,7 +396,7 @@ class PlanCheckpoint(QObject):
         planned = model.planned
         if model.phase is LoadPhase.LOADING and planned and planned.plan is not self._status.plan:
             self._adopt(model, planned)
-        elif self._with_model(self._status) != self._status:
+        elif with_model(self._status, model) != self._status:
             self._set(self._status)
 
     def _adopt(self, model: ModelStatus, planned: PlannedLoad) -> None:
@@ -482,31 +481,8 @@ class PlanCheckpoint(QObject):
             )
 
     def _set(self, status: PlanStatus) -> None:
-        self._status = self._with_model(status)
+        self._status = with_model(status, self._loader.status)
         self.status_changed.emit(self._status)
-
-    def _with_model(self, status: PlanStatus) -> PlanStatus:
-        """Return the status with what the loader says of the same checkpoint."""
-        model = self._loader.status
-        if model.entry is None or entry_text(model.entry) != status.text:
-            return dataclasses.replace(status, measured=(), is_loading=False, is_loaded=False)
-        return dataclasses.replace(
-            status,
-            measured=_measured(status, model),
-            is_loading=model.is_loading,
-            is_loaded=model.is_ready,
-        )
-
-
-def _measured(status: PlanStatus, model: ModelStatus) -> tuple[DeviceDifference, ...]:
-    """Return what the engine holds, when it was loaded as the plan that is shown says."""
-    if model.loaded is None or model.planned is None or status.plan is None:
-        return ()
-    if model.planned.plan.settings != status.plan.settings:
-        return ()
-    from models.planning.measured import compare
-
-    return compare(status.plan, model.loaded.devices)
 
 
 def _nothing(_result: object) -> None:

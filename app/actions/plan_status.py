@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.actions.model_status import ModelStatus
 from models.errors import FathomError
 
 if TYPE_CHECKING:
@@ -71,3 +73,26 @@ class PlanStatus:
 def entry_text(entry: LibraryEntry) -> str:
     """Return what a checkpoint of the library is opened by."""
     return str(entry.path)
+
+
+def with_model(status: PlanStatus, model: ModelStatus) -> PlanStatus:
+    """Return the status with what the loader says of the same checkpoint."""
+    if model.entry is None or entry_text(model.entry) != status.text:
+        return dataclasses.replace(status, measured=(), is_loading=False, is_loaded=False)
+    return dataclasses.replace(
+        status,
+        measured=_measured(status, model),
+        is_loading=model.is_loading,
+        is_loaded=model.is_ready,
+    )
+
+
+def _measured(status: PlanStatus, model: ModelStatus) -> tuple[DeviceDifference, ...]:
+    """Return what the engine holds, when it was loaded as the plan that is shown says."""
+    if model.loaded is None or model.planned is None or status.plan is None:
+        return ()
+    if model.planned.plan.settings != status.plan.settings:
+        return ()
+    from models.planning.measured import compare
+
+    return compare(status.plan, model.loaded.devices)

@@ -1,6 +1,8 @@
-"""What the loaded model holds in each memory: bars at one scale, and the same in figures."""
+"""What the loaded model holds in each memory: bars at one scale, figures, and what was planned."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
@@ -17,12 +19,13 @@ _NOISE_BYTES = 100_000_000
 
 
 class MemoryCard(QFrame):
-    """One row a device: name, bar, weights, KV, compute, total."""
+    """One row a device: name, bar, weights, KV, compute, total, and the total that was planned."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("kind", "card")
         self._devices: tuple[DeviceMemory, ...] = ()
+        self._planned: Mapping[str, int] = {}
         self._totals: tuple[int, ...] = ()
         self._names: tuple[str, ...] = ()
         self._others: tuple[int, ...] = ()
@@ -34,8 +37,15 @@ class MemoryCard(QFrame):
         self._grid.setColumnStretch(1, 1)
         self._heads = [
             text_label(text, size=SIZE_SMALL, tone="quiet")
-            for text in (self.tr("Weights"), self.tr("KV"), self.tr("Compute"), self.tr("Total"))
+            for text in (
+                self.tr("Weights"),
+                self.tr("KV"),
+                self.tr("Compute"),
+                self.tr("Total"),
+                self.tr("Planned"),
+            )
         ]
+        self._heads[-1].hide()
         for column, head in enumerate(self._heads, start=2):
             self._grid.addWidget(head, 0, column, Qt.AlignmentFlag.AlignRight)
         self._legend = QHBoxLayout()
@@ -67,6 +77,13 @@ class MemoryCard(QFrame):
         self.set_narrow(self._narrow)
         self._fill()
 
+    def set_planned(self, planned: Mapping[str, int]) -> None:
+        """Show the bytes that were planned, by device; empty where nothing was."""
+        if planned != self._planned:
+            self._planned = dict(planned)
+            self._heads[-1].setVisible(bool(planned) and not self._narrow)
+            self._fill()
+
     def set_hardware(self, snapshot: HardwareSnapshot) -> None:
         """Learn how large each memory is."""
         gpus = iter(snapshot.gpus)
@@ -88,6 +105,7 @@ class MemoryCard(QFrame):
         self._narrow = narrow
         for head in self._heads[:3]:
             head.setVisible(not narrow)
+        self._heads[-1].setVisible(bool(self._planned) and not narrow)
         for row in self._rows:
             row.set_narrow(narrow)
 
@@ -106,6 +124,7 @@ class MemoryCard(QFrame):
             name = self._names[number] if known else device.name
             others = self._others[number] if known else 0
             row.fill(device, name, totals[number], scale, self._parts(device, others))
+            row.show_planned(self._planned.get(device.name))
 
     def _parts(self, device: DeviceMemory, other_bytes: int) -> list[Part]:
         compute_bytes = device.compute_bytes + device.output_bytes
@@ -144,6 +163,11 @@ class _DeviceRow:
         for column, figure in enumerate(self._figures, start=2):
             figure.set_align(Qt.AlignmentFlag.AlignRight)
             grid.addWidget(figure, line, column, Qt.AlignmentFlag.AlignRight)
+        self._planned = RunsLabel()
+        self._planned.set_align(Qt.AlignmentFlag.AlignRight)
+        self._planned.hide()
+        self._narrow = False
+        grid.addWidget(self._planned, line, 6, Qt.AlignmentFlag.AlignRight)
 
     def fill(
         self, device: DeviceMemory, name: str, total: int, scale: int, parts: list[Part]
@@ -159,12 +183,24 @@ class _DeviceRow:
             figure.set_runs([Run(value), Run(f" {unit}", "text_quiet")])
             figure.setToolTip(f"{size:,} B, {device.source}")
 
+    def show_planned(self, size: int | None) -> None:
+        """Show what was planned; a prediction wears a tilde."""
+        self._planned.setVisible(size is not None and not self._narrow)
+        if size is None:
+            self._planned.set_runs([])
+            return
+        value, unit = split_bytes(size)
+        self._planned.set_runs([Run(f"~{value}"), Run(f" {unit}", "text_quiet")])
+        self._planned.setToolTip(f"{size:,} B")
+
     def set_narrow(self, narrow: bool) -> None:
         """Show the total alone."""
+        self._narrow = narrow
         for figure in self._figures[:3]:
             figure.setVisible(not narrow)
+        self._planned.setVisible(bool(self._planned.text()) and not narrow)
 
     def remove(self) -> None:
         """Take the line out of the grid."""
-        for widget in (self._name, self._bar, *self._figures):
+        for widget in (self._name, self._bar, *self._figures, self._planned):
             widget.deleteLater()

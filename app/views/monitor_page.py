@@ -69,6 +69,9 @@ class MonitorPage(Page):
         self._nothing_loaded.setVisible(loaded is None)
         if loaded is not None:
             self._memory.set_devices(loaded.devices)
+            plan = status.planned.plan if status.planned else None
+            devices = plan.memory.devices if plan else ()
+            self._memory.set_planned({device.name: device.used_bytes for device in devices})
         else:
             self._rate = None
             self.decode.show_nothing()
