@@ -48,7 +48,8 @@ class Band:
 # Measured figures: a second run of the same differs by so much.
 MEASURED = Band(0.85, 1.0, 1.12)
 MEASURED_PREFILL = Band(0.75, 1.0, 1.25)
-# Taken over from another type that was measured.
+# Taken over from the same type in its plain form, and from another type that was measured.
+OTHER_BUFFER = Band(0.78, 1.0, 1.25)
 RELATED = Band(0.65, 1.0, 1.4)
 # Share of a GPU's nominal memory bandwidth that decode reaches (published: 0.63 to 0.7 on 3090 and
 # 4090 with models of 5 to 40 GB; less on data centre parts).
@@ -270,6 +271,10 @@ def _from_measured(
     key = rate_key(type_name, buffer)
     if key in measured:
         return band.of(measured[key])
+    if type_name in measured:
+        return OTHER_BUFFER.of(
+            measured[type_name] * guess(type_name, buffer) / guess(type_name, CPU)
+        )
 
     def against_guess(known: str) -> float:
         name, _, its_buffer = known.partition("@")
