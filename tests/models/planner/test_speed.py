@@ -137,7 +137,7 @@ def test_pinned_memory_is_copied_faster() -> None:
 
 def test_a_calibration_narrows_the_range() -> None:
     machine = _machine("desktop-64gb-12gb")
-    how = PlanSettings(n_ctx=4096)
+    how = PlanSettings(n_ctx=4096, use_extra_bufts=False)
     guessed = _speed("llama8-q4km", machine, how).decode
     measured = Calibration(
         n_threads=machine.cpu.cores,
@@ -148,7 +148,7 @@ def test_a_calibration_narrows_the_range() -> None:
         ram_bytes_s=4e10,
     )
     known = _speed("llama8-q4km", dataclasses.replace(machine, calibration=measured), how).decode
-    assert known.high / known.low < 0.6 * guessed.high / guessed.low
+    assert known.high / known.low < 0.75 * guessed.high / guessed.low
 
 
 def test_real_runs_correct_the_likely_speed_and_narrow_the_range() -> None:
