@@ -58,16 +58,17 @@ def bar_scale(plan: Plan, machine: Machine) -> float:
 def bar_legend(rows: Sequence[DeviceRowView]) -> tuple[BarPart, ...]:
     """Return what the bars show, each part once, then free room."""
     seen: dict[str, BarPart] = {}
-    soft = False
+    soft: BarPart | None = None
     for row in rows:
         for part in (*row.fill.parts, *([row.fill.others] if row.fill.others else [])):
-            soft = soft or part.look == "soft"
+            if part.look == "soft" and (soft is None or part.size > soft.size):
+                soft = part
             look = "hatched" if part.look == "hatched" else "solid"
             seen.setdefault(part.name, BarPart(part.name, part.token, 0, "", look))
     order = [*_part_names(), _tr("Other programs")]
     parts = sorted(seen.values(), key=lambda part: order.index(part.name))
-    if soft:
-        parts.append(BarPart(_tr("Page cache"), "routed_experts", 0, "", "soft"))
+    if soft is not None:
+        parts.append(BarPart(_tr("Page cache"), soft.token, 0, "", "soft"))
     parts.append(BarPart(_tr("Free"), "", 0, ""))
     return tuple(parts)
 

@@ -18,14 +18,19 @@ from models.planner.wishes import Wishes
 from models.units import format_bytes
 
 _LEAST_CONTEXT = 512
+# Of more GPUs than this the sliders are folded away.
+_SHARES_IN_SIGHT = 4
 _UBATCHES = (64, 128, 256, 512, 1024, 2048, 4096)
 _SHOWN_ELSEWHERE = ("n_gpu_layers", "tensor_split", "overrides", "n_outputs_max", "n_threads")
 
 
 def control_views(
-    plan: Plan, shape: ModelShape, machine: Machine, wishes: Wishes
+    plan: Plan, shape: ModelShape, machine: Machine, wishes: Wishes, *, is_stale: bool = False
 ) -> tuple[ControlView, ...]:
-    """Return every control that makes sense for this checkpoint on this machine."""
+    """Return every control that makes sense for this checkpoint on this machine.
+
+    While ``is_stale`` the plan is of earlier wishes: that it does something else is no news.
+    """
     settings = plan.settings
     controls = [
         _profile(wishes),
@@ -33,8 +38,12 @@ def control_views(
         _kv(shape, settings, wishes),
     ]
     if shape.is_moe and machine.gpus:
-        controls.append(_experts(shape, settings, wishes))
-    controls += [_share(gpu, device_name(machine, gpu.device), wishes) for gpu in machine.gpus]
+        controls.append(_experts(shape, settings, wishes, is_stale=is_stale))
+    is_more = len(machine.gpus) > _SHARES_IN_SIGHT
+    controls += [
+        _share(gpu, device_name(machine, gpu.device), wishes, is_more=is_more)
+        for gpu in machine.gpus
+    ]
     controls += _more(settings, wishes, has_gpu=bool(machine.gpus))
     return tuple(controls)
 
@@ -112,10 +121,15 @@ def _kv_why_not(shape: ModelShape, type_name: str, wishes: Wishes) -> str:
     return check_kv(shape, type_name, type_name, wishes.flash_attn or "on") or ""
 
 
-def _experts(shape: ModelShape, settings: PlanSettings, wishes: Wishes) -> ControlView:
+def _experts(
+    shape: ModelShape, settings: PlanSettings, wishes: Wishes, *, is_stale: bool
+) -> ControlView:
     inside, total = experts_on_gpus(shape, settings)
     value = wishes.expert_layers if wishes.expert_layers is not None else round(inside)
     words = _tr("{0} of {1} layers").format(_layers_words(inside, value), total)
+    note = ""
+    if not is_stale and abs(inside - value) >= 1:
+        note = _tr("There is room for {0}.").format(f"{inside:.1f}".removesuffix(".0"))
     return ControlView(
         key="expert_layers",
         kind=ControlKind.SLIDER,
@@ -125,6 +139,7 @@ def _experts(shape: ModelShape, settings: PlanSettings, wishes: Wishes) -> Contr
         help=_tr("How many layers keep their routed experts on the GPU. The rest stays in RAM."),
         maximum=total,
         words=words,
+        note=note,
     )
 
 
@@ -155,7 +170,7 @@ def experts_on_gpus(shape: ModelShape, settings: PlanSettings) -> tuple[float, i
     return inside, len(per_layer)
 
 
-def _share(gpu: Gpu, name: str, wishes: Wishes) -> ControlView:
+def _share(gpu: Gpu, name: str, wishes: Wishes, *, is_more: bool) -> ControlView:
     share = wishes.gpu_share.get(gpu.device)
     percent = 100 if share is None else round(100 * share)
     room = format_bytes(round(gpu.free_bytes * percent / 100))
@@ -167,6 +182,7 @@ def _share(gpu: Gpu, name: str, wishes: Wishes) -> ControlView:
         is_fixed=share is not None,
         help=_tr("How much of the memory that is free on {0} the plan may use.").format(name),
         maximum=100,
+        is_more=is_more,
         words=_tr("up to {0}").format(room),
     )
 

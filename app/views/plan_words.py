@@ -72,7 +72,7 @@ def make_plan_view(
         scale=bar_scale(plan, machine),
         legend=bar_legend(rows),
         speeds=speed_views(plan, machine),
-        controls=control_views(plan, shape, machine, wishes),
+        controls=control_views(plan, shape, machine, wishes, is_stale=is_stale),
         explanation=plan.explanation,
         warnings=plan.warnings,
         alternatives=tuple(_alternative(one, plan, wishes) for one in plan.alternatives),
@@ -161,8 +161,8 @@ def load_view(plan: Plan, machine: Machine, load: LoadPhase, *, is_here: bool) -
     verdict, tone = _verdict(plan, machine)
     text = _tr("Load with this plan")
     if machine.is_described:
-        words = _tr("This plan is for another computer, so it cannot be loaded here.")
-        return LoadView(text, enabled=False, verdict=words, tone=tone)
+        words = _tr("The plan is for another computer and cannot be loaded here.")
+        return LoadView(text, enabled=False, verdict=f"{verdict} {words}", tone=tone)
     if not is_here:
         words = _tr("Not on this computer yet. Download it to load it.")
         return LoadView(text, enabled=False, verdict=f"{verdict} {words}", tone=tone)
@@ -228,7 +228,8 @@ def _tier(plan: Plan, *, is_checking: bool) -> tuple[str, str, str]:
 
 def _alternative(alternative: Alternative, plan: Plan, wishes: Wishes) -> AlternativeView:
     figures = ""
-    if alternative.decode_tok_s is not None:
+    # Some sentences have the rates in them.
+    if alternative.decode_tok_s is not None and "tok/s" not in alternative.text:
         figures = f"~{format_rate(alternative.decode_tok_s)}"
     if alternative.kind in ("smaller_quant", "distill"):
         return AlternativeView(alternative.text, figures, _tr("Show models"), wants_models=True)

@@ -121,7 +121,8 @@ class DeviceBar(QWidget):
     @property
     def has_lens(self) -> bool:
         """Whether the bar is so short at this scale that it is shown enlarged beside it."""
-        whole = self._fill.length * self._px
+        # A disk has no whole whose parts would have to be told apart.
+        whole = self._fill.length * self._px if self._fill.total else 0.0
         return 0 < whole < _LENS_BELOW_PX and self.width() - whole > 2 * _LENS_BELOW_PX
 
     @property

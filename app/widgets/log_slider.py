@@ -6,6 +6,7 @@ it, and only the geometry is logarithmic.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -206,9 +207,7 @@ class ValueSlider(QSlider):
         metrics = QFontMetricsF(self._font)
         painter.setFont(self._font)
         for value, words in self._labels_that_fit(metrics):
-            middle = self._left_of(value)
-            width = metrics.horizontalAdvance(words)
-            left = min(max(middle - width / 2, 0), self.width() - width)
+            left, _ = self._label_span(metrics, (value, words))
             painter.setPen(theme.color("text_quiet"))
             painter.drawText(QPointF(left, _TOP + metrics.ascent() - 1), words)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -219,18 +218,24 @@ class ValueSlider(QSlider):
             painter.drawEllipse(QPointF(middle, _TOP / 2), 1.0, 1.0)
 
     def _labels_that_fit(self, metrics: QFontMetricsF) -> list[tuple[int, str]]:
-        """Return the last label and, going left, every one that does not touch its neighbour."""
-        result: list[tuple[int, str]] = []
-        limit = math.inf
-        for value, words in reversed(self._marks):
-            if not words:
-                continue
-            width = metrics.horizontalAdvance(words)
-            left = min(max(self._left_of(value) - width / 2, 0), self.width() - width)
-            if left + width + _LABEL_GAP <= limit:
-                result.append((value, words))
-                limit = left
-        return result
+        """Return the last label and every one, every second, every third ... that has room."""
+        labels = [mark for mark in self._marks if mark[1]]
+        for stride in range(1, len(labels) + 1):
+            last = self._label_span(metrics, labels[-1])
+            kept = [
+                mark
+                for mark in labels[:-1:stride]
+                if self._label_span(metrics, mark)[1] + _LABEL_GAP <= last[0]
+            ]
+            spans = [self._label_span(metrics, mark) for mark in kept]
+            if all(one[1] + _LABEL_GAP <= two[0] for one, two in itertools.pairwise(spans)):
+                return [*kept, labels[-1]]
+        return []
+
+    def _label_span(self, metrics: QFontMetricsF, mark: tuple[int, str]) -> tuple[float, float]:
+        width = metrics.horizontalAdvance(mark[1])
+        left = min(max(self._left_of(mark[0]) - width / 2, 0.0), self.width() - width)
+        return left, left + width
 
 
 class LogSlider(ValueSlider):

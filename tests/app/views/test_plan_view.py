@@ -251,6 +251,9 @@ def test_experts_and_gpus_have_controls_only_where_there_are_some() -> None:
     on = machine(2, vram_gb=24, ram_gb=192)
     keys = {one.key for one in view_of(v3_plan(on), on).controls}
     assert {"expert_layers", "op_offload", "gpu_share:CUDA0", "gpu_share:CUDA1"} <= keys
+    rig = machine(5, vram_gb=24)
+    shares = [one for one in view_of(v3_plan(rig), rig).controls if one.key.startswith("gpu_")]
+    assert [one.is_more for one in shares] == [True] * 5
     small = make_plan_view(
         phase=PlanPhase.READY,
         wishes=Wishes(),
@@ -278,6 +281,16 @@ def test_layers_whose_experts_lie_on_a_gpu_are_counted_by_llama_cpps_rules() -> 
     )
     inside, _ = experts_on_gpus(V3, some)
     assert inside == pytest.approx(51 + 1 / 3)
+
+
+def test_a_wish_that_the_plan_cannot_keep_is_told_once_the_plan_is_of_it() -> None:
+    on = machine(1, vram_gb=24, ram_gb=512)
+    plan = v3_plan(on, expert_layers=1)
+    experts = control(view_of(plan, on, Wishes(expert_layers=12)), "expert_layers")
+    assert (experts.value, experts.note) == (12, "There is room for 1.")
+    stale = view_of(plan, on, Wishes(expert_layers=12), is_stale=True)
+    assert control(stale, "expert_layers").note == ""
+    assert control(view_of(plan, on), "expert_layers").note == ""
 
 
 def test_a_type_that_cannot_be_chosen_says_why() -> None:
@@ -493,4 +506,5 @@ def test_odd_machines_and_plans_have_a_view_too() -> None:
         v3_plan(on).memory, devices=(nothing,), host=HostPlan(0, 0, 0, 0, 0)
     )
     bare = dataclasses.replace(v3_plan(on), memory=empty, alternatives=(), llama_cpp_flags=())
+    assert not any(one.is_more for one in view.controls if one.key.startswith("gpu_share"))
     assert view_of(bare, on).rows[0].fill.used == 0

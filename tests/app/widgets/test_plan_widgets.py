@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QAccessible, QColor
+from PySide6.QtGui import QAccessible, QColor, QFontMetricsF
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
@@ -192,6 +192,19 @@ def test_a_slider_speaks_the_value_itself(qtbot: QtBot) -> None:
     interface = QAccessible.queryAccessibleInterface(slider)
     assert interface.text(QAccessible.Text.Name) == "Context"
     assert interface.valueInterface().currentValue() == 8192
+
+
+def test_labels_thin_out_evenly_where_there_is_no_room(qtbot: QtBot) -> None:
+    slider = log_slider(qtbot)
+    metrics = QFontMetricsF(slider.font())
+
+    def shown(width: int) -> list[int]:
+        slider.resize(width, 40)
+        return [value for value, _ in slider._labels_that_fit(metrics)]
+
+    assert shown(800) == [2**power for power in range(9, 18)]
+    assert shown(330) == [512, 2048, 8192, 32768, 131072]
+    assert shown(60)[-1] == 131072
 
 
 def test_dragging_tells_every_step_and_catches_at_marks(qtbot: QtBot) -> None:
