@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from models.planner.buffer_rules import device_of_buffer
+from models.planner.compute import compute_bytes
 from models.planner.host_memory import host_plan, output_bytes
 from models.planner.inventory import Inventory
 from models.planner.kv_cache import kv_cache_bytes
@@ -23,16 +24,6 @@ from models.planner.placement import (
     place,
 )
 from models.planner.plan import CPU, BufferBytes, DevicePlan, Memory, PlanSettings
-
-
-def compute_bytes(
-    inventory: Inventory,  # noqa: ARG001
-    machine: Machine,  # noqa: ARG001
-    settings: PlanSettings,  # noqa: ARG001
-    placement: Placement,  # noqa: ARG001
-) -> Mapping[str, int]:
-    """Return nothing until there are formulas for compute buffers."""
-    return {}
 
 
 def account(
@@ -72,11 +63,20 @@ def account(
 
 
 def planned_buffers(
-    inventory: Inventory, machine: Machine, settings: PlanSettings, placement: Placement
+    inventory: Inventory,
+    machine: Machine,
+    settings: PlanSettings,
+    placement: Placement,
+    *,
+    alike: Placement | None = None,
 ) -> tuple[BufferBytes, ...]:
-    """Return what each buffer will hold; devices in the machine's order, then RAM."""
+    """Return what each buffer will hold; devices in the machine's order, then RAM.
+
+    ``alike`` is a placement whose compute buffers are taken instead: working them out for a new
+    placement takes longer than everything else together.
+    """
     kv = kv_cache_bytes(inventory, machine, settings, placement.layer_devices)
-    compute = compute_bytes(inventory, machine, settings, placement)
+    compute = compute_bytes(inventory, machine, settings, alike or placement)
     names = dict.fromkeys([gpu.device for gpu in machine.gpus])
     names |= dict.fromkeys([*placement.weights, *kv, *compute])
     return tuple(
