@@ -107,6 +107,7 @@ def _gpu(device: Device) -> Gpu:
         total_bytes=device.total_bytes,
         free_bytes=min(device.free_bytes, device.total_bytes),
         is_unified=device.kind == "igpu" or kind is GpuKind.METAL,
+        remote=device.remote or "cuda",
     )
 
 

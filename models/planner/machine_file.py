@@ -248,9 +248,18 @@ def _gpu(table: _Table, kind: GpuKind, device: str) -> Gpu:
         driver_bytes=(
             table.count("driver_bytes", _MOST_BYTES) if table.has("driver_bytes") else None
         ),
+        remote=_remote(table),
     )
     table.close()
     return gpu
+
+
+def _remote(table: _Table) -> str:
+    """Return what an RPC host computes with."""
+    remote = table.text("remote", "cuda").lower()
+    if remote not in ("cuda", "cpu"):
+        _refuse(table.path("remote"), "must be cuda or cpu")
+    return remote
 
 
 def _ram(table: _Table) -> Ram:
