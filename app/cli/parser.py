@@ -128,6 +128,7 @@ def build_parser() -> Parser:
     _add_run(verbs, shared)
     _add_inspect(verbs, shared)
     _add_plan(verbs, shared)
+    _add_bench(verbs, shared)
     _add_devices(verbs, shared)
     _add_doctor(verbs, shared)
     return parser
@@ -211,6 +212,35 @@ def _add_plan(verbs: Any, shared: Parser) -> None:
         "chosen. Exits with 1 when it does not fit.",
     )
     add_plan_options(plan, max_tokens=_MAX_TOKENS)
+
+
+def _add_bench(verbs: Any, shared: Parser) -> None:
+    bench = _add_verb(
+        verbs,
+        shared,
+        "bench",
+        "measure how fast a checkpoint is, or this machine",
+        "A checkpoint's own speed is shown beside its prediction, which learns from it. With "
+        "--calibrate the machine is measured in under a minute, and predictions with it; a "
+        "checkpoint named then need not be on this machine: a few layers like its own are made.",
+    )
+    bench.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        nargs="?",
+        type=_text,
+        help="a GGUF file or a name of the library; with --calibrate also one on the hub",
+    )
+    bench.add_argument(
+        "--calibrate", action="store_true", help="measure the machine and keep what was found"
+    )
+    bench.add_argument(
+        "--depths",
+        metavar="N",
+        nargs="+",
+        type=_whole(0, _MAX_TOKENS),
+        help="how many tokens lie in the context already (0 1024 4096)",
+    )
 
 
 def _add_devices(verbs: Any, shared: Parser) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from app.cli.failures import INTERRUPTED, print_line
@@ -15,7 +16,6 @@ from app.cli.terminal import AnswerWriter, ProgressLine
 from models.engine_settings import load_settings, sampling
 from models.errors import BadInputError
 from models.gguf.checkpoint import inspect_checkpoint
-from models.library.library import LibraryEntry
 from models.runtime.protocol import (
     Cancelled,
     Delta,
@@ -82,7 +82,8 @@ def run(options: argparse.Namespace, session: Session) -> int:
         how=sampling(settings, temperature=options.temp, seed=options.seed),
     )
     with session.open_engine() as engine, engine.ctrl_c_cancels():
-        loaded = _load(engine, entry, load_settings(settings, n_ctx=options.ctx), options.json)
+        how = load_settings(settings, n_ctx=options.ctx)
+        loaded = load_checkpoint(engine, entry.path, entry.title, how, quiet=options.json)
         if loaded is None:
             answer = Answer("", "", Usage(), CANCELLED)
         else:
@@ -107,18 +108,18 @@ def _prompt(text: str) -> str:
         raise BadInputError("The prompt on standard input is not UTF-8 text.") from error
 
 
-def _load(
-    engine: EngineConversation, entry: LibraryEntry, settings: LoadSettings, quiet: bool
+def load_checkpoint(
+    engine: EngineConversation, path: Path, title: str, settings: LoadSettings, *, quiet: bool
 ) -> Loaded | None:
-    """Load a checkpoint; None when that was cancelled."""
+    """Load a checkpoint and show how far that is; None when it was cancelled."""
     line = ProgressLine(sys.stderr)
     loaded: Loaded | None = None
     try:
         if not quiet:
-            line.show(f"Loading {entry.title}")
-        for event in engine.follow(engine.supervisor.load(str(entry.path), settings)):
+            line.show(f"Loading {title}")
+        for event in engine.follow(engine.supervisor.load(str(path), settings)):
             if isinstance(event.body, LoadProgress) and not quiet:
-                line.show(_progress(entry.title, event.body))
+                line.show(_progress(title, event.body))
             elif isinstance(event.body, Loaded):
                 loaded = event.body
     finally:

@@ -59,6 +59,10 @@ def _call(options: argparse.Namespace) -> int:
         from app.cli.plan import plan
 
         return plan(options, session)
+    if options.verb == "bench":
+        from app.cli.bench import bench
+
+        return bench(options, session)
     from app.cli.devices import devices
 
     return devices(options, session)

@@ -24,6 +24,7 @@ _OTHER_FEATURES = "asimd asimdhp asimddp i8mm sve sve2 svei8mm sme sme2 bf16 vsx
 _FEATURES = frozenset(f"{_X86_FEATURES} {_OTHER_FEATURES}".split())
 _ALIASES = {"pni": "sse3"}
 _SYSCTL_TIMEOUT_S = 2.0
+_USUAL_CACHE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -163,3 +164,13 @@ class CpuReader:
             return None
         busy = 1.0 - (idle - last[1]) / (total - last[0])
         return 100.0 * min(max(busy, 0.0), 1.0)
+
+
+def last_cache_bytes(root: Path = Path("/")) -> int:
+    """Return the size of the CPU's largest cache, 32 MiB where the system does not say."""
+    sizes = [
+        int(text[:-1]) * {"K": 1 << 10, "M": 1 << 20}.get(text[-1], 1)
+        for path in (root / "sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+        if (text := read_text(path)) and text[:-1].isdigit()
+    ]
+    return max(sizes, default=_USUAL_CACHE_BYTES)
