@@ -68,15 +68,16 @@ def planned_buffers(
     settings: PlanSettings,
     placement: Placement,
     *,
-    alike: Placement | None = None,
+    compute: Mapping[str, int] | None = None,
 ) -> tuple[BufferBytes, ...]:
     """Return what each buffer will hold; devices in the machine's order, then RAM.
 
-    ``alike`` is a placement whose compute buffers are taken instead: working them out for a new
-    placement takes longer than everything else together.
+    Compute buffers that are given are taken as they are: working them out takes longer than
+    everything else together.
     """
     kv = kv_cache_bytes(inventory, machine, settings, placement.layer_devices)
-    compute = compute_bytes(inventory, machine, settings, alike or placement)
+    if compute is None:
+        compute = compute_bytes(inventory, machine, settings, placement)
     names = dict.fromkeys([gpu.device for gpu in machine.gpus])
     names |= dict.fromkeys([*placement.weights, *kv, *compute])
     return tuple(

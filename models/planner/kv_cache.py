@@ -62,9 +62,21 @@ def compressed_cells(n_cells: int, ratio: int) -> int:
 
 
 def layer_tensors(shape: ModelShape, settings: PlanSettings) -> tuple[tuple[CacheTensor, ...], ...]:
-    """Return the cache tensors of every block, MTP blocks included (they have none but in V4)."""
-    make = _compressed_layer if shape.kv.kind is AttentionKind.COMPRESSED else _plain_layer
-    return tuple(make(shape, settings, layer) for layer in range(shape.n_layer_all))
+    """Return the cache tensors of every block, MTP blocks included (they have none but in V4).
+
+    Blocks whose caches are alike share one tuple.
+    """
+    kv = shape.kv
+    make = _compressed_layer if kv.kind is AttentionKind.COMPRESSED else _plain_layer
+    ratios = (*kv.compress_ratios, *(0 for _ in range(shape.n_layer_all)))
+    known: dict[tuple[int, int, bool], tuple[CacheTensor, ...]] = {}
+    found = []
+    for layer in range(shape.n_layer_all):
+        key = (kv.n_head_kv[layer], ratios[layer], layer < shape.n_layer)
+        if key not in known:
+            known[key] = make(shape, settings, layer)
+        found.append(known[key])
+    return tuple(found)
 
 
 def _plain_layer(shape: ModelShape, settings: PlanSettings, layer: int) -> tuple[CacheTensor, ...]:
@@ -118,14 +130,10 @@ def kv_layer_bytes(
     inventory: Inventory, settings: PlanSettings, rule: BufferRule
 ) -> tuple[int, ...]:
     """Return what the cache of every block takes under a buffer rule, in bytes."""
-    known: dict[CacheTensor, int] = {}
-    sums = []
-    for tensors in layer_tensors(inventory.shape, settings):
-        for tensor in tensors:
-            if tensor not in known:
-                known[tensor] = allocated(tensor, rule)
-        sums.append(sum(known[tensor] for tensor in tensors))
-    return tuple(sums)
+    every = layer_tensors(inventory.shape, settings)
+    alike = {id(tensors): tensors for tensors in every}
+    sums = {key: sum(allocated(t, rule) for t in tensors) for key, tensors in alike.items()}
+    return tuple(sums[id(tensors)] for tensors in every)
 
 
 def kv_cache_bytes(
@@ -138,16 +146,18 @@ def kv_cache_bytes(
             beside its attention, or in RAM without ``offload_kqv`` (llama-kv-cache.cpp:215).
     """
     sums: dict[str, int] = {}
+    gpus = {gpu.device: gpu for gpu in machine.gpus} if settings.offload_kqv else {}
     by_rule: dict[BufferRule, tuple[int, ...]] = {}
-    for layer, name in enumerate(layer_devices):
-        gpu = machine.gpu(name) if settings.offload_kqv else None
-        rule = gpu_rule(gpu) if gpu else CPU_RULE
+    by_device: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name in dict.fromkeys(layer_devices):
+        rule = gpu_rule(gpus[name]) if name in gpus else CPU_RULE
         if rule not in by_rule:
             by_rule[rule] = kv_layer_bytes(inventory, settings, rule)
-        if by_rule[rule][layer]:
-            buffer = gpu.device if gpu else CPU
-            sums[buffer] = sums.get(buffer, 0) + by_rule[rule][layer]
-    return sums
+        by_device[name] = (name if name in gpus else CPU, by_rule[rule])
+    for layer, name in enumerate(layer_devices):
+        buffer, sizes = by_device[name]
+        sums[buffer] = sums.get(buffer, 0) + sizes[layer]
+    return {buffer: size for buffer, size in sums.items() if size}
 
 
 def kv_bytes_per_token(shape: ModelShape, type_k: str, type_v: str) -> float:

@@ -17,12 +17,14 @@ from models.planner.buffer_rules import (
     AMX,
     CPU_RULE,
     buffer_rule,
+    device_of_buffer,
+    gpu_rule,
     host_buffer_of,
     host_gpu,
     maps_file,
     refused_types,
 )
-from models.planner.inventory import BufferRule, Inventory, Part
+from models.planner.inventory import Inventory, Part
 from models.planner.machine import GpuKind, Machine
 from models.planner.plan import CPU, PlanSettings
 from models.planner.repack import WeightOp, amx_sizes, extra_buffer, extra_buffers, op_of
@@ -76,26 +78,22 @@ def place(inventory: Inventory, machine: Machine, settings: PlanSettings) -> Pla
         BadInputError: a device is unknown, or an override is no regular expression.
     """
     layer_devices, output_device = layers_to_devices(inventory.shape, machine, settings)
-    placing = _Placing(inventory, machine, settings, layer_devices, output_device)
-    buffers = placing.buffers()
+    placing = _Placing(inventory, machine, settings, (*layer_devices, output_device))
+    buffers, moved = placing.buffers()
     duplicates = placing.duplicates(buffers)
+    by_buffer = placing.sums(moved, duplicates)
     names = {gpu.device: gpu.device for gpu in machine.gpus} | {"": ""}
-    weights, parts = _sums(inventory, machine, buffers, duplicates)
     return Placement(
         layer_devices=layer_devices,
         output_device=output_device,
         buffer_of=tuple(buffers),
         device_of=tuple([names.get(buffer, CPU) for buffer in buffers]),
         duplicates=duplicates,
-        weights=weights,
-        parts=parts,
+        weights={buffer: sum(sums) for buffer, sums in by_buffer.items()},
+        parts=_parts_by_device(machine, by_buffer),
         maps_file=placing.maps_file,
         mapped_bytes=_mapped_bytes(inventory, machine, buffers) if placing.maps_file else 0,
-        loaded_bytes=sum(
-            tensor.size_bytes
-            for tensor, buffer in zip(inventory.shape.tensors, buffers, strict=True)
-            if buffer
-        ),
+        loaded_bytes=_loaded_bytes(inventory),
     )
 
 
@@ -168,14 +166,15 @@ class _Placing:
         inventory: Inventory,
         machine: Machine,
         settings: PlanSettings,
-        layer_devices: tuple[str, ...],
-        output_device: str,
+        devices: tuple[str, ...],
     ) -> None:
         self._inventory = inventory
         self._machine = machine
         self._homes = _homes(inventory)
         self._targets = _override_targets(inventory, machine, settings)
-        self._devices = (*layer_devices, output_device)
+        # Of every home; ends of lists are read by negative numbers: _INPUT, _SKIPPED and _ROPE.
+        self._devices = devices
+        self._by_home = (*devices, devices[0], "", CPU)
         self._features = machine.cpu.features if settings.use_extra_bufts else ()
         self.maps_file = maps_file(machine, settings.devices, settings.load_mode)
         # make_cpu_buft_list (llama-model.cpp:1078): the host buffer takes every weight, so that
@@ -185,23 +184,83 @@ class _Placing:
         self._host = CPU if gpu and self.maps_file else host_buffer_of(gpu)
         self._host_refuses = refused_types(gpu)
 
-    def buffers(self) -> list[str]:
-        """Return the buffer type of every tensor; of ``rope_freqs`` the first copy's."""
-        on_cpu = self._cpu_buffers()
-        # Ends of lists are read by negative numbers: _INPUT, _SKIPPED and _ROPE.
-        by_home = [*self._devices, self._devices[0], "", CPU]
+    def buffers(self) -> tuple[list[str], dict[int, tuple[str, str]]]:
+        """Return the buffer type of every tensor, of ``rope_freqs`` the first copy's.
+
+        And which tensors do not lie with their home, from which buffer type to which.
+        """
+        on_cpu, by_home = self._cpu_buffers(), self._by_home
         found = [
             name if (name := by_home[home]) != CPU else plain
             for home, plain in zip(self._homes, on_cpu, strict=True)
         ]
-        for index in _ternary(self._inventory):
-            tensor, device = self._inventory.shape.tensors[index], found[index]
-            if tensor.type_name in refused_types(self._machine.gpu(device)):
-                found[index] = on_cpu[index]
-        for index, target in self._targets.items():
-            if self._homes[index] != _SKIPPED:
-                found[index] = on_cpu[index] if target == CPU else target
-        return found
+        targets = {
+            index: CPU
+            for index in _ternary(self._inventory)
+            if self._inventory.shape.tensors[index].type_name
+            in refused_types(self._machine.gpu(found[index]))
+        }
+        moved: dict[int, tuple[str, str]] = {}
+        for index, target in (targets | self._targets).items():
+            buffer = on_cpu[index] if target == CPU else target
+            if found[index] not in ("", buffer):
+                moved[index] = (found[index], buffer)
+                found[index] = buffer
+        return found, moved
+
+    def sums(
+        self, moved: Mapping[int, tuple[str, str]], duplicates: Sequence[tuple[int, str]]
+    ) -> dict[str, list[int]]:
+        """Return the bytes of every buffer type that holds something, by part.
+
+        Sums of whole homes are added up, then single tensors moved: a placement takes a
+        millisecond instead of several.
+        """
+        total: dict[str, list[int]] = {}
+        sums_of = {name: self._home_sums(name) for name in set(self._by_home) if name}
+        for home, name in enumerate(self._by_home):
+            for buffer, parts in sums_of[name][home].items() if name else ():
+                own = total.setdefault(buffer, [0] * len(PART_NAMES))
+                for part, size in enumerate(parts):
+                    own[part] += size
+        part_of = _part_indexes(self._inventory)
+        involved = {name for pair in moved.values() for name in pair}
+        sizes = {name: self._sizes(name) for name in involved}
+        for index, (source, target) in moved.items():
+            own = total.setdefault(target, [0] * len(PART_NAMES))
+            own[part_of[index]] += sizes[target][index]
+            total[source][part_of[index]] -= sizes[source][index]
+        for index, name in duplicates:
+            own = total.setdefault(name, [0] * len(PART_NAMES))
+            own[part_of[index]] += self._sizes(name)[index]
+        return {name: sums for name, sums in total.items() if any(sums)}
+
+    def _home_sums(self, device: str) -> tuple[Mapping[str, list[int]], ...]:
+        """Return, per home, what it takes when it is on a device: buffer type -> bytes by part."""
+
+        def look() -> tuple[Mapping[str, list[int]], ...]:
+            found: list[dict[str, list[int]]] = [{} for _ in self._by_home]
+            part_of = _part_indexes(self._inventory)
+            names = on_cpu if device == CPU else [device] * len(self._homes)
+            sizes = {name: self._sizes(name) for name in dict.fromkeys(names)}
+            for index, (home, name) in enumerate(zip(self._homes, names, strict=True)):
+                own = found[home].setdefault(name, [0] * len(PART_NAMES))
+                own[part_of[index]] += sizes[name][index]
+            return tuple(found)
+
+        if device != CPU:
+            gpu = self._machine.gpu(device)
+            rule = gpu_rule(gpu) if gpu else CPU_RULE
+            return self._inventory.remember(("home_sums", device, rule), look)
+        on_cpu = self._cpu_buffers()
+        key = ("home_sums", self._host, self._host_refuses, self._features)
+        return self._inventory.remember(key, look)
+
+    def _sizes(self, buffer: str) -> Sequence[int]:
+        """Return, per tensor, what it takes in a buffer type."""
+        if buffer == AMX:
+            return amx_sizes(self._inventory)
+        return self._inventory.allocated(buffer_rule(self._machine, buffer))
 
     def _cpu_buffers(self) -> Sequence[str]:
         """Return, per tensor, the buffer type it gets on the CPU."""
@@ -297,42 +356,34 @@ def _override_targets(
     return targets
 
 
-def _sums(
-    inventory: Inventory,
-    machine: Machine,
-    buffers: Sequence[str],
-    duplicates: Sequence[tuple[int, str]],
-) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """Return bytes per buffer type, and per device and part."""
-    names = inventory.remember(
-        ("part_names",), lambda: tuple(_NAME_OF_PART.get(part, DENSE) for part in inventory.parts)
+def _part_indexes(inventory: Inventory) -> tuple[int, ...]:
+    """Return, per tensor, the index of its part in ``PART_NAMES``."""
+    return inventory.remember(
+        ("part_indexes",),
+        lambda: tuple(PART_NAMES.index(_NAME_OF_PART.get(p, DENSE)) for p in inventory.parts),
     )
-    used = [name for name in dict.fromkeys([*buffers, *(b for _, b in duplicates)]) if name]
-    by_buffer: dict[str, dict[str, int]] = {}
-    for buffer in used:
-        sizes = _sizes(inventory, machine, buffer)
-        sums = dict.fromkeys(PART_NAMES, 0)
-        for name, size, own in zip(names, sizes, buffers, strict=True):
-            if own == buffer:
-                sums[name] += size
-        for index, own in duplicates:
-            if own == buffer:
-                sums[names[index]] += sizes[index]
-        by_buffer[buffer] = sums
+
+
+def _parts_by_device(
+    machine: Machine, by_buffer: Mapping[str, Sequence[int]]
+) -> dict[str, dict[str, int]]:
     parts: dict[str, dict[str, int]] = {}
     for buffer, sums in by_buffer.items():
-        device = buffer if machine.gpu(buffer) else CPU
-        total = parts.setdefault(device, dict.fromkeys(PART_NAMES, 0))
-        for name, size in sums.items():
+        total = parts.setdefault(device_of_buffer(machine, buffer), dict.fromkeys(PART_NAMES, 0))
+        for name, size in zip(PART_NAMES, sums, strict=True):
             total[name] += size
-    return {buffer: sum(sums.values()) for buffer, sums in by_buffer.items()}, parts
+    return parts
 
 
-def _sizes(inventory: Inventory, machine: Machine, buffer: str) -> Sequence[int]:
-    if buffer == AMX:
-        return amx_sizes(inventory)
-    rule: BufferRule = CPU_RULE if buffer == CPU else buffer_rule(machine, buffer)
-    return inventory.allocated(rule)
+def _loaded_bytes(inventory: Inventory) -> int:
+    return inventory.remember(
+        ("loaded_bytes",),
+        lambda: sum(
+            tensor.size_bytes
+            for tensor, home in zip(inventory.shape.tensors, _homes(inventory), strict=True)
+            if home != _SKIPPED
+        ),
+    )
 
 
 def _mapped_bytes(inventory: Inventory, machine: Machine, buffers: Sequence[str]) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.gguf.shape import ModelShape
-from models.planner.account import account
 from models.planner.inventory import Inventory
-from models.planner.kv_cache import KV_TYPES, check_kv
+from models.planner.kv_cache import KV_TYPES, check_kv, kv_cache_bytes
 from models.planner.machine import Cpu, Disk, Gpu, GpuKind, Machine, Ram
+from models.planner.placement import place
 from models.planner.plan import CPU, BufferBytes, Override, PlanSettings
 
 GIB = 2**30
@@ -140,14 +140,17 @@ def compare(
     actual: Sequence[BufferBytes],
 ) -> list[Row]:
     """Return a row for every buffer that holds weights or a cache, by either account."""
-    planned = account(inventory, machine, settings).buffers
-    sums = [
-        {
-            buffer.buffer.partition("[")[0]: (buffer.weights_bytes, buffer.kv_bytes)
-            for buffer in buffers
-            if buffer.weights_bytes or buffer.kv_bytes
-        }
-        for buffers in (planned, actual)
-    ]
-    names = dict.fromkeys([*sums[0], *sums[1]])
-    return [Row(name, sums[0].get(name, (0, 0)), sums[1].get(name, (0, 0))) for name in names]
+    placement = place(inventory, machine, settings)
+    cache = kv_cache_bytes(inventory, machine, settings, placement.layer_devices)
+    planned = {
+        name: (placement.weights.get(name, 0), cache.get(name, 0))
+        for name in dict.fromkeys([*placement.weights, *cache])
+    }
+    found = {
+        # RPC's buffers are called by their host, too: RPC0[127.0.0.1:50052].
+        buffer.buffer.partition("[")[0]: (buffer.weights_bytes, buffer.kv_bytes)
+        for buffer in actual
+        if buffer.weights_bytes or buffer.kv_bytes
+    }
+    names = dict.fromkeys([*planned, *found])
+    return [Row(name, planned.get(name, (0, 0)), found.get(name, (0, 0))) for name in names]

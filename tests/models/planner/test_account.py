@@ -167,7 +167,7 @@ def test_weights_that_differ_from_the_plan_still_sum_up() -> None:
     assert device(memory, CPU).weights_bytes == 10
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(NAMES), st.integers(0, 2**32))
 def test_parts_sum_to_totals(name: str, seed: int) -> None:
     rng = random.Random(seed)
