@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from models.hub.hub import Hub
     from models.planner.machine import Machine
+    from models.planner.plan import Plan
     from models.planning.desk import PlanningService
+    from models.planning.open_checkpoint import OpenCheckpoint
     from models.runtime.protocol import DeviceList, DeviceMemory
 
 _log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class PlanParts:
         self._supervisor = supervisor
         self._library = library
         self._settings = settings
-        self.desk = PlanningDesk(make_planning or self._make_planning)
+        self.desk = PlanningDesk(make_planning or self._make_planning, correct=self._correct)
         self.loads = Loads(self.desk, paths.data_dir, lambda: load_settings(settings.settings))
         self.loader = LoadModel(
             supervisor=supervisor,
@@ -85,16 +87,25 @@ class PlanParts:
         loaded = self.loader.status.loaded
         return loaded.devices if loaded is not None else ()
 
+    def _correct(self, machine: Machine, checkpoint: OpenCheckpoint, plan: Plan) -> Machine:
+        return self.loads.corrected(machine, checkpoint, plan)
+
+    def _describe(self, found: DeviceList, path: Path | None) -> Machine:
+        from models.hardware.machine import this_machine
+
+        store = self.loads.calibration_store
+        return this_machine(found, checkpoint_path=path, calibration_store=store)
+
     def _make_planning(self) -> PlanningService:
         from models.planning.machine_reader import MachineReader
-        from models.planning.service import Planning
+        from models.planning.service import WORK_FOLDER, Planning
 
-        reader = MachineReader(self._supervisor, held=self._held, describe=_describe(self._paths))
+        reader = MachineReader(self._supervisor, held=self._held, describe=self._describe)
         return Planning(
             library=self._library,
             hub=_hub(self._paths, is_offline=self._settings.settings.get_bool("hub.offline")),
             read_machine=reader.read,
-            work_dir=self._paths.cache_dir,
+            work_dir=self._paths.cache_dir / WORK_FOLDER,
         )
 
 
@@ -108,15 +119,3 @@ def _hub(paths: Paths, *, is_offline: bool) -> Hub:
         # A bad address of a mirror must not keep anybody from planning what lies here.
         _log.warning("Planning without the hub: %s", error.one_line())
         return Hub(is_offline=True)
-
-
-def _describe(paths: Paths) -> Callable[[DeviceList, Path | None], Machine]:
-    from models.hardware.calibration_store import CalibrationStore
-    from models.hardware.machine import this_machine
-
-    store = CalibrationStore(paths.data_dir)
-
-    def describe(found: DeviceList, path: Path | None) -> Machine:
-        return this_machine(found, checkpoint_path=path, calibration_store=store)
-
-    return describe

@@ -83,7 +83,7 @@ class Forecasts(QObject):
     def _look(self, text: str) -> Plan:
         checkpoint = self._desk.open(text, self._stop.is_set)
         machine = self._desk.machine(checkpoint.path)
-        return self._desk.plan(checkpoint, machine, self._loads.wishes(text))
+        return self._desk.plan_fully(checkpoint, machine, self._loads.wishes(text))[1]
 
     def _on_found(self, entry: LibraryEntry, plan: Plan) -> None:
         self._under_way = False

@@ -15,9 +15,6 @@ from models.runtime.protocol import Cancelled, Done
 if TYPE_CHECKING:
     from models.planning.loads import Loads
 
-# A rate over fewer tokens than these says more about the moment than about the machine.
-MIN_TOKENS = 16
-
 
 class LoadOutcomes(QObject):
     """Keeps measured bytes after a load and measured speed after an answer; shows nothing."""
@@ -52,7 +49,7 @@ class LoadOutcomes(QObject):
         model = self._in_memory
         if not isinstance(ending, (Done, Cancelled)) or ending.usage is None:
             return
-        if model is None or model.planned is None or ending.usage.completion_tokens < MIN_TOKENS:
+        if model is None or model.planned is None:
             return
         op = partial(self._loads.keep_run, model.planned, ending.usage)
         self._runner.run(op, done=_nothing, error=_raise, lane="store")

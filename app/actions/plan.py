@@ -275,7 +275,9 @@ class PlanCheckpoint(QObject):
         near: PlanSettings | None,
     ) -> _Solved:
         machine = machine or self._desk.machine(checkpoint.path)
-        return _Solved(machine, self._desk.plan(checkpoint, machine, wishes, near=near))
+        if near is not None:
+            return _Solved(machine, self._desk.plan(checkpoint, machine, wishes, near=near))
+        return _Solved(*self._desk.plan_fully(checkpoint, machine, wishes))
 
     def _on_solved(self, wish: int, is_near: bool, solved: _Solved) -> None:
         self._is_planning = False

@@ -75,8 +75,20 @@ class PlannedLoad:
 class PlanningDesk:
     """The service behind a lock that is held only while it is made, and what was opened last."""
 
-    def __init__(self, make: Callable[[], PlanningService]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], PlanningService],
+        *,
+        correct: Callable[[Machine, OpenCheckpoint, Plan], Machine] | None = None,
+    ) -> None:
+        """Prepare; nothing is imported yet.
+
+        Args:
+            make: makes the service.
+            correct: returns a machine with what real runs like this plan have shown.
+        """
         self._make = make
+        self._correct = correct
         self._lock = threading.Lock()
         self._service: PlanningService | None = None
         self._open: OrderedDict[tuple[str, float, int], OpenCheckpoint] = OrderedDict()
@@ -127,6 +139,26 @@ class PlanningDesk:
         """
         return self.service.plan(checkpoint, machine, wishes, near=near)
 
+    def plan_fully(
+        self, checkpoint: OpenCheckpoint, machine: Machine, wishes: Wishes
+    ) -> tuple[Machine, Plan]:
+        """Plan by formulas, with the speeds that real runs of such a plan have shown.
+
+        Returns:
+            The machine with the corrections that the plan was made with, and the plan.
+
+        Raises:
+            FathomError: the wishes contradict the checkpoint or each other.
+        """
+        plan = self.plan(checkpoint, machine, wishes)
+        if self._correct is None:
+            return machine, plan
+        corrected = self._correct(machine, checkpoint, plan)
+        # Mostly nothing was measured yet, or the machine was corrected for the plan before.
+        if corrected != machine:
+            machine, plan = corrected, self.plan(checkpoint, corrected, wishes)
+        return machine, plan
+
     def verify(
         self,
         checkpoint: OpenCheckpoint,
@@ -150,7 +182,8 @@ class PlanningDesk:
         """
         checkpoint = self.open(text, never)
         machine = self.machine(checkpoint.path)
-        return PlannedLoad(checkpoint, machine, wishes, self.plan(checkpoint, machine, wishes))
+        machine, plan = self.plan_fully(checkpoint, machine, wishes)
+        return PlannedLoad(checkpoint, machine, wishes, plan)
 
 
 def still_fits(plan: Plan, machine: Machine) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,15 +11,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from models.hardware.calibration_store import CalibrationStore
+    from models.planner.machine import Machine
     from models.planner.plan import Plan
     from models.planner.wishes import Wishes
     from models.planning.desk import PlannedLoad, PlanningDesk
     from models.planning.measured import MeasuredLoad, MeasuredStore
+    from models.planning.open_checkpoint import OpenCheckpoint
     from models.planning.wishes_store import WishesStore
     from models.runtime.protocol import Loaded, LoadSettings, Usage
 
 WISHES_FILE = "wishes.json"
 MEASURED_FILE = "measured-loads.jsonl"
+# A rate over fewer tokens than these says more about the moment than about the machine.
+MIN_DECODE_TOKENS, MIN_PREFILL_TOKENS = 16, 64
+
+_log = logging.getLogger(__name__)
 
 
 class Loads:
@@ -40,6 +48,7 @@ class Loads:
         self._lock = threading.Lock()
         self._wishes_store: WishesStore | None = None
         self._measured_store: MeasuredStore | None = None
+        self._calibration_store: CalibrationStore | None = None
 
     def wishes(self, text: str, *, n_ctx: int | None = None) -> Wishes:
         """Return what is fixed for a checkpoint: its own wishes, else the program's settings.
@@ -75,6 +84,54 @@ class Loads:
 
     def keep_run(self, planned: PlannedLoad, usage: Usage) -> None:
         """Write down how fast an answer was beside what was predicted."""
+        from models.hardware.calibration_store import (
+            Correction,
+            checkpoint_signature,
+            placement_class,
+        )
+
+        plan, machine, shape = planned.plan, planned.machine, planned.checkpoint.shape
+        read_tokens = usage.prompt_tokens - usage.reused_tokens
+        enough = usage.completion_tokens >= MIN_DECODE_TOKENS, read_tokens >= MIN_PREFILL_TOKENS
+        try:
+            self.calibration_store.record_run(
+                checkpoint_signature(shape),
+                placement_class(shape, plan.settings, reads_disk=plan.memory.host.disk_bytes > 0),
+                predicted_decode_tok_s=plan.speed.decode.mid,
+                measured_decode_tok_s=usage.decode_tok_s if enough[0] else None,
+                predicted_prefill_tok_s=plan.speed.prefill.mid,
+                measured_prefill_tok_s=usage.prefill_tok_s if enough[1] else None,
+                used=Correction(machine.decode_correction, machine.prefill_correction),
+            )
+        except OSError as error:
+            _log.info("Measured speed not kept: %s", error)
+
+    def corrected(self, machine: Machine, checkpoint: OpenCheckpoint, plan: Plan) -> Machine:
+        """Return the machine with what was measured with this checkpoint, or such plans of it."""
+        from models.hardware.calibration_store import checkpoint_signature
+        from models.hardware.machine import corrected
+
+        if machine.is_described:
+            return machine
+        shape, store = checkpoint.shape, self.calibration_store
+        own = store.calibration(checkpoint_signature(shape))
+        return corrected(
+            dataclasses.replace(machine, calibration=own or machine.calibration),
+            store,
+            shape,
+            plan.settings,
+            reads_disk=plan.memory.host.disk_bytes > 0,
+        )
+
+    @property
+    def calibration_store(self) -> CalibrationStore:
+        """What was measured on this machine; the first use imports it."""
+        from models.hardware.calibration_store import CalibrationStore
+
+        with self._lock:
+            if self._calibration_store is None:
+                self._calibration_store = CalibrationStore(self._data_dir)
+            return self._calibration_store
 
     @property
     def _kept(self) -> WishesStore:
