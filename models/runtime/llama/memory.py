@@ -2,8 +2,8 @@
 
 ``llama_get_memory_breakdown`` (src/llama-ext.h) returns ``std::map<buffer type, {model, context,
 compute}>`` by value. It is the exact account of a context, and of a simulated one (``no_alloc``)
-as well. The map is read here by its memory layout, which is libstdc++'s; with another C++ library
-the figures come from the log, rounded to 10 KiB, and say so.
+as well. The map is read here by its memory layout, libstdc++'s or (macOS) libc++'s; with another
+C++ library the figures come from the log, rounded to 10 KiB, and say so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,20 +20,13 @@ from models.runtime.llama.bindings import LlamaLibrary
 from models.runtime.protocol import DeviceMemory
 
 _SYMBOL = "_Z26llama_get_memory_breakdownPK13llama_context"
+_MOST_BUFFER_TYPES = 256
 _LOG_LINE = re.compile(
     r"\s(?P<buffer>\S+) (?P<part>model|KV|output|compute|RS) buffer size\s*=\s*(?P<mib>[0-9.]+) MiB"
 )
 
 
-class _TreeNode(ctypes.Structure):
-    """``std::_Rb_tree_node<pair<buffer type, three size_t>>``."""
-
-
-_TreeNode._fields_ = (
-    ("color", ctypes.c_int),
-    ("parent", ctypes.POINTER(_TreeNode)),
-    ("left", ctypes.POINTER(_TreeNode)),
-    ("right", ctypes.POINTER(_TreeNode)),
+_VALUE = (
     ("buft", ctypes.c_void_p),
     ("weights", ctypes.c_size_t),
     ("context", ctypes.c_size_t),
@@ -40,15 +34,51 @@ _TreeNode._fields_ = (
 )
 
 
-class _Tree(ctypes.Structure):
-    """``std::map``: an empty comparator padded to a pointer, the header node, the size."""
+class _GnuNode(ctypes.Structure):
+    """libstdc++'s ``std::_Rb_tree_node<pair<buffer type, three size_t>>``."""
+
+
+_GnuNode._fields_ = (
+    ("color", ctypes.c_int),
+    ("parent", ctypes.POINTER(_GnuNode)),
+    ("left", ctypes.POINTER(_GnuNode)),
+    ("right", ctypes.POINTER(_GnuNode)),
+    *_VALUE,
+)
+
+
+class GnuMap(ctypes.Structure):
+    """libstdc++'s ``std::map``: an empty comparator padded to a pointer, header node, size."""
 
     _fields_ = (
         ("comparator", ctypes.c_void_p),
         ("color", ctypes.c_int),
-        ("root", ctypes.POINTER(_TreeNode)),
-        ("first", ctypes.POINTER(_TreeNode)),
-        ("last", ctypes.POINTER(_TreeNode)),
+        ("root", ctypes.POINTER(_GnuNode)),
+        ("first", ctypes.POINTER(_GnuNode)),
+        ("last", ctypes.POINTER(_GnuNode)),
+        ("count", ctypes.c_size_t),
+    )
+
+
+class _LlvmNode(ctypes.Structure):
+    """libc++'s ``std::__tree_node``."""
+
+
+_LlvmNode._fields_ = (
+    ("left", ctypes.POINTER(_LlvmNode)),
+    ("right", ctypes.POINTER(_LlvmNode)),
+    ("parent", ctypes.POINTER(_LlvmNode)),
+    ("is_black", ctypes.c_bool),
+    *_VALUE,
+)
+
+
+class LlvmMap(ctypes.Structure):
+    """libc++'s ``std::map``: first node, end node (which is the root's parent), size. Not tried."""
+
+    _fields_ = (
+        ("first", ctypes.POINTER(_LlvmNode)),
+        ("root", ctypes.POINTER(_LlvmNode)),
         ("count", ctypes.c_size_t),
     )
 
@@ -70,19 +100,24 @@ def read_breakdown(library: LlamaLibrary, context: Any) -> list[BufferUse] | Non
     function = getattr(library.api._lib, _SYMBOL, None)
     if function is None:
         return None
-    function.restype = None
-    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-    tree = _Tree()
-    function(ctypes.byref(tree), context)
-    nodes: list[_TreeNode] = []
-    _walk(tree.root, nodes)
-    if len(nodes) != tree.count:
+    # A struct that is returned by value: libffi knows where each processor wants its address.
+    function.restype = LlvmMap if sys.platform == "darwin" else GnuMap
+    function.argtypes = [ctypes.c_void_p]
+    nodes = map_nodes(function(context))
+    return None if nodes is None else [_buffer_use(library, node) for node in nodes]
+
+
+def map_nodes(tree: Any) -> list[Any] | None:
+    """Return the entries of a C++ map, None when its memory does not look like one."""
+    nodes: list[Any] = []
+    if tree.count > _MOST_BUFFER_TYPES:
         return None
-    return [_buffer_use(library, node) for node in nodes]
+    _walk(tree.root, nodes)
+    return nodes if len(nodes) == tree.count else None
 
 
-def _walk(node: Any, into: list[_TreeNode]) -> None:
-    if node:
+def _walk(node: Any, into: list[Any]) -> None:
+    if node and len(into) <= _MOST_BUFFER_TYPES:
         _walk(node.contents.left, into)
         into.append(node.contents)
         _walk(node.contents.right, into)
