@@ -82,12 +82,12 @@ def place(inventory: Inventory, machine: Machine, settings: PlanSettings) -> Pla
     buffers, moved = placing.buffers()
     duplicates = placing.duplicates(buffers)
     by_buffer = placing.sums(moved, duplicates)
-    names = {gpu.device: gpu.device for gpu in machine.gpus} | {"": ""}
+    device_of = {buffer: device_of_buffer(machine, buffer) for buffer in set(buffers)} | {"": ""}
     return Placement(
         layer_devices=layer_devices,
         output_device=output_device,
         buffer_of=tuple(buffers),
-        device_of=tuple([names.get(buffer, CPU) for buffer in buffers]),
+        device_of=tuple(map(device_of.__getitem__, buffers)),
         duplicates=duplicates,
         weights={buffer: sum(sums) for buffer, sums in by_buffer.items()},
         parts=_parts_by_device(machine, by_buffer),
