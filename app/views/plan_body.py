@@ -160,14 +160,15 @@ class PlanBody(QWidget):
         if not self._fits:
             sections.remove(self._alternative_section)
             sections.insert(sections.index(self._warning_section), self._alternative_section)
-        for place in (self._left, self._right):
-            while place.takeAt(0) is not None:
-                pass
+        # Not takeAt: an item that lives on keeps the widget, and heights are never asked again.
+        for section in sections:
+            for place in (self._left, self._right):
+                place.removeWidget(section)
         for section in sections:
             right = wide and section in self._right_sections
-            (self._right if right else self._left).addWidget(section)
-        self._left.addStretch(1)
-        self._right.addStretch(1)
+            place = self._right if right else self._left
+            # Before the stretch at the end.
+            place.insertWidget(place.count() - 1, section)
 
     def _make_sections(self) -> None:
         rates = QWidget()
@@ -204,6 +205,8 @@ class PlanBody(QWidget):
 
     def _lay_out(self) -> None:
         self._left, self._right = QVBoxLayout(), QVBoxLayout()
+        for place in (self._left, self._right):
+            place.addStretch(1)
         self._right_holder = QWidget()
         self._right_holder.setFixedWidth(_RIGHT_WIDTH)
         self._right_holder.setLayout(self._right)

@@ -252,9 +252,7 @@ def _ubatch(settings: PlanSettings, wishes: Wishes) -> ControlView:
 
 def _flash_attention(settings: PlanSettings, wishes: Wishes) -> ControlView:
     value = wishes.flash_attn or settings.flash_attn
-    choices = [("on", _tr("On")), ("off", _tr("Off"))]
-    if value == "auto":
-        choices.append(("auto", _tr("Automatic")))
+    choices = [("on", _tr("On")), ("off", _tr("Off")), ("auto", _tr("Automatic"))]
     return ControlView(
         key="flash_attn",
         kind=ControlKind.CHOICE,

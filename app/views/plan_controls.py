@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XS, ui_font
 from app.views.plan_view import ControlKind, ControlView
@@ -88,6 +88,10 @@ class ControlRow(QWidget):
     def focus_order(self) -> list[QWidget]:
         """Return what Tab visits: the control, then the mark."""
         return [self.mark]
+
+    def focus_first(self) -> None:
+        """Move the focus to the control."""
+        self.focus_order()[0].setFocus()
 
     def takes(self, view: ControlView) -> bool:
         """Tell whether this row can show a view, or another row has to be made."""
@@ -200,6 +204,10 @@ class SegmentsRow(ControlRow):
     def focus_order(self) -> list[QWidget]:
         """Return what Tab visits."""
         return [*self.segments.segments(), self.mark]
+
+    def focus_first(self) -> None:
+        """Move the focus to the choice that holds."""
+        self.segments.segment(self.segments.value).setFocus()
 
     def _build(self, view: ControlView) -> None:
         choices = [(choice.value, choice.text) for choice in view.choices]
@@ -322,7 +330,7 @@ class PlanControls(QWidget):
     def focus_first(self) -> None:
         """Move the focus to the first control."""
         for row in self._rows.values():
-            row.focus_order()[0].setFocus()
+            row.focus_first()
             return
 
     def row(self, key: str) -> ControlRow:
@@ -331,9 +339,13 @@ class PlanControls(QWidget):
 
     def show_controls(self, views: Sequence[ControlView]) -> None:
         """Show these controls; rows that stay are kept, and so is what is being dragged."""
+        focus = QApplication.focusWidget()
+        had_focus = ""
         for view in views:
             row = self._rows.get(view.key)
             if row is not None and not row.takes(view):
+                if focus is not None and row.isAncestorOf(focus):
+                    had_focus = view.key
                 self._drop(view.key)
         keys = tuple((view.key, view.is_more) for view in views)
         if keys != self._keys or any(view.key not in self._rows for view in views):
@@ -341,15 +353,18 @@ class PlanControls(QWidget):
             self._keys = keys
         for view in views:
             self._rows[view.key].show_view(view)
+        if had_focus:
+            self._rows[had_focus].focus_first()
         fixed = any(view.is_fixed for view in views)
         self.release_button.setVisible(fixed)
 
     def _arrange(self, views: Sequence[ControlView]) -> None:
         for key in set(self._rows) - {view.key for view in views}:
             self._drop(key)
-        for place in (self._main, self.more.body):
-            while place.takeAt(0) is not None:
-                pass
+        # Not takeAt: an item that lives on keeps the widget, and heights are never asked again.
+        for row in self._rows.values():
+            for place in (self._main, self.more.body):
+                place.removeWidget(row)
         for view in views:
             row = self._rows.get(view.key) or self._make(view)
             self._rows[view.key] = row

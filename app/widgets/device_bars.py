@@ -82,8 +82,9 @@ class DeviceBars(QWidget):
     def _arrange(self, keys: list[str]) -> None:
         old = self._rows
         self._rows = {}
-        while self._column.takeAt(0) is not None:
-            pass
+        # Not takeAt: an item that lives on keeps the widget, and heights are never asked again.
+        for known in old.values():
+            self._column.removeWidget(known)
         for key in keys:
             row = old.pop(key, None) or DeviceRow(self)
             row.set_dimmed(self._dimmed)

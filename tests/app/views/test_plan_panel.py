@@ -29,7 +29,7 @@ from helpers.plan_samples import (
 )
 from models.errors import FathomError
 from models.planner.machine import Machine
-from models.planner.plan import Plan, Profile
+from models.planner.plan import Alternative, Plan, Profile
 from models.planner.wishes import Wishes
 from models.planning.measured import DeviceDifference, PartBytes
 
@@ -307,6 +307,25 @@ def test_what_would_fit_comes_first_where_the_plan_does_not(panel: PlanPanel) ->
     panel.show_view(view())
     settle()
     assert top_of(body.alternatives, panel) > top_of(body.reasons, panel)
+
+
+def test_no_gaps_are_left_by_texts_that_came_while_sections_moved(panel: PlanPanel) -> None:
+    plan = v3_plan(ROOMY)
+    short = (
+        Alternative("less_context", "Less would fit.", plan.settings, decode_tok_s=3.1),
+        Alternative("more_vram", "29.2 MB more memory on CUDA0 would do."),
+    )
+    panel.show_view(view(dataclasses.replace(plan, fits=False, alternatives=short)))
+    settle()
+    for row in panel.body.alternatives.rows:
+        assert row.height() == row.heightForWidth(row.width())
+    panel.resize(1100, 900)
+    settle()
+    panel.resize(360, 900)
+    panel.show_view(view())
+    settle()
+    for line in panel.body.alternatives.rows:
+        assert line.height() == line.heightForWidth(line.width())
 
 
 def top_of(widget: QWidget, panel: PlanPanel) -> int:
