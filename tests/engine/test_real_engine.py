@@ -441,8 +441,8 @@ def test_end_of_input_ends_the_child_in_the_middle_of_an_answer(demo: Path) -> N
 def test_what_libraries_print_never_reaches_the_protocol() -> None:
     code = (
         "import os\n"
-        "from models.runtime.worker import _take_protocol_fd\n"
-        "fd = _take_protocol_fd()\n"
+        "from models.runtime.child_setup import take_protocol_fd\n"
+        "fd = take_protocol_fd()\n"
         "os.system('echo from a child'); print('from Python', flush=True)\n"
         'os.write(fd, b\'{"event": "pong", "id": 1}\\n\')\n'
     )
