@@ -44,7 +44,20 @@ def verify(
     with Oracle(
         files, machine.gpus, cpu_features=machine.cpu.features, work_dir=work_dir
     ) as oracle:
-        return _Verification(oracle, inventory, machine, wishes, stop).run(plan)
+        return verify_with(oracle, inventory, machine, wishes, plan, stop=stop)
+
+
+def verify_with(
+    oracle: Oracle,
+    inventory: Inventory,
+    machine: Machine,
+    wishes: Wishes,
+    plan: Plan,
+    *,
+    stop: Stop = never,
+) -> Plan:
+    """Return what ``verify`` does, from an oracle that is open already; raises the same."""
+    return _Verification(oracle, inventory, machine, wishes, stop).run(plan)
 
 
 class _Verification:

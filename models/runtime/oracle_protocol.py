@@ -59,8 +59,14 @@ class OracleOpened:
 
 @dataclass(frozen=True)
 class OracleAnswer:
-    """Answer to ``account``; ``load_s`` is 0 when the model was kept."""
+    """Answer to ``account``.
+
+    Attributes:
+        load_s: 0 when the model was kept.
+        output_bytes: the output buffer, to 10 KiB: it is in llama.cpp's log and not in its account.
+    """
 
     buffers: tuple[BufferBytes, ...]
     load_s: float
     context_s: float
+    output_bytes: int = 0

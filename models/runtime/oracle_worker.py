@@ -56,7 +56,8 @@ class OracleWorker:
         if op == "account" and self._backend is not None:
             settings = build(PlanSettings, fields.get("settings"), strict=True)
             buffers = self._backend.account(settings)
-            answer = OracleAnswer(buffers, self._backend.load_s, self._backend.context_s)
+            backend = self._backend
+            answer = OracleAnswer(buffers, backend.load_s, backend.context_s, backend.output_bytes)
             return {"event": "account", **to_json(answer)}
         raise EngineProtocolError(f"There is no request {op!r} here.")
 

@@ -17,7 +17,7 @@ from models.runtime.llama.bindings import LlamaLibrary
 from models.runtime.llama.cpu_modules import load_cpu_module
 from models.runtime.llama.devices import cpu_features
 from models.runtime.llama.log_capture import LogCapture
-from models.runtime.llama.memory import BufferUse, fold_mapped, read_breakdown
+from models.runtime.llama.memory import BufferUse, fold_mapped, from_log, read_breakdown
 from models.runtime.llama.parameters import (
     NativeParameters,
     check_settings,
@@ -41,6 +41,9 @@ class OracleBackend:
     Attributes:
         cpu_matches: whether weights are repacked as they would be on that processor.
         cpu_features: of the CPU module that was loaded.
+        load_s, context_s: what the last answer took; ``load_s`` is 0 when the model was kept.
+        output_bytes: the output buffer of the last answer as the log says it, to 10 KiB; it is no
+            part of llama.cpp's account.
 
     Raises:
         InstallationError: llama.cpp is missing or laid out differently.
@@ -61,6 +64,7 @@ class OracleBackend:
         self._parameters: NativeParameters | None = None
         self.load_s = 0.0
         self.context_s = 0.0
+        self.output_bytes = 0
 
     @property
     def approximate_devices(self) -> tuple[str, ...]:
@@ -84,11 +88,12 @@ class OracleBackend:
         self._load(_model_part(settings))
         start_s = time.monotonic()
         api = self._library.api
-        context = api.llama_init_from_model(
-            self._model, context_parameters(self._library, settings, model=self._model).struct
-        )
+        parameters = context_parameters(self._library, settings, model=self._model)
+        with self._log.recording() as lines:
+            context = api.llama_init_from_model(self._model, parameters.struct)
         if not context:
             raise self._refusal("llama.cpp refuses this context.")
+        self.output_bytes = sum(memory.output_bytes for memory in from_log(lines))
         try:
             uses = read_breakdown(self._library, context)
         finally:
