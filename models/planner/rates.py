@@ -120,6 +120,7 @@ class Rates:
         clock = _FEW_CORES_GAIN if self._few_cores else 1.0
         decode, prefill = _feature_gain(frozenset(machine.cpu.features))
         self._gain = (decode * clock, prefill * clock)
+        self._gpu_rates: dict[tuple[str, float], Rate] = {}
         self.ram = self._ram()
 
     @property
@@ -203,18 +204,24 @@ class Rates:
 
     def gpu_memory(self, gpu: Gpu) -> Rate:
         """Return bytes a second that a GPU's kernels read."""
-        measured = self._calibration.gpu_decode_bytes_s.get(gpu.device)
-        if measured is not None:
-            return MEASURED.of(measured)
-        return _GPU_BANDWIDTH.of(gpu_rates(gpu).bandwidth_bytes_s)
+        known = self._gpu_rates.get((gpu.device, 0.0))
+        if known is None:
+            measured = self._calibration.gpu_decode_bytes_s.get(gpu.device)
+            nominal = measured or gpu_rates(gpu).bandwidth_bytes_s
+            known = (MEASURED if measured else _GPU_BANDWIDTH).of(nominal)
+            self._gpu_rates[gpu.device, 0.0] = known
+        return known
 
     def gpu_prefill(self, gpu: Gpu, *, experts: bool = False, attention: bool = False) -> Rate:
         """Return operations a second of a GPU in prefill."""
         factor = _EXPERT_COMPUTE if experts else _ATTENTION_COMPUTE if attention else 1.0
-        measured = self._calibration.gpu_prefill_flop_s.get(gpu.device)
-        if measured is not None:
-            return MEASURED_PREFILL.of(measured * factor)
-        return _GPU_COMPUTE.of(gpu_rates(gpu).compute_flop_s * factor)
+        known = self._gpu_rates.get((gpu.device, factor))
+        if known is None:
+            measured = self._calibration.gpu_prefill_flop_s.get(gpu.device)
+            nominal = measured or gpu_rates(gpu).compute_flop_s
+            known = (MEASURED_PREFILL if measured else _GPU_COMPUTE).of(nominal * factor)
+            self._gpu_rates[gpu.device, factor] = known
+        return known
 
     def link(self, gpu: Gpu, *, pinned: bool) -> Rate:
         """Return bytes a second between RAM and a GPU (PCIe, or the network of an RPC host)."""
@@ -280,4 +287,7 @@ def _from_measured(
         name, _, its_buffer = known.partition("@")
         return measured[known] / guess(name, its_buffer or CPU)
 
+    repacked = [known for known in measured if known.partition("@")[0] == type_name]
+    if repacked:
+        return OTHER_BUFFER.of(against_guess(repacked[0]) * guess(type_name, buffer))
     return RELATED.of(statistics.median(map(against_guess, measured)) * guess(type_name, buffer))

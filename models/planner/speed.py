@@ -25,9 +25,10 @@ from models.planner.plan import CPU, Memory, PlanSettings, Speed, SpeedRange
 from models.planner.rates import Rate, Rates
 from models.planner.work import (
     AttentionWork,
+    Pile,
     Steps,
-    Weights,
     attention_of,
+    piles_of,
     steps_of,
     touched_share,
     weights_of,
@@ -157,7 +158,7 @@ class _Passes:
         self._placement = placement
         self._memory = memory
         self._rates = Rates(machine, settings)
-        self._weights = weights_of(inventory, placement)
+        self._piles = piles_of(weights_of(inventory, placement))
         self._read_ahead_bytes = machine.disk.read_ahead_bytes
         self._gpus = {gpu.device: gpu for gpu in machine.gpus}
 
@@ -166,14 +167,14 @@ class _Passes:
     def decode(self, n_past: int) -> _Clock:
         """Return the time of one token."""
         clock = _Clock(1)
-        for weights in self._weights:
-            n_bytes = weights.kind.decode_bytes * weights.count
-            gpu = self._gpus.get(weights.device)
+        for pile in self._piles:
+            gpu = self._gpus.get(pile.device)
             if gpu is not None:
-                clock.work(f"{GPU_BANDWIDTH}:{gpu.device}", n_bytes, self._rates.gpu_memory(gpu))
+                name = f"{GPU_BANDWIDTH}:{gpu.device}"
+                clock.work(name, pile.decode_bytes, self._rates.gpu_memory(gpu))
             else:
-                rate, by_ram = self._rates.cpu_decode(weights.kind.type_name, weights.buffer)
-                clock.work(RAM if by_ram else CPU_COMPUTE, n_bytes, rate)
+                rate, by_ram = self._rates.cpu_decode(pile.type_name, pile.buffer)
+                clock.work(RAM if by_ram else CPU_COMPUTE, pile.decode_bytes, rate)
         for attention in attention_of(self._inventory, self._settings, self._placement, n_past):
             self._attend(clock, attention, 1)
         self._read_in_decode(clock)
@@ -219,11 +220,11 @@ class _Passes:
 
     # --- the disk -------------------------------------------------------------------------------
 
-    def _mapped(self) -> list[Weights]:
+    def _mapped(self) -> list[Pile]:
         """Return the weights that are used in the file's pages."""
         if not self._placement.maps_file or self._memory.host.disk_bytes <= 0:
             return []
-        return [weights for weights in self._weights if weights.buffer == CPU]
+        return [pile for pile in self._piles if pile.buffer == CPU]
 
     def _read_in_decode(self, clock: _Clock) -> None:
         mapped = self._mapped()
@@ -231,15 +232,14 @@ class _Passes:
             return
         host, disk = self._memory.host, self._rates.disk()
         cached = float(host.page_cache_bytes - host.disk_bytes)
-        always = sum(w.kind.size_bytes * w.count for w in mapped if not w.kind.is_expert)
-        experts = [weights for weights in mapped if weights.kind.is_expert]
+        always = sum(pile.size_bytes for pile in mapped if not pile.is_expert)
+        experts = [pile for pile in mapped if pile.is_expert]
         # Read for every token in the same order: what does not fit is never found again.
         clock.work(DISK, max(0.0, always - cached), disk)
-        total = sum(w.kind.size_bytes * w.count for w in experts)
-        hit = uniform_hit_ratio(cached - always, total)
-        for weights in experts:
-            wanted = weights.kind.decode_bytes * weights.count
-            more = read_amplification(weights.kind.slice_bytes, self._read_ahead_bytes)
+        hit = uniform_hit_ratio(cached - always, sum(pile.size_bytes for pile in experts))
+        for pile in experts:
+            wanted = pile.decode_bytes
+            more = read_amplification(pile.size_bytes / pile.n_slices, self._read_ahead_bytes)
             found = hit * useful_share(more) if hit < 1.0 else 1.0
             clock.spend(
                 DISK,
@@ -253,11 +253,10 @@ class _Passes:
         if not mapped:
             return
         host, disk = self._memory.host, self._rates.disk()
-        total = sum(weights.kind.size_bytes * weights.count for weights in mapped)
+        total = sum(pile.size_bytes for pile in mapped)
         held = uniform_hit_ratio(host.page_cache_bytes - host.disk_bytes, total)
         wanted = sum(
-            w.kind.size_bytes * w.count * touched_share(w.kind.share_per_token, n_tokens)
-            for w in mapped
+            pile.size_bytes * touched_share(pile.share_per_token, n_tokens) for pile in mapped
         )
         slow, mid, fast = (wanted * (1.0 - held * useful) for useful in _CYCLIC_HIT)
         clock.spend(DISK, fast / disk.high, mid / disk.mid, slow / disk.low)
@@ -273,14 +272,18 @@ class _Passes:
             n_tokens = min(n_tokens, n_prompt)
         clock = _Clock(n_tokens)
         stage = self._staging_gpu(n_tokens)
-        for weights in self._weights:
-            gpu = self._gpus.get(weights.device)
-            if gpu is None and stage is not None and self._is_staged(weights):
-                self._stage(clock, weights, stage, n_tokens)
-            elif gpu is not None:
-                self._on_gpu(clock, weights, gpu, n_tokens)
+        for pile in self._piles:
+            gpu = self._gpus.get(pile.device)
+            n_bytes = pile.size_bytes * touched_share(pile.share_per_token, n_tokens)
+            if gpu is None and stage is not None and _is_staged(pile):
+                # Whole experts are copied, those that the batch uses.
+                link = self._rates.link(stage, pinned=pile.buffer != CPU)
+                clock.work(PCIE, n_bytes, link)
+                gpu = stage
+            if gpu is not None:
+                self._on_gpu(clock, pile, n_bytes, gpu, n_tokens)
             else:
-                self._on_cpu(clock, weights, n_tokens)
+                self._on_cpu(clock, pile, n_bytes, n_tokens)
         # On average half of the batch's own tokens come before a token.
         seen = n_past + n_tokens / 2
         for attention in attention_of(self._inventory, self._settings, self._placement, seen):
@@ -298,32 +301,21 @@ class _Passes:
         # ggml-rpc.cpp has no offload_op.
         return next((gpu for gpu in devices if gpu and gpu.kind is not GpuKind.RPC), None)
 
-    def _is_staged(self, weights: Weights) -> bool:
-        """Whether a buffer is plain host memory: repacked weights stay with the CPU."""
-        return weights.kind.flop > 0 and (weights.buffer == CPU or weights.buffer.endswith("_Host"))
-
-    def _stage(self, clock: _Clock, weights: Weights, gpu: Gpu, n_tokens: int) -> None:
-        kind = weights.kind
-        touched = touched_share(kind.share_per_token, n_tokens)
-        n_bytes = kind.size_bytes * weights.count * touched
-        link = self._rates.link(gpu, pinned=weights.buffer != CPU)
-        clock.work(PCIE, n_bytes, link)
-        self._on_gpu(clock, weights, gpu, n_tokens)
-
-    def _on_gpu(self, clock: _Clock, weights: Weights, gpu: Gpu, n_tokens: int) -> None:
-        kind = weights.kind
-        n_bytes = kind.size_bytes * weights.count * touched_share(kind.share_per_token, n_tokens)
-        compute = self._rates.gpu_prefill(gpu, experts=kind.is_expert)
+    def _on_gpu(self, clock: _Clock, pile: Pile, n_bytes: float, gpu: Gpu, n_tokens: int) -> None:
+        compute = self._rates.gpu_prefill(gpu, experts=pile.is_expert)
         clock.longer(
             (f"{GPU_BANDWIDTH}:{gpu.device}", n_bytes, self._rates.gpu_memory(gpu)),
-            (f"{GPU_COMPUTE}:{gpu.device}", kind.prefill_flop * weights.count * n_tokens, compute),
+            (f"{GPU_COMPUTE}:{gpu.device}", pile.prefill_flop * n_tokens, compute),
         )
 
-    def _on_cpu(self, clock: _Clock, weights: Weights, n_tokens: int) -> None:
-        kind = weights.kind
-        n_bytes = kind.size_bytes * weights.count * touched_share(kind.share_per_token, n_tokens)
-        compute = self._rates.cpu_prefill(kind.type_name, weights.buffer, experts=kind.is_expert)
+    def _on_cpu(self, clock: _Clock, pile: Pile, n_bytes: float, n_tokens: int) -> None:
+        compute = self._rates.cpu_prefill(pile.type_name, pile.buffer, experts=pile.is_expert)
         clock.longer(
             (RAM, n_bytes, self._rates.ram),
-            (CPU_COMPUTE, kind.prefill_flop * weights.count * n_tokens, compute),
+            (CPU_COMPUTE, pile.prefill_flop * n_tokens, compute),
         )
+
+
+def _is_staged(pile: Pile) -> bool:
+    """Whether a buffer is plain host memory: repacked weights stay with the CPU."""
+    return pile.flop > 0 and (pile.buffer == CPU or pile.buffer.endswith("_Host"))

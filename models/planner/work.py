@@ -53,6 +53,29 @@ class Weights:
     count: int
 
 
+@dataclass(slots=True)
+class Pile:
+    """What is worked off at one rate: weights of one buffer, on the CPU of one type.
+
+    Attributes:
+        share_per_token: of it that one token uses, as of its tensors.
+        decode_bytes: what a decoded token reads.
+        flop, prefill_flop: operations per token, as of its tensors.
+        n_slices: pieces that lie apart in the file.
+    """
+
+    device: str
+    buffer: str
+    type_name: str
+    is_expert: bool
+    share_per_token: float
+    size_bytes: float = 0.0
+    decode_bytes: float = 0.0
+    flop: float = 0.0
+    prefill_flop: float = 0.0
+    n_slices: float = 0.0
+
+
 @dataclass(frozen=True)
 class _Kinds:
     """The kinds of an inventory, and which tensor is of which (-1: costs nothing)."""
@@ -83,6 +106,25 @@ def weights_of(inventory: Inventory, placement: Placement) -> list[Weights]:
             )
         found.append(Weights(known.tied_output, device, buffer, 1))
     return found
+
+
+def piles_of(weights: Sequence[Weights]) -> list[Pile]:
+    """Return weights added up as far as they are worked off alike."""
+    piles: dict[tuple[str, str, str, bool, float], Pile] = {}
+    for some in weights:
+        kind, count = some.kind, some.count
+        name = kind.type_name if some.device == CPU else ""
+        key = (some.device, some.buffer, name, kind.is_expert, kind.share_per_token)
+        pile = piles.get(key)
+        if pile is None:
+            pile = piles[key] = Pile(*key)
+        size_bytes = kind.size_bytes * count
+        pile.size_bytes += size_bytes
+        pile.decode_bytes += kind.decode_bytes * count
+        pile.flop += kind.flop * count
+        pile.prefill_flop += kind.prefill_flop * count
+        pile.n_slices += size_bytes / kind.slice_bytes
+    return list(piles.values())
 
 
 def _kinds(inventory: Inventory) -> _Kinds:
