@@ -1,7 +1,7 @@
 """How fast a machine's parts are for ggml: measured where they were, else guessed with a range.
 
 Every rate is a range. Its ends are not extremes of what could be but what published and measured
-runs have shown (docs/planner.md, "Speed"); a measured rate has a narrow range. Pure, no Qt here.
+runs have shown (docs/planner_speed.md); a measured rate has a narrow range. Pure, no Qt here.
 """
 
 from __future__ import annotations

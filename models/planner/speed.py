@@ -1,6 +1,6 @@
 """Tokens per second as a range, and what limits them. Pure, no Qt here.
 
-The model is docs/planner.md, "Speed". A pass is cut into shares of resources that work one after
+The model is docs/planner_speed.md. A pass is cut into shares of resources that work one after
 the other; each share is an amount over a rate, and each rate is a range (models/planner/rates.py).
 All shares at their slowest give the low end, all at their fastest the high end.
 
