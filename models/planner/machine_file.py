@@ -1,7 +1,7 @@
 """Machines as JSON text: to plan for one that is not this one. Pure, no Qt here.
 
-The keys are documented in docs/planner_speed.md. A key that is not known is an error, because a misspelt
-one would be ignored silently; ``name``, ``notes`` and ``published`` are for people and skipped.
+The keys are documented in docs/planner_speed.md. A key that is not known is an error, because a
+misspelt one would be ignored silently; ``name``, ``notes`` and ``published`` are for people.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _refuse(key: str, why: str) -> NoReturn:
     raise BadInputError(
-        f'The machine file\'s "{key}" {why}.', hint="See docs/planner_speed.md for what it may hold."
+        f'The machine file\'s "{key}" {why}.', hint="docs/planner_speed.md says what it may hold."
     )
 
 

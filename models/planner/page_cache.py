@@ -14,7 +14,7 @@ _WASTED_SHARE = 0.5
 def che_hit_ratio(popularity: Sequence[float], capacity: float) -> float:
     """Return the share of requests that a cache of the least recently used kind answers.
 
-    Che's approximation (Che, Tung, Wang: Hierarchical Web Caching Systems, IEEE JSAC 2002): an
+    Che's approximation (Che et al.: Hierarchical Web Caching Systems, IEEE JSAC 2002): an
     item stays for one characteristic time T, which is where the expected content fills the cache,
     sum(1 - exp(-p T)) = C; then h = sum(p (1 - exp(-p T))) / sum(p).
 

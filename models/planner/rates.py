@@ -58,7 +58,7 @@ _GPU_COMPUTE = Band(0.3, 0.6, 1.0)
 # Groups of experts are small matrices.
 _EXPERT_COMPUTE = 0.5
 _ATTENTION_COMPUTE = 0.4
-# Share of the RAM's nominal bandwidth (planner.md 4.4: 0.39 to 0.57 on servers).
+# Share of the RAM's nominal bandwidth (published runs on servers: 0.39 to 0.57).
 _RAM_BANDWIDTH = Band(0.33, 0.52, 0.75)
 # Desktops and laptops: two channels are filled by a few cores, which run at higher clocks.
 _FEW_CORES = 16

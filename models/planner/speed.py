@@ -51,7 +51,7 @@ _MEASURED_SPREAD = (0.8, 1.0, 1.3)
 # A prompt reads the file from its start to its end, over and over; the page cache keeps what was
 # read last, which is what is needed last. Likely, half of what is held is of use.
 _CYCLIC_HIT = (0.0, 0.5, 1.0)
-# Real routing is not uniform, so more is found than the uniform share (planner.md 4.3).
+# At best, routing is skewed and more is found than the uniform share (0.5 becomes 0.66).
 _SKEW_EXPONENT = 0.6
 _RPC_ROUND_TRIPS = 2.0
 _ACTIVATION_BYTES = 4.0

@@ -68,7 +68,7 @@ def test_a_larger_cache_hits_no_less(popularity: list[float], one: float, other:
 
 
 def test_read_ahead_against_measurements() -> None:
-    """Measured on slices of 835 kB (planner.md 6.3): 1.02-1.09 and, with 8 MB, 5.7-6.9."""
+    """Measured on slices of 835 kB: 1.02-1.09 and, with 8 MB, 5.7-6.9."""
     usual = read_amplification(835_584, 128 * 1024)
     large = read_amplification(835_584, 8 * 1024 * 1024)
     assert 1.02 <= usual <= 1.09

@@ -76,7 +76,7 @@ def test_what_binds_is_named() -> None:
 
 
 def test_bytes_per_token_over_the_bandwidth() -> None:
-    """V3 on one GPU with room: 22.9 GB a token (planner.md 4.1) at a measured rate."""
+    """V3 on one GPU with room: 22.9 GB a token at a measured rate."""
     machine = _machine("server-8xh100-1tb")
     gpu = dataclasses.replace(machine.gpus[0], total_bytes=2**40, free_bytes=2**40)
     measured = Calibration(gpu_decode_bytes_s={"CUDA0": 1e12})
@@ -104,7 +104,7 @@ def test_every_kind_of_attention_costs_more_with_depth(name: str) -> None:
 
 
 def test_offload_pays_for_large_batches_only() -> None:
-    """planner.md 4.2: copying the experts to the GPU pays above some length of batch."""
+    """Copying the experts to the GPU pays above some length of batch."""
     machine = _machine("workstation-512gb-24gb")
 
     def prefill(n_ubatch: int, *, op_offload: bool) -> float:
