@@ -159,7 +159,7 @@ class Explainer:
                 "have to be held in RAM for good."
             )
         if host.pinned_bytes > _WORTH_BYTES:
-            yield f"{format_bytes(host.pinned_bytes)} of RAM are locked for fast copies to the GPU."
+            yield f"{format_bytes(host.pinned_bytes)} of RAM are locked for the GPU."
 
 
 def warnings_of(search: Search, candidate: Candidate, memory: Memory) -> tuple[str, ...]:

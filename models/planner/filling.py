@@ -11,8 +11,11 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from models.planner.account import account
+from models.gguf.shape import Role
+from models.planner.account import account, planned_buffers
 from models.planner.buffer_rules import gpu_rule
+from models.planner.compute import compute_bytes
+from models.planner.compute_rough import rough_compute_bytes
 from models.planner.inventory import EXPERT_PARTS, Inventory, Part, allocated_sum
 from models.planner.kv_cache import kv_cache_bytes
 from models.planner.layout import (
@@ -87,6 +90,10 @@ class Filling:
             layer: tuple(part for part in EXPERT_PARTS if part in inventory.layers[layer])
             for layer in inventory.expert_layers
         }
+        self._expert_indexes: dict[int, list[int]] = {}
+        for index, tensor in enumerate(inventory.shape.tensors):
+            if tensor.role is Role.ROUTED_EXPERT and tensor.layer is not None:
+                self._expert_indexes.setdefault(tensor.layer, []).append(index)
 
     def fill(self, draft: PlanSettings) -> Filled:
         """Return the fullest placement that fits, or the one that misses by least."""
@@ -107,62 +114,107 @@ class Filling:
     # --- one layout after the other -------------------------------------------------------------
 
     def _settle(self, draft: PlanSettings, *, whole: bool) -> Filled:
+        """Lay out, see what each device takes beside its layers, lay out again with that free."""
         reserves = dict.fromkeys(draft.devices, _FIRST_RESERVE_BYTES)
+        floors: dict[str, int] = dict.fromkeys(draft.devices, 0)
         best: Filled | None = None
         for _ in range(_ROUNDS):
-            filled = self.measured(self._laid_out(draft, reserves, whole=whole))
+            settings, laid = self._laid_out(draft, reserves, whole=whole)
+            filled = self.measured(settings)
             if best is None or _is_better(filled, best):
                 best = filled
-            grown = self._next_reserves(filled, reserves)
-            if grown is None or (filled.fits and whole):
+            needed = self._beside(filled, laid, reserves, floors)
+            if self._is_settled(filled, needed, reserves):
                 break
-            reserves = grown
+            reserves = needed
         assert best is not None
         return best
 
-    def _next_reserves(self, filled: Filled, reserves: Mapping[str, int]) -> dict[str, int] | None:
-        """Return what to keep free in the next round, None when nothing is left to improve."""
-        after = dict(reserves)
-        spare = {
-            device.name: device.budget_bytes - device.used_bytes
-            for device in filled.memory.devices
-            if device.name in reserves
-        }
-        moved = False
+    def _beside(
+        self,
+        filled: Filled,
+        laid: Mapping[str, int],
+        reserves: Mapping[str, int],
+        floors: dict[str, int],
+    ) -> dict[str, int]:
+        """Return what each device needs beside the layers and experts that were laid out.
+
+        What was needed by a layout that did not fit is kept free from then on (``floors``).
+        """
+        used = {device.name: device.used_bytes for device in filled.memory.devices}
+        needed = {}
         too_much_ram = filled.excess.get(CPU, 0)
-        for name, room in spare.items():
+        for name, laid_bytes in laid.items():
+            beside = max(used[name] - laid_bytes, 0)
             if too_much_ram and name in self._unified:
                 # As pages of the file the same weights could be dropped.
-                after[name] += too_much_ram
-                moved = True
-                continue
-            if room < 0:
-                after[name] += -room
-                moved = True
-            elif room > _SMALL_BYTES and filled.fits and self._left_behind(filled):
-                # Laid out anew with what it needed, not with what was guessed.
-                after[name] = max(reserves[name] - room, 0)
-                moved |= after[name] < reserves[name]
-        return after if moved else None
+                floors[name] = max(floors[name], reserves[name]) + too_much_ram
+            elif name in filled.excess:
+                floors[name] = max(floors[name], beside)
+            needed[name] = max(beside, floors[name])
+        return needed
 
-    def _left_behind(self, filled: Filled) -> bool:
+    def _is_settled(
+        self, filled: Filled, needed: Mapping[str, int], reserves: Mapping[str, int]
+    ) -> bool:
+        if self._wishes.overrides is not None and self._fixes_placement:
+            return True
+        if not filled.fits:
+            return all(needed[name] <= reserves[name] for name in needed)
         settings = filled.settings
         is_whole = settings.n_gpu_layers > self._inventory.shape.n_layer_all
-        return bool(settings.overrides) or not is_whole
+        if is_whole and not settings.overrides:
+            return True
+        return all(abs(needed[name] - reserves[name]) < _SMALL_BYTES for name in needed)
 
-    def measured(self, settings: PlanSettings) -> Filled:
-        """Place and account for settings as they are."""
+    def measured(self, settings: PlanSettings, *, closely: bool = False) -> Filled:
+        """Place and account for settings as they are.
+
+        Compute buffers are rough, set right by what ``closely`` worked out before for a placement
+        of the same kind.
+        """
         placement = place(self._inventory, self._machine, settings)
+        rough = rough_compute_bytes(self._inventory, self._machine, settings, placement)
+        known = self._known_errors(settings, placement)
+        if closely:
+            close = compute_bytes(self._inventory, self._machine, settings, placement)
+            known.clear()
+            known.update({name: close[name] - rough.get(name, 0) for name in close})
+        compute = {name: max(size + known.get(name, 0), 0) for name, size in rough.items()}
+        compute |= {name: size for name, size in known.items() if name not in rough}
+        buffers = planned_buffers(
+            self._inventory, self._machine, settings, placement, compute=compute
+        )
         memory = account(
-            self._inventory, self._machine, settings, budgets=self._budgets, placement=placement
+            self._inventory,
+            self._machine,
+            settings,
+            budgets=self._budgets,
+            measured=buffers,
+            placement=placement,
         )
         return Filled(settings, placement, memory, excess_of(memory, self._budgets, self._unified))
+
+    def _known_errors(self, settings: PlanSettings, placement: Placement) -> dict[str, int]:
+        """Return by how much rough compute buffers were off, by buffer, for alike placements."""
+        kinds: set[tuple[str, str]] = set()
+        for layer, device in enumerate(placement.layer_devices[: self._inventory.shape.n_layer]):
+            homes = {placement.device_of[index] for index in self._expert_indexes.get(layer, ())}
+            experts = "none" if not homes else homes.pop() if len(homes) == 1 else "mixed"
+            kinds.add((device, experts))
+        drafted = replace(
+            settings, n_ctx=0, n_gpu_layers=0, tensor_split=(), overrides=(), n_threads=0
+        )
+        gpus = tuple((gpu.device, gpu.kind) for gpu in self._machine.gpus)
+        key = ("rough errors", drafted, frozenset(kinds), placement.output_device, gpus)
+        return self._inventory.remember(key, dict)
 
     # --- layouts --------------------------------------------------------------------------------
 
     def _laid_out(
         self, draft: PlanSettings, reserves: Mapping[str, int], *, whole: bool
-    ) -> PlanSettings:
+    ) -> tuple[PlanSettings, dict[str, int]]:
+        """Return the draft with a placement, and the bytes that were laid on each device."""
         rooms = [max(self._budgets[name] - reserves[name], 0) for name in draft.devices]
         loads = self._loads(draft)
         n_layer_all = self._inventory.shape.n_layer_all
@@ -170,20 +222,27 @@ class Filling:
         sizes.append(self._output_bytes(draft))
         counts = self._counts(sizes, rooms)
         layout = Layout(sum(counts), counts, frozenset())
+        stretches = [layout.layers_of(k, n_layer_all) for k in range(len(rooms))]
+        laid = [sum(sizes[layer] for layer in own) for own in stretches]
         if self._wishes.overrides is not None:
             overrides = self._wishes.overrides
         else:
-            on_gpu = self._experts(layout, loads, sizes, rooms, whole=whole)
+            left = [room - size for room, size in zip(rooms, laid, strict=True)]
+            on_gpu = self._experts(stretches, loads, left, whole=whole)
             overrides = overrides_for(on_gpu, self._expert_parts)
+            if not whole or self._wishes.expert_layers is not None:
+                for k, own in enumerate(stretches):
+                    laid[k] += sum(loads[i].experts[part] for i, part in on_gpu if i in own)
         split = self._wishes.tensor_split
         if split is None:
             split = tuple(float(count) for count in counts) if len(counts) > 1 else ()
-        return replace(
+        settings = replace(
             draft,
             n_gpu_layers=min(layout.n_gpu_layers, n_layer_all + 1),
             tensor_split=split,
             overrides=overrides,
         )
+        return settings, dict(zip(draft.devices, laid, strict=True))
 
     def _counts(self, sizes: list[int], rooms: list[int]) -> tuple[int, ...]:
         """Return how many layers each device takes, around what is fixed."""
@@ -204,27 +263,20 @@ class Filling:
 
     def _experts(
         self,
-        layout: Layout,
-        loads: list[LayerLoad],
-        sizes: list[int],
-        rooms: list[int],
+        stretches: Sequence[range],
+        loads: Sequence[LayerLoad],
+        left: Sequence[int],
         *,
         whole: bool,
     ) -> frozenset[Expert]:
         """Return the routed experts that lie on devices."""
-        n_layer_all = self._inventory.shape.n_layer_all
-        stretches = [layout.layers_of(k, n_layer_all) for k in range(len(rooms))]
         wanted = self._wishes.expert_layers
-        if whole and wanted is None:
+        if wanted is not None:
+            return spread_experts(wanted, loads[: self._inventory.shape.n_layer], stretches, left)
+        if whole:
             return frozenset(
                 (layer, part) for layer, parts in self._expert_parts.items() for part in parts
             )
-        left = [
-            room - sum(sizes[layer] for layer in own)
-            for room, own in zip(rooms, stretches, strict=True)
-        ]
-        if wanted is not None:
-            return spread_experts(wanted, loads[: self._inventory.shape.n_layer], stretches, left)
         chosen: frozenset[Expert] = frozenset()
         for own, room in zip(stretches, left, strict=True):
             mine = [layer for layer in own if layer in self._expert_parts]

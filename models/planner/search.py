@@ -36,6 +36,8 @@ _EXCHANGE = {
     Profile.PREFILL: (8192, 128),
 }
 _SAME_SHARE = 0.01
+_CONFIRMATIONS = 5
+_SMALL_BYTES = 16 * 2**20
 # Of the RAM that may be used, what a plan holds for good without being asked to.
 _MOST_HELD_SHARE = 0.8
 # An answer slower than this is not worth waiting for.
@@ -96,6 +98,7 @@ class Search:
             name: max(budget - (offsets or {}).get(name, 0), 0)
             for name, budget in self.budgets.items()
         }
+        self._tight = tight
         self._filling = Filling(inventory, machine, wishes, tight)
 
     def near(self, settings: PlanSettings) -> Solution:
@@ -121,7 +124,7 @@ class Search:
 
     def refill(self, settings: PlanSettings) -> Filled:
         """Account for settings as they are, placement included."""
-        return self._filling.measured(settings)
+        return self._filling.measured(settings, closely=True)
 
     def run(self) -> Solution:
         """Search everything that is left open."""
@@ -130,12 +133,29 @@ class Search:
             start = self._start(devices)
             candidates.append(self._judged(start))
             candidates.extend(self._improved(start))
-        return self._ranked(candidates)
+        found = self._ranked(candidates)
+        return replace(found, best=self._confirmed(found.best))
+
+    def _confirmed(self, best: Candidate) -> Candidate:
+        """Return the best with its own compute buffers, filled anew where they are too large."""
+        close = self._filling.measured(best.settings, closely=True)
+        if close.fits or not best.fits:
+            return self._judged(close)
+        # The error is known now, so the same budgets may do; what then is too much is kept free.
+        tight = dict(self._tight)
+        for _ in range(_CONFIRMATIONS):
+            filling = Filling(self.inventory, self.machine, self.wishes, tight)
+            close = self._filling.measured(filling.fill(close.settings).settings, closely=True)
+            if close.fits:
+                break
+            for name, excess in close.excess.items():
+                tight[name] = max(tight[name] - excess - _SMALL_BYTES, 0)
+        return self._judged(close)
 
     # --- where to start -------------------------------------------------------------------------
 
     def _device_sets(self) -> Iterable[tuple[str, ...]]:
-        """Yield the sets of devices worth comparing: all, those in this machine, the fastest."""
+        """Return the sets of devices to compare: all, those in this machine, the fastest, none."""
         devices = usable_devices(self.machine, self.wishes)
         sets = [devices]
         if self.wishes.devices is None and self.wishes.tensor_split is None and len(devices) > 1:
@@ -145,8 +165,20 @@ class Search:
                 near or devices,
                 key=lambda d: (gpus[d].bandwidth_bytes_s or 0.0, self.budgets[d]),
             )
-            sets += [near, (fastest,)]
-        return [found for found in dict.fromkeys(sets) if found or not devices]
+            if near:
+                sets.append(near)
+            sets.append((fastest,))
+        if self.wishes.devices is None and not self._fixes_gpu_work:
+            # A card too small to be of use only costs copies.
+            sets.append(())
+        return tuple(dict.fromkeys(sets))
+
+    @property
+    def _fixes_gpu_work(self) -> bool:
+        """Whether what is fixed makes sense with a GPU only."""
+        wishes = self.wishes
+        fixed = (wishes.n_gpu_layers, wishes.tensor_split, wishes.overrides, wishes.op_offload)
+        return bool(wishes.expert_layers) or any(value is not None for value in fixed)
 
     def _start(self, devices: Sequence[str]) -> Filled:
         """Return the first draft to fit: as much context as costs no speed."""

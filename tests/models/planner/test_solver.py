@@ -58,10 +58,11 @@ def assert_sound(plan: Plan, name: str, on: Machine) -> None:
 
 def test_v3_on_12_gb_has_all_attention_and_shared_experts_on_the_card() -> None:
     # llama.cpp's own fit puts two layers there (facts: it never tries op_offload off).
-    on = machine([12], 64)
-    plan = planned("v3-q4km", on)
+    on = replace(machine([], 64), gpus=(gpu(0, 12, free_gib=12),))
+    plan = planned("v3-q4km", on, Wishes(profile=Profile.DECODE, n_ctx=4096))
     assert plan.fits
     assert plan.settings.n_gpu_layers == 62
+    assert not plan.settings.op_offload
     cpu = next(d for d in plan.memory.devices if d.name == CPU)
     assert cpu.attention_bytes == cpu.shared_bytes == 0
     assert cpu.routed_bytes > 360 * GIB
