@@ -224,6 +224,8 @@ class Fathom(QObject):
         core.bridge.detach()
         core.runner.run(core.store.close, done=_nothing, error=_nothing, lane="store")
         core.runner.shutdown()
+        # What was being planned may have started the engine once more.
+        core.supervisor.stop()
         core.telemetry.close()
         self._terminal.close()
         try:

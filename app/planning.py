@@ -20,6 +20,7 @@ from models.library.library import Library
 from models.paths import Paths
 from models.planning.desk import PlanningDesk
 from models.planning.loads import Loads
+from models.planning.machine_reader import MachineReader
 from models.runtime.supervisor import EngineSupervisor
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class PlanParts:
         self._supervisor = supervisor
         self._library = library
         self._settings = settings
+        self._reader = MachineReader(supervisor, held=self._held, describe=self._describe)
         self.desk = PlanningDesk(make_planning or self._make_planning, correct=self._correct)
         self.loads = Loads(self.desk, paths.data_dir, lambda: load_settings(settings.settings))
         self.loader = LoadModel(
@@ -79,7 +81,12 @@ class PlanParts:
         )
 
     def stop(self) -> None:
-        """End what is under way; what has to be written is on its way to the store lane."""
+        """End what is under way; what has to be written is on its way to the store lane.
+
+        A child may be on its way already: the supervisor is to be stopped once more when all
+        background work has ended.
+        """
+        self._reader.close()
         self.plan.stop()
         self.forecasts.stop()
 
@@ -97,14 +104,12 @@ class PlanParts:
         return this_machine(found, checkpoint_path=path, calibration_store=store)
 
     def _make_planning(self) -> PlanningService:
-        from models.planning.machine_reader import MachineReader
         from models.planning.service import WORK_FOLDER, Planning
 
-        reader = MachineReader(self._supervisor, held=self._held, describe=self._describe)
         return Planning(
             library=self._library,
             hub=_hub(self._paths, is_offline=self._settings.settings.get_bool("hub.offline")),
-            read_machine=reader.read,
+            read_machine=self._reader.read,
             work_dir=self._paths.cache_dir / WORK_FOLDER,
         )
 

@@ -101,6 +101,7 @@ class _Popup(QFrame):
     def _add_row(self, view: ModelRowView) -> ModelRow:
         row = ModelRow(view)
         row.clicked.connect(self._on_row)
+        row.stepped.connect(self._move_focus)
         plan_button = IconButton("gauge", self.tr("Plan {0}").format(view.title), size=16)
         plan_button.clicked.connect(partial(self._plan, view.key))
         line = QWidget()
@@ -114,23 +115,17 @@ class _Popup(QFrame):
         line.show()
         return row
 
+    @Slot(int)
     def _move_focus(self, step: int) -> None:
-        """Go to the row above or below, also from the button beside a row."""
-        places = [row.parentWidget() for row in self._row_widgets]
         focused = self.focusWidget()
-        here = focused.parentWidget() if focused is not None else None
-        if here in places:
-            place = min(max(places.index(here) + step, 0), len(places) - 1)
-            self._row_widgets[place].setFocus()
+        if isinstance(focused, ModelRow) and focused in self._row_widgets:
+            place = self._row_widgets.index(focused) + step
+            self._row_widgets[min(max(place, 0), len(self._row_widgets) - 1)].setFocus()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Close on Esc, move on the arrow keys."""
+        """Close on Esc."""
         if event.key() == Qt.Key.Key_Escape:
             self.close()
-        elif event.key() == Qt.Key.Key_Down:
-            self._move_focus(1)
-        elif event.key() == Qt.Key.Key_Up:
-            self._move_focus(-1)
         else:
             super().keyPressEvent(event)
 

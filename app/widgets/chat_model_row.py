@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QEvent, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 
@@ -37,7 +37,9 @@ class ModelRowView:
 
 
 class ModelRow(QAbstractButton):
-    """Title and size, below them what one should know."""
+    """Title and size, below them what one should know; ``stepped``: to the row below or above."""
+
+    stepped = Signal(int)
 
     def __init__(self, view: ModelRowView, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,8 +59,10 @@ class ModelRow(QAbstractButton):
         """Choose on Enter; the arrow keys are the list's."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.click()
-        elif event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Up):
-            event.ignore()
+        elif event.key() == Qt.Key.Key_Down:
+            self.stepped.emit(1)
+        elif event.key() == Qt.Key.Key_Up:
+            self.stepped.emit(-1)
         else:
             super().keyPressEvent(event)
 

@@ -9,11 +9,14 @@ import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.errors import EngineBusyError, EngineUnresponsiveError
-from models.planner.machine import Machine
 from models.runtime.protocol import DeviceList, DeviceMemory
 from models.runtime.supervisor import EngineState, EngineSupervisor
+
+if TYPE_CHECKING:
+    from models.planner.machine import Machine
 
 # Starting the engine and the drivers' first words take their time on a cold disk.
 DEVICES_LIMIT_S = 30.0
@@ -41,6 +44,11 @@ class MachineReader:
         self._describe = describe
         self._lock = threading.Lock()
         self._known: DeviceList | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Start no engine any more; for the end of the program."""
+        self._closed = True
 
     def read(self, path: Path | None) -> Machine:
         """Return the machine with the memory of the loaded checkpoint counted as free.
@@ -63,7 +71,7 @@ class MachineReader:
             return self._known
 
     def _ask(self) -> DeviceList:
-        if self._supervisor.state in _BUSY:
+        if self._closed or self._supervisor.state in _BUSY:
             raise EngineBusyError("The engine is busy.", hint="Try again in a moment.")
         request_id = self._supervisor.request_devices()
         try:

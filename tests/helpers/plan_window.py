@@ -89,6 +89,7 @@ class PlanWindow:
         self.supervisor.stop()
         self.bridge.detach()
         self.runner.shutdown()
+        self.supervisor.stop()
 
 
 def make_plan_window(
