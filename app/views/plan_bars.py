@@ -235,12 +235,14 @@ def _rest(left: int) -> str:
 
 
 def _ram_note(host: HostPlan, held: int, cached: int) -> str:
-    if not cached:
-        return ""
-    words = [_tr("{0} must be held").format(format_bytes(held))]
+    words = []
     if host.pinned_bytes > _NOTHING_BYTES:
         words.append(_tr("{0} of it pinned").format(format_bytes(host.pinned_bytes)))
-    words.append(_tr("{0} page cache").format(format_bytes(cached)))
+    if cached:
+        words.append(_tr("{0} page cache").format(format_bytes(cached)))
+    if not words:
+        return ""
+    words.insert(0, _tr("{0} must be held").format(format_bytes(held)))
     return "  \N{MIDDLE DOT}  ".join(words)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from PySide6.QtCore import QCoreApplication
@@ -76,7 +75,7 @@ def make_plan_view(
         explanation=plan.explanation,
         warnings=plan.warnings,
         alternatives=tuple(_alternative(one, plan, wishes) for one in plan.alternatives),
-        flags=" ".join(shlex.quote(flag) for flag in plan.llama_cpp_flags),
+        flags=" ".join(plan.llama_cpp_flags),
         table=planned_table(plan, machine),
         measured=measured_table(machine, measured) if measured else None,
         load=load_view(plan, machine, load, is_here=is_here),

@@ -236,9 +236,9 @@ def _plan(
         if not host.disk_bytes
         else ("Loading reads the whole file once: 81 s at least with this disk.",),
         llama_cpp_flags=(
-            "--ctx-size", str(settings.n_ctx), "--n-gpu-layers", "62", "--override-tensor",
-            ",".join(f"{one.pattern}={one.device}" for one in settings.overrides),
-            "--cache-type-k", "q8_0", "--cache-type-v", "q8_0", "--flash-attn", "on",
+            f"-c {settings.n_ctx}", "-ngl 62",
+            '-ot "' + ",".join(f"{one.pattern}={one.device}" for one in settings.overrides) + '"',
+            "-ctk q8_0", "-ctv q8_0", "-fa on",
         ),
         alternatives=(
             Alternative(

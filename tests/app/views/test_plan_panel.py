@@ -202,14 +202,15 @@ def test_an_alternative_is_chosen_by_its_button(panel: PlanPanel, qtbot: QtBot) 
 
 
 def test_the_flags_are_folded_and_can_be_copied(panel: PlanPanel) -> None:
-    panel.show_view(view())
+    plan = v3_plan(ROOMY)
+    panel.show_view(view(plan))
     flags = panel.body.flags
     assert not flags.is_open
     flags.button.click()
     flags.copy_button.click()
     text = QGuiApplication.clipboard().text()
-    assert text.startswith("--ctx-size 32768 --n-gpu-layers 62")
-    assert "\u200b" not in text
+    assert text == " ".join(plan.llama_cpp_flags)
+    assert text.startswith('-c 32768 -ngl 62 -ot "blk')
 
 
 def test_the_button_loads_and_never_refuses(panel: PlanPanel, qtbot: QtBot) -> None:
@@ -378,6 +379,18 @@ def test_nothing_is_cut_off_at_any_width(panel: PlanPanel, width: int) -> None:
     assert inner is not None
     assert inner.width() <= panel.body.area.viewport().width()
     assert panel.minimumSizeHint().width() <= 320
+
+
+def test_a_scroll_bar_that_comes_moves_nothing(panel: PlanPanel) -> None:
+    panel.show_view(view())
+    places = []
+    for height in (2400, 500):
+        panel.resize(360, height)
+        settle()
+        bars = panel.body.bars
+        places.append((bars.mapTo(panel, QPoint(0, 0)).x(), bars.width()))
+        assert (panel.body.area.verticalScrollBar().maximum() > 0) == (height == 500)
+    assert places[0] == places[1]
 
 
 def test_from_900_px_on_the_controls_stand_beside_the_bars(panel: PlanPanel) -> None:

@@ -129,6 +129,8 @@ def test_pinned_memory_counts_as_held_and_is_named() -> None:
     ram = row(view_of(plan, on), CPU)
     assert ram.fill.held == plan.memory.host.anonymous_bytes + 100 * GB
     assert "100 GB of it pinned" in ram.note
+    alone = row(view_of(with_host(plan, page_cache_bytes=0), on), CPU)
+    assert alone.note == "101 GB must be held  \N{MIDDLE DOT}  100 GB of it pinned"
 
 
 def test_without_page_cache_nothing_is_told_apart() -> None:

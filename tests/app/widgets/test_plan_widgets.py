@@ -74,6 +74,8 @@ def test_what_is_over_is_red(qtbot: QtBot) -> None:
     assert inside == current_theme().color("attention")
     assert outside.red() > outside.blue() + 60
     assert BarFill((ATTENTION,), OTHERS, 9 * GB).over_from == float("inf")
+    # There is room in the memory, but other programs have it.
+    assert BarFill((ATTENTION,), OTHERS, 8.5 * GB).over_from == 7.5 * GB
 
 
 def test_a_bar_too_short_to_read_is_shown_enlarged_beside_itself(qtbot: QtBot) -> None:
