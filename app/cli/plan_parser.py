@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 _KV_TYPES = ("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
@@ -41,7 +42,7 @@ def add_plan_options(plan: argparse.ArgumentParser, *, max_tokens: int) -> None:
     tier.add_argument("--fast", action="store_true", help="closed formulas only")
 
 
-def _tokens(most: int) -> object:
+def _tokens(most: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         try:
             number = int(text)

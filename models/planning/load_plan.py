@@ -6,12 +6,15 @@ from models.planner.plan import PlanSettings
 from models.runtime.protocol import LoadSettings, TensorOverride
 
 
-def load_settings_of(settings: PlanSettings, *, rpc_hosts: tuple[str, ...] = ()) -> LoadSettings:
+def load_settings_of(
+    settings: PlanSettings, *, rpc_hosts: tuple[str, ...] = (), check_room: bool = True
+) -> LoadSettings:
     """Return load settings that leave nothing for the engine to choose.
 
     Args:
         settings: what was planned; ``n_threads`` 0 stays the engine's choice (it paces threads).
         rpc_hosts: endpoints whose devices the plan uses, in the order of their devices.
+        check_room: False loads also what does not fit ("load anyway").
     """
     return LoadSettings(
         n_ctx=settings.n_ctx,
@@ -35,4 +38,5 @@ def load_settings_of(settings: PlanSettings, *, rpc_hosts: tuple[str, ...] = ())
         load_mode=settings.load_mode,
         n_outputs_max=settings.n_outputs_max,
         rpc_hosts=rpc_hosts,
+        check_room=check_room,
     )

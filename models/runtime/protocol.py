@@ -50,6 +50,7 @@ class LoadSettings:
     main_gpu: int = 0
     load_mode: str = "auto"
     n_outputs_max: int = 0
+    check_room: bool = True
     rpc_hosts: tuple[str, ...] = ()
 
 

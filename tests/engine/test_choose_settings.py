@@ -152,3 +152,20 @@ def test_a_cancelled_rehearsal_takes_no_further_step() -> None:
     library: Any = None  # it is not asked for anything
     with pytest.raises(LoadCancelledError):
         DryRun(library, "a.gguf", LoadSettings(), lambda: FathomError(""), abort)
+
+
+def test_what_was_planned_is_held_against_its_own_margin_only() -> None:
+    planned = LoadSettings(n_ctx=1024, n_gpu_layers=20)
+    need = LinearCheckpoint(planned).need(1024).gpu_bytes["GPU0"]
+    room = Room(64 * GIB, {"GPU0": need + GIB // 2})
+    assert resolve(planned, room, LinearCheckpoint) == planned
+    with pytest.raises(FathomError):
+        resolve(planned, Room(64 * GIB, {"GPU0": need}), LinearCheckpoint)
+
+
+def test_load_anyway_asks_nothing() -> None:
+    planned = LoadSettings(n_ctx=65536, n_gpu_layers=20, check_room=False)
+    assert resolve(planned, Room(GIB, {}), LinearCheckpoint) == planned
+    # What is left open has to be chosen all the same.
+    with pytest.raises(FathomError):
+        resolve(LoadSettings(check_room=False), Room(GIB // 4, {}), LinearCheckpoint)

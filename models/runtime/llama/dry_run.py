@@ -25,6 +25,8 @@ from models.units import format_bytes
 # programs (RAM); driver contexts and libraries (GPU).
 _RAM_MARGIN_BYTES = 256 * 2**20
 _GPU_MARGIN_BYTES = 1024 * 2**20
+# For placements that were planned: the plan has its own margin, this only catches what has changed.
+_PLANNED_GPU_MARGIN_BYTES = 256 * 2**20
 _DEFAULT_CONTEXT = 8192
 _SMALLEST_CONTEXT = 512
 
@@ -146,10 +148,14 @@ class Shortage:
 
 @dataclass(frozen=True)
 class Room:
-    """What is free right now: RAM for anonymous memory, and each GPU by device name, in bytes."""
+    """What is free right now: RAM for anonymous memory, and each GPU by device name, in bytes.
+
+    ``gpu_margin_bytes`` of each GPU stay free.
+    """
 
     ram_bytes: int
     gpu_bytes: dict[str, int]
+    gpu_margin_bytes: int = _GPU_MARGIN_BYTES
 
     def shortage(self, need: Need | None) -> Shortage | None:
         """Return what does not fit, None when everything fits (or the need is not known)."""
@@ -159,7 +165,7 @@ class Room:
         if need.anonymous_bytes > ram_room:
             return Shortage("RAM", need.anonymous_bytes, ram_room)
         for name, needed in need.gpu_bytes.items():
-            gpu_room = self.gpu_bytes.get(name, 0) - _GPU_MARGIN_BYTES
+            gpu_room = self.gpu_bytes.get(name, 0) - self.gpu_margin_bytes
             if needed > gpu_room:
                 return Shortage(f"memory on {name}", needed, gpu_room)
         return None
@@ -204,6 +210,11 @@ def resolve(
         ContextTooLargeError: the context asked for does not fit; the hint names one that does.
         OutOfMemoryError: not even the smallest context fits.
     """
+    is_planned = settings.n_ctx > 0 and settings.n_gpu_layers >= 0
+    if is_planned and not settings.check_room:
+        return settings
+    if is_planned:
+        room = dataclasses.replace(room, gpu_margin_bytes=_PLANNED_GPU_MARGIN_BYTES)
     with contextlib.closing(rehearse(settings)) as rehearsal:
         n_ctx, n_layer = _first_context(rehearsal, settings), rehearsal.n_layer
         shortage = room.shortage(rehearsal.need(n_ctx))
