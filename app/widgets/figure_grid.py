@@ -61,7 +61,7 @@ class FigureGrid(QWidget):
 
     def _cell(self, row: int, column: int) -> RunsLabel:
         if (row, column) not in self._cells:
-            cell = RunsLabel()
+            cell = RunsLabel(keeps_width=True)
             cell.set_align(Qt.AlignmentFlag.AlignRight)
             self._grid.addWidget(cell, row + 1, column + 1, Qt.AlignmentFlag.AlignRight)
             self._cells[row, column] = cell

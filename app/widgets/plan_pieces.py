@@ -29,7 +29,7 @@ class RateFigure(QWidget):
         self._dimmed = False
         self.title = text_label(size=SIZE_SMALL, tone="quiet")
         self.figure = RunsLabel(size=SIZE_TITLE, weight=Weight.DemiBold, quiet_size=SIZE_SMALL)
-        self.range = RunsLabel(size=SIZE_SMALL)
+        self.range = RunsLabel(size=SIZE_SMALL, keeps_width=True)
         self.bound = Paragraph(size=SIZE_SMALL, tone="quiet")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
