@@ -66,10 +66,13 @@ class PlannedLoad:
     plan: Plan
 
     def load_settings(self) -> LoadSettings:
-        """Return what the engine is told, with nothing left for it to choose."""
+        """Return what the engine is told, with nothing left for it to choose.
+
+        A plan that does not fit is only loaded when the user wants it all the same.
+        """
         from models.planning.load_plan import load_settings_of
 
-        return load_settings_of(self.plan.settings)
+        return load_settings_of(self.plan.settings, check_room=self.plan.fits)
 
 
 class PlanningDesk:
