@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,3 +190,19 @@ def test_a_stopped_replica_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         write_replica(replica, tmp_path / "part", stop=lambda: True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_to_a_device_is_timed_with_ggmls_own_calls() -> None:
+    """No GPU here: the CPU's buffers stand in, in a child as every use of llama.cpp."""
+    program = (
+        "from models.runtime.llama.bindings import LlamaLibrary\n"
+        "from models.runtime.llama.streams import link_bytes_s\n"
+        "library = LlamaLibrary()\n"
+        "library.start()\n"
+        "print(link_bytes_s(library, library.ggml.devices()[0]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) > 1e8

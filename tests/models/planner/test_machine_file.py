@@ -110,7 +110,7 @@ def test_null_is_as_good_as_absent() -> None:
         ({"cpu": {"cores": 0}}, "cpu.cores"),
         ({"cpu": {"cores": True}}, "cpu.cores"),
         ({"cpu": {"cores": 4, "features": "AVX2"}}, "cpu.features"),
-        ({"bandwith": 1}, "bandwith"),
+        ({"bandwidths": 1}, "bandwidths"),
         ({"calibration": {"cpu_decode_bytes_s": {"Q4_K": -1}}}, "cpu_decode_bytes_s.Q4_K"),
     ],
 )
