@@ -15,7 +15,7 @@ from app.bridges.engine import EngineBridge
 from app.bridges.settings import SettingsBridge
 from app.messages import Messages
 from app.tasks import TaskRunner
-from models.engine_settings import load_settings
+from models.engine_settings import load_settings, rpc_hosts
 from models.library.library import Library
 from models.paths import Paths
 from models.planning.desk import PlanningDesk
@@ -56,8 +56,17 @@ class PlanParts:
         self._supervisor = supervisor
         self._library = library
         self._settings = settings
-        self._reader = MachineReader(supervisor, held=self._held, describe=self._describe)
-        self.desk = PlanningDesk(make_planning or self._make_planning, correct=self._correct)
+        self._reader = MachineReader(
+            supervisor,
+            held=self._held,
+            describe=self._describe,
+            rpc_hosts=lambda: rpc_hosts(settings.settings),
+        )
+        self.desk = PlanningDesk(
+            make_planning or self._make_planning,
+            read_machine=None if make_planning else self._reader.read,
+            correct=self._correct,
+        )
         self.loads = Loads(self.desk, paths.data_dir, lambda: load_settings(settings.settings))
         self.loader = LoadModel(
             supervisor=supervisor,

@@ -20,6 +20,8 @@ from models.errors import (
     CheckpointNotFoundError,
     ContextTooLargeError,
     EngineBusyError,
+    EngineStartError,
+    EngineVersionError,
     FathomError,
     OutOfMemoryError,
 )
@@ -138,8 +140,12 @@ class LoadModel(QObject):
         if planned is not None or self._loads is None:
             self._load_with(entry, planned)
             return
+        # Both at once: the engine starts in its lane, the planner is imported in its own.
+        self._runner.run(
+            self._loads.prepare, done=self._ignore, error=self._on_not_prepared, lane="plan"
+        )
         self._planning = self._runner.run(
-            partial(self._loads.plan, str(entry.path), n_ctx),
+            partial(self._loads.plan, entry.path, n_ctx),
             done=partial(self._on_planned, entry),
             error=partial(self._on_not_planned, entry),
             lane="engine",
@@ -214,6 +220,10 @@ class LoadModel(QObject):
     def _on_not_planned(self, entry: LibraryEntry, error: Exception) -> None:
         if self._planning is None or not self._status.is_loading:
             return
+        if isinstance(error, (EngineStartError, EngineVersionError)):
+            self._planning = None
+            self._on_load_refused(error)
+            return
         # The engine checks a file itself and says what is wrong with it; what the planner cannot
         # plan it may still be able to load.
         if isinstance(error, FathomError):
@@ -221,6 +231,9 @@ class LoadModel(QObject):
         else:
             _log.error("Loading without a plan", exc_info=error)
         self._load_with(entry, None)
+
+    def _on_not_prepared(self, error: Exception) -> None:
+        """Say nothing: who needs the planner says it."""
 
     def _load_with(self, entry: LibraryEntry, planned: PlannedLoad | None) -> None:
         self._planning = None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from models.planner.plan import Plan
 
 _WIDTH = 960
-_NARROW_BELOW = 620
+_NARROW_BELOW = 780
 _ICONS_ONLY_BELOW = 640
 
 

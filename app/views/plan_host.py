@@ -6,7 +6,7 @@ import dataclasses
 
 from PySide6.QtCore import QCoreApplication, QPoint, Qt, Signal, Slot
 from PySide6.QtGui import QFocusEvent, QHideEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.actions.plan import PlanCheckpoint
 from app.actions.plan_status import PlanState, PlanStatus
@@ -81,7 +81,10 @@ class PlanHost(QWidget):
             corner = widget.mapTo(self, QPoint(0, 0))
             return corner.y(), corner.x()
 
-        return min(usable, key=place, default=None)
+        first = min(usable, key=place, default=None)
+        group = first.group() if isinstance(first, QAbstractButton) else None
+        # Of several that exclude each other, the one that is chosen.
+        return (group.checkedButton() if group else None) or first
 
     @Slot(PlanStatus)
     def _show(self, status: PlanStatus) -> None:

@@ -70,9 +70,12 @@ class PlannedLoad:
 
         A plan that does not fit is only loaded when the user wants it all the same.
         """
-        from models.planning.load_plan import load_settings_of
+        from models.planning.load_plan import load_settings_of, rpc_hosts_of
 
-        return load_settings_of(self.plan.settings, check_room=self.plan.fits)
+        settings = self.plan.settings
+        return load_settings_of(
+            settings, rpc_hosts=rpc_hosts_of(self.machine, settings), check_room=self.plan.fits
+        )
 
 
 class PlanningDesk:
@@ -82,15 +85,19 @@ class PlanningDesk:
         self,
         make: Callable[[], PlanningService],
         *,
+        read_machine: Callable[[Path | None], Machine] | None = None,
         correct: Callable[[Machine, OpenCheckpoint, Plan], Machine] | None = None,
     ) -> None:
         """Prepare; nothing is imported yet.
 
         Args:
             make: makes the service.
+            read_machine: reads this machine, which may begin before the service is there; None
+                asks the service.
             correct: returns a machine with what real runs like this plan have shown.
         """
         self._make = make
+        self._read_machine = read_machine
         self._correct = correct
         self._lock = threading.Lock()
         self._service: PlanningService | None = None
@@ -125,7 +132,7 @@ class PlanningDesk:
 
     def machine(self, path: Path | None) -> Machine:
         """Read this machine as it is now."""
-        return self.service.machine(path)
+        return (self._read_machine or self.service.machine)(path)
 
     def plan(
         self,
@@ -177,14 +184,20 @@ class PlanningDesk:
         """
         return self.service.verify(checkpoint, machine, wishes, plan, stop)
 
-    def plan_load(self, text: str, wishes: Wishes) -> PlannedLoad:
-        """Open, read the machine and plan by formulas, for a load that begins now.
+    def prepare(self) -> None:
+        """Make the service, when somebody is about to need it."""
+        _ = self.service
+
+    def plan_load(self, path: Path, wishes: Wishes) -> PlannedLoad:
+        """Read the machine, open and plan by formulas, for a load that begins now.
+
+        The machine comes first: the engine starts meanwhile, and so can ``prepare``.
 
         Raises:
             FathomError: the checkpoint or the machine cannot be read.
         """
-        checkpoint = self.open(text, never)
-        machine = self.machine(checkpoint.path)
+        machine = self.machine(path)
+        checkpoint = self.open(str(path), never)
         machine, plan = self.plan_fully(checkpoint, machine, wishes)
         return PlannedLoad(checkpoint, machine, wishes, plan)
 

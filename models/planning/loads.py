@@ -66,13 +66,17 @@ class Loads:
         """Keep them for the next time this checkpoint is chosen."""
         self._kept.put(text, wishes)
 
-    def plan(self, text: str, n_ctx: int | None) -> PlannedLoad:
+    def prepare(self) -> None:
+        """Import the planner, when it is about to be needed."""
+        self._desk.prepare()
+
+    def plan(self, path: Path, n_ctx: int | None) -> PlannedLoad:
         """Plan a load that begins now, by formulas.
 
         Raises:
             FathomError: the checkpoint or the machine cannot be read.
         """
-        return self._desk.plan_load(text, self.wishes(text, n_ctx=n_ctx))
+        return self._desk.plan_load(path, self.wishes(str(path), n_ctx=n_ctx))
 
     def keep_measured(self, plan: Plan, loaded: Loaded) -> MeasuredLoad:
         """Write down what a load took beside what was planned, and return the record."""
