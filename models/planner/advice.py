@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from models.gguf.shape import ModelShape
+from models.planner.names import device_words, short_name
 from models.planner.plan import CPU, Alternative, PlanSettings
 from models.planner.search import SENSIBLE_TOK_S, Candidate, Search, exchange_s
 from models.planner.wishes import Wishes, fixed_names
@@ -94,7 +95,7 @@ class Advisor:
     def _more_memory(self) -> Iterator[Alternative]:
         for device, excess in self._best.filled.excess.items():
             kind = "more_ram" if device == CPU else "more_vram"
-            what = "RAM" if device == CPU else f"memory on {device}"
+            what = "RAM" if device == CPU else f"memory on {device_words(self._machine, device)}"
             yield Alternative(
                 kind, f"{format_bytes(excess)} more {what} would do.", needed_bytes=excess
             )
@@ -167,11 +168,16 @@ class Advisor:
         moved = len(behind) - len(after)
         if not larger.fits or moved <= 0 or rate < before_rate * _LEAST_GAIN:
             return
-        what = "expert layers" if self._shape.is_moe else "layers"
+        before_words, after_words = format_rate(before_rate).split()[0], format_rate(rate)
+        if after_words.split()[0] == before_words:
+            return
+        is_partial = self._best.settings.n_gpu_layers <= self._shape.n_layer_all
+        what = "layers" if is_partial or not self._shape.is_moe else "expert layers"
+        card = short_name(first.name) or first.device
         yield Alternative(
             "more_vram",
-            f"With {size_gib} GB of VRAM on {first.device} {moved} of the {len(behind)} {what} in "
-            f"RAM would move there: {format_rate(before_rate).split()[0]} to {format_rate(rate)}.",
+            f"With {size_gib} GB of VRAM instead of the {card}, {moved} of the {len(behind)} "
+            f"{what} in RAM would move there: {before_words} to {after_words}.",
             decode_tok_s=rate,
             prefill_tok_s=larger.speed.prefill.mid,
             needed_bytes=extra,
@@ -259,7 +265,7 @@ def _behind(search: Search, candidate: Candidate) -> list[int]:
 
 def _differences(settings: PlanSettings, other: PlanSettings) -> Iterator[str]:
     if settings.devices != other.devices:
-        yield f"on {', '.join(settings.devices) or 'the processor'}"
+        yield f"on {', '.join(settings.devices)}" if settings.devices else "on the processor"
     if settings.n_ctx != other.n_ctx:
         yield f"a context of {settings.n_ctx:,}"
     if settings.n_ubatch != other.n_ubatch:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from models.gguf.shape import AttentionKind
+from models.gguf.shape import AttentionKind, Role
 from models.planner.machine import GpuKind, Machine
+from models.planner.names import all_words, device_words
 from models.planner.plan import CPU, DevicePlan, Memory
 from models.planner.pre_mla import pre_mla_price
 from models.planner.search import Candidate, Search
@@ -62,15 +63,28 @@ class Explainer:
         yield from self._offload()
         yield from self._host()
 
-    def experts_in_ram(self) -> list[int]:
-        """Return the layers of which some routed experts stay in RAM while a GPU is used."""
-        behind = set()
-        for index, tensor in enumerate(self._shape.tensors):
-            place = self._candidate.filled.placement.device_of[index]
-            is_loaded = tensor.layer is not None and tensor.layer < self._shape.n_layer
-            if is_loaded and place == CPU and "exps" in tensor.name and tensor.layer is not None:
-                behind.add(tensor.layer)
-        return sorted(behind)
+    def experts_in_ram(self) -> tuple[list[int], list[int]]:
+        """Return the layers of which all, and of which some, routed experts stay in RAM."""
+        homes: dict[int, set[bool]] = {}
+        device_of = self._candidate.filled.placement.device_of
+        for tensor, device in zip(self._shape.tensors, device_of, strict=True):
+            if tensor.role is Role.ROUTED_EXPERT and tensor.layer is not None:
+                homes.setdefault(tensor.layer, set()).add(device == CPU)
+        everything = [layer for layer, here in sorted(homes.items()) if here == {True}]
+        some = [layer for layer, here in sorted(homes.items()) if here == {True, False}]
+        return everything, some
+
+    @staticmethod
+    def _experts_words(everything: Sequence[int], some: Sequence[int]) -> str:
+        parts = []
+        if everything:
+            plural = "s" if len(everything) > 1 else ""
+            parts.append(f"the experts of layer{plural} {ranges(everything)}")
+        if some:
+            plural = "s" if len(some) > 1 else ""
+            parts.append(f"some experts' tensors of layer{plural} {ranges(some)}")
+        words = " and ".join(parts)
+        return f"{words[0].upper()}{words[1:]} stay in RAM."
 
     # --- placement ------------------------------------------------------------------------------
 
@@ -81,22 +95,22 @@ class Explainer:
         if not settings.devices or settings.n_gpu_layers == 0:
             yield "Everything is computed by the processor, in RAM."
             return
-        behind = self.experts_in_ram()
+        everything, some = self.experts_in_ram()
         first = self._shape.n_layer_all + 1 - settings.n_gpu_layers
-        names = self._names(settings.devices)
+        names = all_words(self._machine, settings.devices)
         if first > 0:
             on_gpu = max(n_layer - first, 0)
             yield (
                 f"The last {on_gpu} of {n_layer} layers lie on {names}, the first "
                 f"{min(first, n_layer)} stay in RAM."
             )
-            if behind and behind[-1] >= first:
-                there = [layer for layer in behind if layer >= first]
-                yield f"Of those on {names}, the experts of layers {ranges(there)} stay in RAM."
-        elif behind:
+            everything = [layer for layer in everything if layer >= first]
+            if everything or some:
+                yield self._experts_words(everything, some)
+        elif everything or some:
             yield (
                 f"Attention and everything that every token needs lie on {names} for all "
-                f"{n_layer} layers. The experts of layers {ranges(behind)} stay in RAM."
+                f"{n_layer} layers. {self._experts_words(everything, some)}"
             )
         else:
             yield f"Everything lies on {names}."
@@ -108,19 +122,11 @@ class Explainer:
         for device in self._candidate.filled.placement.layer_devices[: self._shape.n_layer]:
             counts[device] = counts.get(device, 0) + 1
         parts = [
-            f"{counts.get(device, 0)} on {device}"
+            f"{counts.get(device, 0)} on {device_words(self._machine, device)}"
             for device in self._settings.devices
             if counts.get(device)
         ]
         return f"Layers: {', '.join(parts)}." if parts else "No layer found room on a GPU."
-
-    def _names(self, devices: Sequence[str]) -> str:
-        words = []
-        for device in devices:
-            gpu = self._machine.gpu(device)
-            known = gpu is not None and gpu.name and gpu.name != device
-            words.append(f"{device} ({gpu.name})" if gpu is not None and known else device)
-        return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" and {words[-1]}"
 
     # --- memory ---------------------------------------------------------------------------------
 
@@ -137,13 +143,14 @@ class Explainer:
 
     def _offload(self) -> Iterator[str]:
         settings = self._settings
-        if not settings.devices or not self.experts_in_ram():
+        if not settings.devices or not any(self.experts_in_ram()):
             return
         first = next((d for d in self._memory.devices if d.name == settings.devices[0]), None)
         if settings.op_offload and first is not None:
+            name = device_words(self._machine, first.name)
             yield (
                 "For long prompts the experts are copied to the GPU batch by batch: "
-                f"{format_bytes(first.compute_bytes)} of {first.name} are kept for computing."
+                f"{format_bytes(first.compute_bytes)} of {name} are kept for computing."
             )
         elif not settings.op_offload:
             yield (
@@ -201,7 +208,7 @@ def warnings_of(search: Search, candidate: Candidate, memory: Memory) -> tuple[s
 
 def _too_little(device: DevicePlan, excess: int, machine: Machine) -> str:
     gpu = machine.gpu(device.name)
-    what = "RAM" if device.name == CPU else device.name
+    what = device_words(machine, device.name)
     if gpu is not None and gpu.kind is GpuKind.RPC:
         what = f"The host {gpu.name}"
     return f"{what} is too small by {format_bytes(excess)}."
