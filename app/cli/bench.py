@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from models.engine_settings import load_settings, rpc_hosts
 from models.errors import BadInputError, InstallationError, StoppedError
 from models.gguf.shape import ModelShape
 from models.hardware.calibration_store import CalibrationStore, checkpoint_signature
-from models.hardware.cpu import last_cache_bytes
+from models.hardware.cpu import CpuReader, last_cache_bytes
 from models.hardware.machine import this_machine
 from models.planner.inventory import Inventory
 from models.planner.machine import Calibration, Machine
@@ -46,6 +47,8 @@ from models.units import format_bytes, format_duration
 DEPTHS = (0, 1024, 4096)
 _PROMPT, _ANSWER, _REPEATS = 256, 16, 3
 _LIMIT_S = 90.0
+_LOAD_WINDOW_S = 0.3
+_BUSY_PERCENT = 25.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def bench(options: argparse.Namespace, session: Session) -> int:
         raise BadInputError(
             "There is nothing to measure.", hint="Name a checkpoint, or use --calibrate."
         )
+    _warn_when_busy()
     try:
         if options.calibrate:
             return _calibrate(options, session)
@@ -86,6 +90,19 @@ def bench(options: argparse.Namespace, session: Session) -> int:
     except StoppedError:
         print_line("Stopped; nothing was kept.")
         return INTERRUPTED
+
+
+def _warn_when_busy() -> None:
+    """Say that other programs will make the figures worse than they are."""
+    reader = CpuReader()
+    reader.read()
+    threading.Event().wait(_LOAD_WINDOW_S)
+    load = reader.read().load_percent
+    if load is not None and load > _BUSY_PERCENT:
+        print_line(
+            f"Other programs keep {load:.0f} % of this machine busy: the figures will be lower "
+            "than they could be. Measure again when it is quiet."
+        )
 
 
 # --- the calibration ------------------------------------------------------------------------------

@@ -32,9 +32,15 @@ def _store(base_dir: Path) -> dict[str, object]:
     return found
 
 
+def _remarks(stderr: str) -> list[str]:
+    """Return what was said beside that other programs (other tests) keep the machine busy."""
+    return [line for line in stderr.splitlines() if "of this machine busy" not in line]
+
+
 def test_a_checkpoint_is_measured_beside_its_prediction(base_dir: Path, tiny: Path) -> None:
     done = fathom("bench", tiny, "--depths", "0", "64", "--json", "--basedir", base_dir)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert _remarks(done.stderr) == []
     data = one_object(done.stdout)
     assert data["path"] == str(tiny)
     assert [row["n_past"] for row in data["results"]] == [0, 64]
@@ -56,7 +62,8 @@ def test_the_table_names_what_binds(base_dir: Path, tiny: Path) -> None:
 
 def test_a_calibration_with_a_checkpoint_is_kept_and_used(base_dir: Path, tiny: Path) -> None:
     done = fathom("bench", "--calibrate", tiny, "--json", "--basedir", base_dir)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert _remarks(done.stderr) == []
     measured = one_object(done.stdout)
     assert measured["cpu_decode_bytes_s"]
     assert list(_store(base_dir)["checkpoints"].values()) == [measured]  # type: ignore[attr-defined]
@@ -72,4 +79,4 @@ def test_a_calibration_with_a_checkpoint_is_kept_and_used(base_dir: Path, tiny: 
 def test_what_cannot_be_measured_is_bad_input(base_dir: Path, arguments: tuple[str, ...]) -> None:
     done = fathom("bench", *arguments, "--basedir", base_dir)
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
+    assert len(_remarks(done.stderr)) == 1
