@@ -15,7 +15,7 @@ from models.planner.plan import CPU
 
 
 def test_places_from_the_left_with_a_tilde() -> None:
-    plan = v3_plan(machine())
+    plan = v3_plan(machine(2, vram_gb=24, ram_gb=256))
     view = forecast_view(plan)
     assert [part.look for part in view.fill.parts][:2] == ["solid", "soft"]
     vram = sum(one.used_bytes for one in plan.memory.devices if one.name != CPU)
@@ -40,7 +40,7 @@ def test_a_narrow_row_keeps_the_rate_and_leaves_the_bar_out(
     row.resize(800, 64)
     row.show()
     assert row._bar.isHidden()
-    view = forecast_view(v3_plan(machine()))
+    view = forecast_view(v3_plan(machine(2, vram_gb=24, ram_gb=256)))
     row.set_forecast(
         view.fill,
         rate=view.rate,
