@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.failures import INTERRUPTED, print_line
+from app.cli.planned_load import planned_settings
 from app.cli.question import question
 from app.cli.session import EngineConversation, Session
 from app.cli.terminal import AnswerWriter, ProgressLine
-from models.engine_settings import load_settings, sampling
+from models.engine_settings import sampling
 from models.errors import BadInputError
 from models.gguf.checkpoint import inspect_checkpoint
 from models.runtime.protocol import (
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace, session: Session) -> int:
         how=sampling(settings, temperature=options.temp, seed=options.seed),
     )
     with session.open_engine() as engine, engine.ctrl_c_cancels():
-        how = load_settings(settings, n_ctx=options.ctx)
+        how = planned_settings(session, engine, entry.path, n_ctx=options.ctx)
         loaded = load_checkpoint(engine, entry.path, entry.title, how, quiet=options.json)
         if loaded is None:
             answer = Answer("", "", Usage(), CANCELLED)
