@@ -24,7 +24,7 @@ from models.planner.buffer_rules import (
     maps_file,
     refused_types,
 )
-from models.planner.inventory import Inventory, Part
+from models.planner.inventory import BufferRule, Inventory, Part
 from models.planner.machine import GpuKind, Machine
 from models.planner.plan import CPU, PlanSettings
 from models.planner.repack import WeightOp, amx_sizes, extra_buffer, extra_buffers, op_of
@@ -152,6 +152,19 @@ def _free_bytes(machine: Machine, device: str) -> float:
     return float(gpu.free_bytes)
 
 
+def cpu_rule(machine: Machine, settings: PlanSettings) -> BufferRule:
+    """Return the layout of weights in the CPU's plain buffers.
+
+    Mapped weights have none, they lie in the file as it is. They are counted as the dry run counts
+    them, which cannot map: in the host buffers whose place the file's pages take.
+    """
+    gpu = None if settings.no_host else host_gpu(machine, settings.devices)
+    name = host_buffer_of(gpu)
+    if name is None or not maps_file(machine, settings.devices, settings.load_mode):
+        return CPU_RULE
+    return buffer_rule(machine, name)
+
+
 def _float32(value: float) -> float:
     """Round as a C float does; sums and quotients of floats are exact enough in a double."""
     rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
@@ -183,6 +196,7 @@ class _Placing:
         gpu = None if settings.no_host else host_gpu(machine, settings.devices)
         self._host = CPU if gpu and self.maps_file else host_buffer_of(gpu)
         self._host_refuses = refused_types(gpu)
+        self._cpu_rule = cpu_rule(machine, settings)
 
     def buffers(self) -> tuple[list[str], dict[int, tuple[str, str]]]:
         """Return the buffer type of every tensor, of ``rope_freqs`` the first copy's.
@@ -253,14 +267,15 @@ class _Placing:
             rule = gpu_rule(gpu) if gpu else CPU_RULE
             return self._inventory.remember(("home_sums", device, rule), look)
         on_cpu = self._cpu_buffers()
-        key = ("home_sums", self._host, self._host_refuses, self._features)
+        key = ("home_sums", self._host, self._host_refuses, self._features, self._cpu_rule)
         return self._inventory.remember(key, look)
 
     def _sizes(self, buffer: str) -> Sequence[int]:
         """Return, per tensor, what it takes in a buffer type."""
         if buffer == AMX:
             return amx_sizes(self._inventory)
-        return self._inventory.allocated(buffer_rule(self._machine, buffer))
+        rule = self._cpu_rule if buffer == CPU else buffer_rule(self._machine, buffer)
+        return self._inventory.allocated(rule)
 
     def _cpu_buffers(self) -> Sequence[str]:
         """Return, per tensor, the buffer type it gets on the CPU."""

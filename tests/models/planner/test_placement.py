@@ -16,7 +16,13 @@ from models.errors import BadInputError
 from models.planner.buffer_rules import buffer_rule
 from models.planner.inventory import Inventory
 from models.planner.machine import GpuKind, Machine
-from models.planner.placement import Placement, layers_to_devices, place, split_edges
+from models.planner.placement import (
+    Placement,
+    cpu_rule,
+    layers_to_devices,
+    place,
+    split_edges,
+)
 from models.planner.plan import CPU, Override, PlanSettings
 
 CUDA = GpuKind.CUDA
@@ -178,6 +184,15 @@ def test_integrated_gpus_keep_auto_from_mapping() -> None:
     assert place(V3, shared, chosen).mapped_bytes == 0
 
 
+def test_mapped_weights_are_counted_as_in_the_host_buffers_they_replace() -> None:
+    vulkan = machine(GpuKind.VULKAN)
+    chosen = plan(devices=("Vulkan0",))
+    assert cpu_rule(vulkan, chosen).align_bytes == 64
+    for other in (replace(chosen, no_host=True), replace(chosen, load_mode="none"), plan()):
+        assert cpu_rule(vulkan, other).align_bytes == 32
+    assert cpu_rule(machine(CUDA), replace(chosen, devices=("CUDA0",))).align_bytes == 32
+
+
 # --- copies and what is left out --------------------------------------------------------------
 
 
@@ -242,7 +257,8 @@ def test_every_tensor_is_placed_exactly_once_and_parts_sum_to_totals(name: str, 
     expected: dict[str, int] = {}
     for index, buffer in held:
         if buffer:
-            size = inventory.allocated(buffer_rule(own, buffer))[index]
+            rule = cpu_rule(own, chosen) if buffer == CPU else buffer_rule(own, buffer)
+            size = inventory.allocated(rule)[index]
             expected[buffer] = expected.get(buffer, 0) + size
     assert placement.weights == expected
     assert len(set(placement.duplicates)) == len(placement.duplicates)
