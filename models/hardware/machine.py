@@ -108,6 +108,8 @@ def _gpu(device: Device) -> Gpu:
         free_bytes=min(device.free_bytes, device.total_bytes),
         is_unified=device.kind == "igpu" or kind is GpuKind.METAL,
         remote=device.remote or "cuda",
+        # ggml describes a remote device by where it is (ggml-rpc.cpp, add_server).
+        endpoint=device.description if kind is GpuKind.RPC else "",
     )
 
 

@@ -33,6 +33,7 @@ class Gpu:
         link_latency_s: one round trip over that link, 0 inside one machine.
         driver_bytes: what the driver takes beside llama.cpp's account, None when not measured.
         remote: what an RPC host computes with, ``cuda`` or ``cpu``; it decides about alignment.
+        endpoint: ``host:port`` of an RPC host that answered, empty for one that is described.
     """
 
     device: str
@@ -47,6 +48,7 @@ class Gpu:
     link_latency_s: float = 0.0
     driver_bytes: int | None = None
     remote: str = "cuda"
+    endpoint: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.planner.machine import Machine
 from models.planner.plan import PlanSettings
 from models.runtime.protocol import LoadSettings, TensorOverride
 
@@ -13,7 +14,7 @@ def load_settings_of(
 
     Args:
         settings: what was planned; ``n_threads`` 0 stays the engine's choice (it paces threads).
-        rpc_hosts: endpoints whose devices the plan uses, in the order of their devices.
+        rpc_hosts: endpoints whose devices the plan uses, see ``rpc_hosts_of``.
         check_room: False loads also what does not fit ("load anyway").
     """
     return LoadSettings(
@@ -40,3 +41,16 @@ def load_settings_of(
         rpc_hosts=rpc_hosts,
         check_room=check_room,
     )
+
+
+def rpc_hosts_of(machine: Machine, settings: PlanSettings) -> tuple[str, ...]:
+    """Return the RPC hosts to name in a load, so that its devices are called as in the plan.
+
+    The engine numbers devices in the order of the hosts (docs/protocol.md): a host that is not
+    used is left out only behind the last one that is.
+    """
+    used = {*settings.devices, *(override.device for override in settings.overrides)}
+    remote = [gpu for gpu in machine.gpus if gpu.endpoint]
+    while remote and remote[-1].device not in used:
+        remote.pop()
+    return tuple(dict.fromkeys(gpu.endpoint for gpu in remote))

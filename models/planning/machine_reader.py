@@ -30,6 +30,7 @@ class MachineReader:
         supervisor: keeps the engine child.
         held: what the loaded checkpoint holds, empty when nothing is loaded.
         describe: makes a machine of the devices and the file whose disk matters.
+        rpc_hosts: the user's other machines as they are now set, as ``host:port``.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class MachineReader:
         *,
         held: Callable[[], Sequence[DeviceMemory]],
         describe: Callable[[DeviceList, Path | None], Machine],
+        rpc_hosts: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._supervisor = supervisor
         self._held = held
         self._describe = describe
+        self._rpc_hosts = rpc_hosts
         self._lock = threading.Lock()
         self._known: DeviceList | None = None
         self._closed = False
@@ -73,7 +76,7 @@ class MachineReader:
     def _ask(self) -> DeviceList:
         if self._closed or self._supervisor.state in _BUSY:
             raise EngineBusyError("The engine is busy.", hint="Try again in a moment.")
-        request_id = self._supervisor.request_devices()
+        request_id = self._supervisor.request_devices(self._rpc_hosts())
         try:
             body = self._supervisor.wait(request_id, DEVICES_LIMIT_S).body
         except TimeoutError as error:

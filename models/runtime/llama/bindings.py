@@ -84,11 +84,14 @@ class Ggml:
         base, registry: the two libraries.
         silent: handles of remote devices that are not to be used; to ask one whose host does not
             answer would end the process.
+        remote_names: names of remote devices in their order; ggml numbers them as they become
+            known, which another child need not know.
     """
 
     def __init__(self, folder: Path) -> None:
         pointer = ctypes.c_void_p
         self.silent: set[int] = set()
+        self.remote_names: dict[int, bytes] = {}
         self.base = base = ctypes.CDLL(str(_shared_library_path(folder, "ggml-base")))
         self.registry = registry = ctypes.CDLL(str(_shared_library_path(folder, "ggml")))
         self.buft_name = declare(base, "ggml_backend_buft_name", ctypes.c_char_p, pointer)
@@ -97,7 +100,7 @@ class Ggml:
             base, "ggml_backend_buft_get_alignment", ctypes.c_size_t, pointer
         )
         self.buft_device = declare(base, "ggml_backend_buft_get_device", pointer, pointer)
-        self.dev_name = declare(base, "ggml_backend_dev_name", ctypes.c_char_p, pointer)
+        self._dev_name = declare(base, "ggml_backend_dev_name", ctypes.c_char_p, pointer)
         self.dev_description = declare(
             base, "ggml_backend_dev_description", ctypes.c_char_p, pointer
         )
@@ -121,9 +124,18 @@ class Ggml:
         self.load_one = declare(registry, "ggml_backend_load", pointer, ctypes.c_char_p)
 
     def devices(self) -> list[int]:
-        """Return the handles of all devices that can be used, in ggml's order."""
+        """Return the handles of all devices that can be used: ggml's order, remote ones last."""
         every = (self.dev_get(index) for index in range(self.dev_count()))
-        return [device for device in every if device not in self.silent]
+        remote = list(self.remote_names)
+        return sorted(
+            (device for device in every if device not in self.silent),
+            key=lambda device: remote.index(device) if device in remote else -1,
+        )
+
+    def dev_name(self, device: int) -> bytes:
+        """Return a device's name, of a remote one the name by which it was asked for."""
+        name: bytes = self.remote_names.get(device) or self._dev_name(device)
+        return name
 
     def device_kind(self, device: int) -> str:
         """Return ``cpu``, ``gpu``, ``igpu``, ``accel`` or ``rpc``."""

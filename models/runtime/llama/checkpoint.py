@@ -23,6 +23,7 @@ from models.runtime.llama.abort import AbortFlag, LoadCancelledError
 from models.runtime.llama.bindings import LlamaLibrary
 from models.runtime.llama.devices import cpu_features
 from models.runtime.llama.log_capture import LogCapture
+from models.runtime.llama.mapped import mapped_weights, used_in_place
 from models.runtime.llama.memory import from_log, per_device, read_breakdown
 from models.runtime.llama.parameters import (
     NativeParameters,
@@ -201,6 +202,7 @@ class LoadedCheckpoint:
         uses = read_breakdown(self._library, self.context)
         if uses is None:
             return from_log(self._log_lines)
+        uses = used_in_place(uses, mapped_weights(self._library, self._model))
         # One row of logits is kept on the host (llama-context.cpp, output_reserve).
         return per_device(uses, 4 * self.vocabulary.size)
 

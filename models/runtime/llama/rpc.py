@@ -107,11 +107,15 @@ class RpcHosts:
     def connect(self, endpoints: Sequence[str]) -> list[FathomError]:
         """Make the devices of these workers usable, and those of no others.
 
+        They are called RPC0, RPC1 ... in the order of ``endpoints``, whatever this process met
+        before: so a name means the same in every child that is told the same workers.
+
         Returns:
             Why a worker's devices are missing, for each that cannot be used.
         """
-        silent = self._library.ggml.silent
+        silent, names = self._library.ggml.silent, self._library.ggml.remote_names
         silent.update(device for devices in self._devices.values() for device in devices)
+        names.clear()
         problems: list[FathomError] = []
         for endpoint in dict.fromkeys(endpoints):
             try:
@@ -123,6 +127,8 @@ class RpcHosts:
                 problems.append(error)
             else:
                 silent.difference_update(self._devices[endpoint])
+                for device in self._devices[endpoint]:
+                    names[device] = b"RPC%d" % len(names)
         return problems
 
     def default_devices(self) -> tuple[str, ...] | None:
