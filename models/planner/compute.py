@@ -16,30 +16,34 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.gguf.shape import AttentionKind, ModelShape
 from models.planner.buffer_rules import buffer_rule, host_buffer_of, is_pinned
 from models.planner.compute_allocator import Step, peak_bytes
 from models.planner.compute_compressed import Fused
+from models.planner.compute_devices import gpu_traits
 from models.planner.compute_graph import Size
 from models.planner.compute_layers import GraphSettings, LayerPlace, PlacedWeight
-from models.planner.compute_model import Blueprint, build_graph, fused_ops, symbol_values
+from models.planner.compute_model import (
+    Blueprint,
+    attends_in_place,
+    build_graph,
+    fused_ops,
+    symbol_values,
+)
 from models.planner.compute_schedule import Backends, schedule
-from models.planner.inventory import Inventory
-from models.planner.machine import GpuKind, Machine
+from models.planner.inventory import Inventory, is_quantized
+from models.planner.machine import Machine
 from models.planner.placement import Placement
 from models.planner.plan import CPU, PlanSettings
 
 _OFFLOAD_ROWS = 32
-_OFFLOADING = (GpuKind.CUDA, GpuKind.ROCM, GpuKind.VULKAN, GpuKind.SYCL, GpuKind.METAL)
-_CONVERTING = (GpuKind.CUDA, GpuKind.ROCM, GpuKind.RPC)
-_PIPELINING = (GpuKind.CUDA, GpuKind.ROCM, GpuKind.VULKAN)
 
 
 # How many of the blocks that are alike are walked: after three the allocator repeats itself.
 _KEPT_BLOCKS = 3
-_KEPT_PAIRS = 2
+_KEPT_PAIRS = 3
 # A row of blocks that is repeated: (kind, device, buffers) of each, and how often.
 _Stretch = tuple[tuple[tuple[object, ...], ...], int]
 
@@ -109,7 +113,7 @@ class _Structure:
 
     stretches: tuple[_Stretch, ...]
     output: tuple[str, ...]
-    devices: tuple[tuple[str, GpuKind], ...]
+    devices: tuple[tuple[object, ...], ...]
     flags: tuple[object, ...]
 
     @staticmethod
@@ -120,7 +124,7 @@ class _Structure:
         placement: Placement,
         values: Mapping[str, int],
     ) -> _Structure:
-        kinds = tuple((gpu.device, gpu.kind) for gpu in machine.gpus)
+        kinds = tuple((g.device, g.kind, g.is_unified, g.remote) for g in machine.gpus)
         rows = min(values["tokens"], _OFFLOAD_ROWS), min(values["outputs"], _OFFLOAD_ROWS)
         flags = (
             settings.flash_attn,
@@ -222,6 +226,8 @@ def _outside(inventory: Inventory, placement: Placement) -> Iterable[str]:
 def _reserve(work: _Work, stretches: Sequence[_Stretch], values: Mapping[str, int]) -> _Reserve:
     """Build the graph, schedule it and note what its sizes need."""
     plan = work.blueprint(stretches)
+    if work.asks_for_flash and not attends_in_place(plan, values):
+        plan = replace(plan, settings=replace(plan.settings, flash=False))
     is_fusable = plan.shape.kv.kind is AttentionKind.COMPRESSED
     fused = fused_ops(plan, values) if is_fusable else Fused()
     products: dict[tuple[str, ...], int] = {}
@@ -255,6 +261,15 @@ class _Work:
         self._cpu = len(self._devices)
         self._index = {name: index for index, name in enumerate(self._devices)}
 
+    @property
+    def asks_for_flash(self) -> bool:
+        """Whether flash attention is used only where every layer's device has it.
+
+        A quantized V needs it, so that it is on then (llama-context.cpp:3851).
+        """
+        settings = self._settings
+        return settings.flash_attn == "auto" and not is_quantized(settings.type_v.upper())
+
     def backend(self, device: str) -> int:
         """Return the index of a device's backend; everything that is no device is the CPU."""
         return self._index.get(device, self._cpu)
@@ -269,7 +284,10 @@ class _Work:
         return name, buffer_rule(self._machine, name).align_bytes
 
     def backends(self) -> Backends:
-        """Return the backends; see llama-context.cpp:425 for pipeline parallelism."""
+        """Return the backends; see llama-context.cpp:425 for pipeline parallelism.
+
+        It needs devices that work asynchronously and have events, which all kinds do.
+        """
         settings, shape = self._settings, self._inventory.shape
         gpus = [gpu for name in self._devices if (gpu := self._machine.gpu(name))]
         pipelined = (
@@ -277,15 +295,15 @@ class _Work:
             and settings.n_gpu_layers > shape.n_layer_all
             and settings.offload_kqv
             and not settings.overrides
-            and all(gpu.kind in _PIPELINING for gpu in gpus)
         )
-        offloads = settings.op_offload
+        has_pinned = is_pinned(self.buffer(self._cpu)[0])
         return Backends(
-            offload_rows=tuple(
-                _OFFLOAD_ROWS if offloads and gpu.kind in _OFFLOADING else None for gpu in gpus
+            gpus=tuple(
+                gpu_traits(gpu, shape, settings, has_pinned=has_pinned and index == 0)
+                for index, gpu in enumerate(gpus)
             ),
-            copies_kv=tuple(gpu.kind in _CONVERTING for gpu in gpus),
             is_pipelined=pipelined,
+            cpu_is_pinned=has_pinned,
         )
 
     def blueprint(self, stretches: Sequence[_Stretch]) -> Blueprint:
@@ -295,6 +313,7 @@ class _Work:
             shape=self._inventory.shape,
             settings=GraphSettings(
                 flash=settings.flash_attn != "off",
+                turns_v=settings.flash_attn == "off",
                 type_k=settings.type_k.upper(),
                 type_v=settings.type_v.upper(),
                 keeps_kv_on_cpu=not settings.offload_kqv,
@@ -308,15 +327,16 @@ class _Work:
         buffer = self._placement.buffer_of[index]
         tensor = self._inventory.shape.tensors[index]
         is_host = buffer == CPU or is_pinned(buffer)
-        return PlacedWeight(tensor, self.backend(buffer), is_host, size_bytes)
+        return PlacedWeight(tensor, self.backend(buffer), is_host, size_bytes, is_pinned(buffer))
 
     def layer_places(self, stretches: Sequence[_Stretch]) -> list[LayerPlace]:
         """Return the first few blocks of every stretch of alike ones."""
         places: list[LayerPlace] = []
+        most = _KEPT_BLOCKS if self._forgets_copies() else self._inventory.shape.n_layer
         first, last = 0, self._inventory.shape.n_layer - 1
         for keys, times in stretches:
             period = len(keys)
-            kept = min(times, _KEPT_BLOCKS if period == 1 else _KEPT_PAIRS)
+            kept = min(times, most if period == 1 else _KEPT_PAIRS)
             for turn in range(kept):
                 for offset in range(period):
                     layer = first + turn * period + offset
@@ -325,6 +345,15 @@ class _Work:
                     places.append(self._layer_place(layer, rest, alike, is_last=layer == last))
             first += period * times
         return places
+
+    def _forgets_copies(self) -> bool:
+        """Whether copies for one block are given back before the next.
+
+        Pipelined devices keep all; what belongs to one block is copied where attention runs on
+        the CPU.
+        """
+        backends = self.backends()
+        return not backends.is_pipelined or all(gpu.attends for gpu in backends.gpus)
 
     def _layer_place(self, layer: int, repeats: int, alike: range, *, is_last: bool) -> LayerPlace:
         sizes = self._inventory.remember(("compute_sizes",), self._block_tensors)

@@ -7,7 +7,7 @@ model files named at each function, all under src/models.
 from __future__ import annotations
 
 from models.planner.compute_graph import CELLS, TOKENS, Graph, Node, Size, shaped
-from models.planner.compute_layers import Layers, is_half
+from models.planner.compute_layers import Layers
 from models.planner.inventory import is_quantized
 
 ROTATED_ROWS = 64
@@ -54,9 +54,15 @@ class Attention:
     def _flash(self, q: Node, k: Node, v: Node, mask: Node, up: Node | None) -> Node:
         graph = self.graph
         tokens, heads, value = q.dims[1], q.dims[2], v.dims[0]
+        type_k = self.settings.type_k
+        type_v = type_k if v.origin is k.origin else self.settings.type_v
+        k, v = (
+            self._halved(view) if kind == "F32" else view
+            for view, kind in ((k, type_k), (v, type_v))
+        )
         sinks = self.layers.optional("attn_sinks")
         result = graph.op("FLASH_ATTN_EXT", shaped(value, heads, tokens), q, k, v, mask, sinks)
-        self._note_conversion(result, k, v)
+        self._note_conversion(result, (k, type_k), (v, type_v))
         if up is None:
             return graph.reshape(result, _product(value, heads), tokens)
         turned = graph.view(result, value, tokens, heads)
@@ -67,18 +73,22 @@ class Attention:
             graph.op("CONT", shaped(out, heads, tokens), turned), _product(out, heads), tokens
         )
 
-    def _note_conversion(self, result: Node, k: Node, v: Node) -> None:
+    def _halved(self, view: Node) -> Node:
+        """``ggml_cast`` to f16: kernels take no f32 cache."""
+        return self.graph.op("CPY", view.dims, view, element_bytes=2)
+
+    def _note_conversion(
+        self, result: Node, key: tuple[Node, str], value: tuple[Node, str]
+    ) -> None:
         """ggml-cuda/fattn-common.cuh:53: K and V as f16 behind the result."""
-        half_k, half_v = _as_half(k), _as_half(v)
-        shares = v.origin is k.origin
-        type_k = self.settings.type_k
-        type_v = type_k if shares else self.settings.type_v
-        size: Size = () if is_half(type_k) else half_k
-        if not is_half(type_v):
-            if shares:
-                result.converted_view = half_v
+        (k, type_k), (v, type_v) = key, value
+        ready = ("F16", "F32")  # f32 was cast before
+        size: Size = () if type_k in ready else _as_half(k)
+        if type_v not in ready:
+            if v.origin is not None and v.origin is k.origin:
+                result.converted_view = _as_half(v)
             else:
-                size = size + half_v
+                size = size + _as_half(v)
         result.converted = size
 
     def _turned_values(self, v: Node) -> Node:
@@ -114,7 +124,7 @@ class GroupedAttention(Attention):
     def __init__(self, layers: Layers, cpu: int) -> None:
         super().__init__(layers, cpu)
         graph, kv = self.graph, self.shape.kv
-        turned = not self.settings.flash
+        turned = self.settings.turns_v
         widest = max(kv.n_head_kv, default=1) * kv.value_length
         rows = (TOKENS, widest) if turned else (TOKENS,)
         self.v_indices = graph.input("v_indices", *rows, element_bytes=8)
@@ -143,7 +153,7 @@ class GroupedAttention(Attention):
         k_cache = self.layers.cache("cache_k", self.settings.type_k, kv.key_length * heads)
         v_cache = self.layers.cache("cache_v", self.settings.type_v, kv.value_length * heads)
         self.store(k_cache, graph.view(k, kv.key_length * heads, TOKENS), self.k_indices)
-        turned = not self.settings.flash
+        turned = self.settings.turns_v
         v_rows = graph.reshape(v, 1, v.dims[0], v.dims[1], TOKENS) if turned else v
         self.store(v_cache, v_rows, self.v_indices)
         keys = graph.view(k_cache, kv.key_length, heads, CELLS)

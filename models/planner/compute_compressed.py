@@ -334,7 +334,6 @@ class ResidualStreams:
         back = self._gate(mixes, scale, base)
         if self._fused.mixing:
             mixing = graph.op("DSV4_HC_COMB", shaped(streams, streams, TOKENS), mixes, scale, base)
-            mixing.name = "fused_mixing"
         else:
             part = graph.cut(mixes, streams * streams, TOKENS)
             part.is_contiguous = False
@@ -354,9 +353,7 @@ class ResidualStreams:
     def _weighted(self, x: Node, weights: Node, *, fused: bool) -> Node:
         graph, width, rows = self.graph, x.dims[0], x.dims[2]
         if fused:
-            result = graph.op("DSV4_HC_PRE", shaped(width, rows), x, weights)
-            result.name = "fused_before"
-            return result
+            return graph.op("DSV4_HC_PRE", shaped(width, rows), x, weights)
         total: Node | None = None
         for _ in range(self.n_streams):
             one = graph.cut(x, width, rows)
@@ -371,11 +368,8 @@ class ResidualStreams:
         """``build_hc_post``: mix a block's result into the streams."""
         graph, width, streams = self.graph, x.dims[0], self.n_streams
         if self._fused.after:
-            result = graph.op(
-                "DSV4_HC_POST", shaped(width, streams, TOKENS), x, residual, back, mixing
-            )
-            result.name = "fused_after"
-            return result
+            dims = shaped(width, streams, TOKENS)
+            return graph.op("DSV4_HC_POST", dims, x, residual, back, mixing)
         out: Node | None = None
         for stream in range(streams):
             current = graph.like("MUL", x, graph.cut(back, 1, TOKENS))

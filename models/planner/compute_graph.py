@@ -62,6 +62,8 @@ class Node:
         wanted: backend that llama.cpp asks for, None: the scheduler's choice.
         converted: flash attention: what K, and V where it is no view of K, take as f16 when they
             are not f16; ``converted_view``: V that is a view of K, if it is copied by itself.
+        is_pinned: a weight in page-locked host memory.
+        keeps: what a GPU holds until this operation is done, for the sake of a fused kernel.
         name: for reading and for errors.
     """
 
@@ -81,6 +83,8 @@ class Node:
     wanted: int | None = None
     converted: Size = ()
     converted_view: Size = ()
+    is_pinned: bool = False
+    keeps: tuple[Node, ...] = ()
     name: str = ""
 
     @property

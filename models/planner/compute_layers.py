@@ -13,8 +13,8 @@ from models.gguf.shape import ModelShape, Tensor
 from models.planner.compute_graph import CELLS, OUTPUTS, TOKENS, Dim, Graph, Node, Size, shaped
 from models.planner.inventory import row_bytes
 
-# llama-kv-cache.cpp:1447, build_input_k_rot: the smallest rotation.
-_ROTATION = 64
+# ggml-cuda.cu:3034: results of so many experts are weighted and added up by one kernel.
+_MOST_FUSED_EXPERTS = 15
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class GraphSettings:
 
     Attributes:
         flash: flash attention.
+        turns_v: the V cache lies transposed; it does not where flash attention was asked for, also
+            if it turns out not to work.
         type_k, type_v: cache types in GGUF's words (F16, Q8_0).
         keeps_kv_on_cpu: the cache stays on the CPU; then plain attention is pinned there as well
             (llama-graph.cpp:2744).
@@ -33,6 +35,7 @@ class GraphSettings:
     """
 
     flash: bool
+    turns_v: bool
     type_k: str
     type_v: str
     keeps_kv_on_cpu: bool
@@ -67,16 +70,7 @@ class PlacedWeight:
     backend: int
     is_host: bool
     size_bytes: int
-
-
-def is_half(type_name: str) -> bool:
-    """Whether flash attention on CUDA reads this cache type without a copy."""
-    return type_name == "F16"
-
-
-def add_sizes(*sizes: Size) -> Size:
-    """Add formulas."""
-    return tuple(term for size in sizes for term in size)
+    is_pinned: bool = False
 
 
 class Layers:
@@ -125,6 +119,7 @@ class Layers:
         dims = shaped(*placed.tensor.shape)
         node = self.graph.held(placed.tensor.name, dims, size, placed.backend)
         node.is_weight, node.is_host = True, placed.is_host
+        node.is_pinned = placed.is_pinned
         return node
 
     def matmul(self, weight: Node, x: Node) -> Node:
@@ -196,9 +191,12 @@ class Layers:
         graph.expand(weights)
         middle = self._expert_middle(graph.reshape(x, x.dims[0], 1, rows), chosen)
         results = self.matmul_id(self.weight("ffn_down_exps"), middle, chosen)
-        results = graph.like("MUL", results, weights)
-        graph.expand(results)
-        return self._sum_of_experts(results, rows)
+        weighted = graph.like("MUL", results, weights)
+        graph.expand(weighted)
+        total = self._sum_of_experts(weighted, rows)
+        if 2 <= used <= _MOST_FUSED_EXPERTS:
+            total.keeps = (weighted, results, weights)
+        return total
 
     def _grouped(self, scores: Node) -> Node:
         """The choice of expert groups (V3; llama-graph.cpp:2092)."""

@@ -30,11 +30,9 @@ from models.planner.compute_schedule import Assignment, Backends
 from models.planner.plan import PlanSettings
 
 _CELL_BLOCK = 256
-_NAMES = {
-    "fused_before": "before",
-    "fused_mixing": "mixing",
-    "fused_after": "after",
-}
+# Operations that llama.cpp uses only where they run on their layer's device.
+_FUSED = {"DSV4_HC_PRE": "before", "DSV4_HC_COMB": "mixing", "DSV4_HC_POST": "after"}
+_FLASH = "FLASH_ATTN_EXT"
 
 
 def symbol_values(shape: ModelShape, settings: PlanSettings) -> dict[str, int]:
@@ -104,11 +102,19 @@ def fused_ops(plan: Blueprint, values: Mapping[str, int]) -> Fused:
     model = _Model(replace(plan, settings=pinned), Fused())
     graph = model.build()
     of = Assignment(graph, plan.backends, {**values, TOKENS: 1, OUTPUTS: 1}).of
-    kept = dict.fromkeys(_NAMES.values(), True)
-    for node, backend in model.fused_nodes:
-        if of[node.index] != backend:
-            kept[_NAMES[node.name]] = False
+    kept = dict.fromkeys(_FUSED.values(), True)
+    for node, backend in model.watched:
+        if node.op in _FUSED and of[node.index] != backend:
+            kept[_FUSED[node.op]] = False
     return Fused(**kept)
+
+
+def attends_in_place(plan: Blueprint, values: Mapping[str, int]) -> bool:
+    """Whether flash attention runs on every layer's own device (llama-context.cpp:557)."""
+    pinned = replace(plan.settings, pins=True, flash=True)
+    model = _Model(replace(plan, settings=pinned), Fused())
+    of = Assignment(model.build(), plan.backends, {**values, TOKENS: 1, OUTPUTS: 1}).of
+    return all(of[node.index] == home for node, home in model.watched if node.op == _FLASH)
 
 
 class _Model:
@@ -124,7 +130,7 @@ class _Model:
         self._graph = self._layers.graph
         self._tokens = self._graph.input("tokens", TOKENS)
         self._cpu = plan.backends.cpu
-        self.fused_nodes: list[tuple[Node, int]] = []
+        self.watched: list[tuple[Node, int]] = []
 
     def build(self) -> Graph:
         """Write everything."""
@@ -134,13 +140,17 @@ class _Model:
         attention = self._attention()
         for place in self._places:
             self._layers.place = place
+            before = len(self._graph.nodes)
             x = self._layer(x, attention, is_last=place.is_last)
+            self._watch(before, place)
         self._finish(x)
         return self._graph
 
-    def _note_fused(self, before: int, place: LayerPlace) -> None:
-        self.fused_nodes.extend(
-            (node, place.backend) for node in self._graph.nodes[before:] if node.name in _NAMES
+    def _watch(self, before: int, place: LayerPlace) -> None:
+        self.watched.extend(
+            (node, place.backend)
+            for node in self._graph.nodes[before:]
+            if node.op in _FUSED or node.op == _FLASH
         )
 
     def _placed(self, name: str) -> Node:
@@ -205,7 +215,7 @@ class _Model:
             x = self._stream_layer(x, attention, streams)
             if layers.settings.pins:
                 x.wanted = place.backend
-            self._note_fused(before, place)
+            self._watch(before, place)
         flat = graph.reshape(x, width * count, TOKENS)
         rows = graph.op("GET_ROWS", shaped(width * count, OUTPUTS), flat, layers.out_ids)
         x = graph.reshape(rows, width, count, OUTPUTS)

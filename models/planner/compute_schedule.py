@@ -21,24 +21,70 @@ _PIPELINE_COPIES = 4
 
 
 @dataclass(frozen=True)
+class GpuTraits:
+    """What of a GPU's backend decides where operations run and what they take.
+
+    Attributes:
+        offload_rows: from how many rows on it takes operations whose weights lie in host memory;
+            None when it never does.
+        offloads_products_only: only matrix products are taken.
+        copies_kv: flash attention keeps f16 copies of a K or V that is not f16.
+        copies_views: the copy of V is kept even where V is a view of K.
+        attends: it has flash attention for this checkpoint and cache type.
+        indexes: it has the fused indexer for them.
+        keeps_experts: results of experts are kept until they are added up.
+        reads_pinned: it computes on page-locked host memory without a copy.
+    """
+
+    offload_rows: int | None = None
+    offloads_products_only: bool = False
+    copies_kv: bool = False
+    copies_views: bool = False
+    attends: bool = True
+    indexes: bool = True
+    keeps_experts: bool = False
+    reads_pinned: bool = False
+
+    def supports(self, node: Node) -> bool:
+        """Whether it has a kernel for an operation."""
+        if node.op == "FLASH_ATTN_EXT":
+            return self.attends
+        return self.indexes or node.op != "LIGHTNING_INDEXER"
+
+    def takes(self, node: Node, rows: int) -> bool:
+        """Whether it computes an operation although the weights lie in host memory."""
+        if self.offload_rows is None or rows < self.offload_rows:
+            return False
+        return not self.offloads_products_only or node.op in ("MUL_MAT", "MUL_MAT_ID")
+
+
+@dataclass(frozen=True)
 class Backends:
     """The backends in llama.cpp's order: GPUs, then the CPU.
 
     Attributes:
-        offload_rows: per GPU, from how many rows on it takes operations whose weights lie in host
-            memory; None when it never does.
-        copies_kv: per GPU, whether flash attention keeps f16 copies of a K or V that is not f16.
+        gpus: in order.
         is_pipelined: inputs are kept four times, so that devices work at the same time.
+        cpu_is_pinned: the CPU's own results lie in page-locked memory.
     """
 
-    offload_rows: tuple[int | None, ...]
-    copies_kv: tuple[bool, ...]
+    gpus: tuple[GpuTraits, ...]
     is_pipelined: bool = False
+    cpu_is_pinned: bool = False
 
     @property
     def cpu(self) -> int:
         """Index of the CPU."""
-        return len(self.offload_rows)
+        return len(self.gpus)
+
+    def reads(self, source: Node, home: int, backend: int) -> bool:
+        """Whether a backend reads a tensor where it lies."""
+        if home == backend:
+            return True
+        if home != self.cpu or not self.gpus[backend].reads_pinned:
+            return False
+        origin = source.origin or source
+        return origin.is_pinned if origin.place is not None else self.cpu_is_pinned
 
 
 @dataclass
@@ -111,8 +157,8 @@ class Assignment:
         assert weight.place is not None
         if weight.place == self._backends.cpu and weight.is_host:
             rows = self._rows(node)
-            for backend, least in enumerate(self._backends.offload_rows):
-                if least is not None and rows >= least and self._supports(node, backend):
+            for backend, gpu in enumerate(self._backends.gpus):
+                if gpu.takes(node, rows) and self._supports(node, backend):
                     return backend
         return weight.place
 
@@ -121,7 +167,9 @@ class Assignment:
         cpu = self._backends.cpu
         if backend == cpu:
             return True
-        return all(source.place in (None, cpu, backend) for source in node.sources)
+        return self._backends.gpus[backend].supports(node) and all(
+            source.place in (None, cpu, backend) for source in node.sources
+        )
 
     def _expand(self) -> None:
         """Pass 2: neighbours follow a GPU, then whatever there is."""
@@ -161,7 +209,10 @@ class Assignment:
         best, best_count = self._backends.cpu, -1
         for backend in range(self._backends.cpu + 1):
             if self._supports(node, backend):
-                at_hand = sum(self._home(source) == backend for source in node.sources)
+                at_hand = sum(
+                    self._backends.reads(source, self._home(source), backend)
+                    for source in node.sources
+                )
                 if at_hand > best_count:
                     best, best_count = backend, at_hand
         return best
@@ -199,7 +250,12 @@ class Recorder:
         self._record()
 
     def _needs_copy(self, source: Node, backend: int) -> bool:
-        return self._of[source.index] != backend
+        home = self._of[source.index]
+        if home == backend:
+            return False
+        if backend == self._backends.cpu:
+            return True
+        return not self._backends.reads(source, home, backend)
 
     def _starts_split(self, node: Node) -> bool:
         """A weight from elsewhere begins a split, so that earlier ones can be given back."""
@@ -252,7 +308,13 @@ class Recorder:
             self._sequence.append((copy, backend, False))
             if self._backends.is_pipelined:
                 self._copied_leaves.append((copy, backend))
-        self._sequence.extend((node, self._of[node.index], False) for node in pending)
+        keeps = backend < self._backends.cpu and self._backends.gpus[backend].keeps_experts
+        inside = {node.index for node in pending} if keeps else set()
+        for node in pending:
+            self._sequence.append((node, self._of[node.index], False))
+            if node.keeps and keeps and node.keeps[0].index in inside:
+                kept = (self._copies.get((one.index, backend), one) for one in node.keeps[1:])
+                self._sequence.extend((one, backend, True) for one in kept)
 
     def _record(self) -> None:
         self._take_leaves()
@@ -298,11 +360,12 @@ class Recorder:
             program.n_slots += 1
 
     def _allocated(self, node: Node, backend: int) -> Size:
-        if not node.converted or backend == self._backends.cpu:
+        if backend == self._backends.cpu or not (node.converted or node.converted_view):
             return node.size
-        if not self._backends.copies_kv[backend]:
+        gpu = self._backends.gpus[backend]
+        if not gpu.copies_kv:
             return node.size
-        has_own_value = self._sources_of(node)[2].origin is None
+        has_own_value = gpu.copies_views or self._sources_of(node)[2].origin is None
         return node.size + node.converted + (node.converted_view if has_own_value else ())
 
     def _take(self, node: Node, backend: int) -> None:
