@@ -156,6 +156,7 @@ def test_the_picker_leads_to_the_plan_by_keyboard(window: RealWindow, qtbot: QtB
 
 
 def test_rows_of_models_tell_where_it_would_live_and_how_fast(window: RealWindow) -> None:
+    window.window.resize(1280, 800)
     window.window.show_page(MODELS)
     models = window.window.page(MODELS)
     assert isinstance(models, ModelsPage)
