@@ -90,8 +90,9 @@ def test_a_drag_is_planned_once_for_all_steps_that_came_meanwhile(make: Make) ->
     window.gates.let("plan")
     window.until_state(PlanState.READY)
     planned = [wishes.n_ctx for wishes in window.gates.wishes()[before:]]
-    # The first step was under way, the last one is what counts: quickly, then thoroughly.
-    assert planned == [512, 1984, 1984]
+    # The first step was under way, the last one is what counts: quickly, then thoroughly, or
+    # thoroughly at once where that took longer than wishes need to rest.
+    assert planned in ([512, 1984, 1984], [512, 1984])
     assert window.status.plan.settings.n_ctx == 1984
     assert not window.status.is_stale
 
