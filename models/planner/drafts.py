@@ -92,7 +92,7 @@ def with_ubatch(draft: PlanSettings, n_ubatch: int) -> PlanSettings:
 
 
 def variants(
-    draft: PlanSettings, wishes: Wishes, *, weights_on_cpu: bool
+    draft: PlanSettings, wishes: Wishes, *, weights_on_cpu: bool, layers_on_cpu: bool = False
 ) -> Iterator[PlanSettings]:
     """Yield what else may be better than a draft that fits.
 
@@ -100,6 +100,7 @@ def variants(
         draft: settings whose placement fits.
         wishes: what is fixed.
         weights_on_cpu: whether weights of layers stay in RAM while a GPU is there.
+        layers_on_cpu: whether whole layers do.
     """
     ubatches = (wishes.n_ubatch,) if wishes.n_ubatch else _UBATCHES[wishes.profile]
     offloads: tuple[bool, ...] = (draft.op_offload,)
@@ -121,3 +122,6 @@ def variants(
                 yield replace(
                     with_ubatch(draft, n_ubatch), op_offload=op_offload, load_mode=load_mode
                 )
+    if layers_on_cpu and wishes.n_ubatch is None and not wishes.op_offload:
+        # What a small batch leaves free may be the room of the last layers.
+        yield replace(with_ubatch(draft, SMALL_UBATCH), op_offload=False)

@@ -8,7 +8,7 @@ the placement and the placement on them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from models.gguf.shape import Role
@@ -32,6 +32,9 @@ from models.planner.machine import Machine
 from models.planner.placement import Placement, place
 from models.planner.plan import CPU, Memory, PlanSettings
 from models.planner.wishes import Wishes
+
+# By kind of placement and buffer: how many bytes more a compute buffer takes than roughly thought.
+RoughErrors = dict[Hashable, dict[str, int]]
 
 _ROUNDS = 5
 # What a device keeps for compute before the account has said how much it is.
@@ -72,6 +75,7 @@ class Filling:
         machine: the machine.
         wishes: what is fixed of the placement.
         budgets: bytes that may be used by device.
+        errors: what is known of rough compute buffers' errors; grows with every close look.
     """
 
     def __init__(
@@ -80,7 +84,9 @@ class Filling:
         machine: Machine,
         wishes: Wishes,
         budgets: Mapping[str, int],
+        errors: RoughErrors,
     ) -> None:
+        self._errors = errors
         self._inventory = inventory
         self._machine = machine
         self._wishes = wishes
@@ -206,8 +212,8 @@ class Filling:
             settings, n_ctx=0, n_gpu_layers=0, tensor_split=(), overrides=(), n_threads=0
         )
         gpus = tuple((gpu.device, gpu.kind) for gpu in self._machine.gpus)
-        key = ("rough errors", drafted, frozenset(kinds), placement.output_device, gpus)
-        return self._inventory.remember(key, dict)
+        key = (drafted, frozenset(kinds), placement.output_device, gpus)
+        return self._errors.setdefault(key, {})
 
     # --- layouts --------------------------------------------------------------------------------
 

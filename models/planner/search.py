@@ -22,7 +22,7 @@ from models.planner.drafts import (
     variants,
     with_ubatch,
 )
-from models.planner.filling import Filled, Filling
+from models.planner.filling import Filled, Filling, RoughErrors
 from models.planner.inventory import Inventory
 from models.planner.machine import GpuKind, Machine
 from models.planner.plan import CPU, Memory, PlanSettings, Profile, Speed
@@ -36,6 +36,8 @@ _EXCHANGE = {
     Profile.PREFILL: (8192, 128),
 }
 _SAME_SHARE = 0.01
+# How often everything is searched when the best turns out to be too large.
+_SEARCHES = 4
 _CONFIRMATIONS = 5
 _SMALL_BYTES = 16 * 2**20
 # Of the RAM that may be used, what a plan holds for good without being asked to.
@@ -99,7 +101,11 @@ class Search:
             for name, budget in self.budgets.items()
         }
         self._tight = tight
-        self._filling = Filling(inventory, machine, wishes, tight)
+        # What earlier searches found out serves sliders; a search starts anew, so that the same
+        # question always has the same answer.
+        self._known: RoughErrors = inventory.remember(("rough errors",), dict)
+        self._errors: RoughErrors = {}
+        self._filling = self._filling_with(tight, self._known)
 
     def near(self, settings: PlanSettings) -> Solution:
         """Fill settings again that were found before, with what is fixed now put in.
@@ -128,13 +134,28 @@ class Search:
 
     def run(self) -> Solution:
         """Search everything that is left open."""
+        self._filling = self._filling_with(self._tight, self._errors)
+        found = self._searched()
+        for _ in range(_SEARCHES - 1):
+            close = self._filling.measured(found.best.settings, closely=True)
+            if close.fits or not found.best.fits:
+                break
+            # Something else may be best, now that this one is known to take more.
+            found = self._searched()
+        found = replace(found, best=self._confirmed(found.best))
+        self._known.update(self._errors)
+        return found
+
+    def _filling_with(self, budgets: Mapping[str, int], errors: RoughErrors) -> Filling:
+        return Filling(self.inventory, self.machine, self.wishes, budgets, errors)
+
+    def _searched(self) -> Solution:
         candidates: list[Candidate] = []
         for devices in self._device_sets():
             start = self._start(devices)
             candidates.append(self._judged(start))
             candidates.extend(self._improved(start))
-        found = self._ranked(candidates)
-        return replace(found, best=self._confirmed(found.best))
+        return self._ranked(candidates)
 
     def _confirmed(self, best: Candidate) -> Candidate:
         """Return the best with its own compute buffers, filled anew where they are too large."""
@@ -144,7 +165,7 @@ class Search:
         # The error is known now, so the same budgets may do; what then is too much is kept free.
         tight = dict(self._tight)
         for _ in range(_CONFIRMATIONS):
-            filling = Filling(self.inventory, self.machine, self.wishes, tight)
+            filling = self._filling_with(tight, self._errors)
             close = self._filling.measured(filling.fill(close.settings).settings, closely=True)
             if close.fits:
                 break
@@ -268,6 +289,9 @@ class Search:
             draft,
             self.wishes,
             weights_on_cpu=bool(draft.devices) and not self._is_whole(start),
+            # Without experts a GPU that reads the prompt's weights is worth more than a layer.
+            layers_on_cpu=bool(draft.devices and self.inventory.expert_layers)
+            and self._level(start) == 1,
         ):
             if _drafted(variant) == _drafted(draft):
                 continue
