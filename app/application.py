@@ -19,6 +19,7 @@ from app.bridges.engine import EngineBridge
 from app.bridges.settings import SettingsBridge
 from app.bridges.telemetry import Telemetry
 from app.crash import CrashPresenter, CrashReporter
+from app.garbage import MainThreadGarbage
 from app.messages import Action, Messages
 from app.planning import PlanParts
 from app.tasks import TaskRunner
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 # Telemetry and the pages behind the first one wait until the window is on the screen.
 _SETTLE_MS = 300
+# After the start, when nobody notices a moment's work.
+_SETTLED_MS = 2000
 # What a loaded model was loaded with; the other settings hold from the next word on.
 ENGINE_SETTINGS = ("engine.n_ctx", "engine.n_threads", "engine.flash_attn", "engine.kv_type")
 
@@ -82,11 +85,14 @@ def run_gui(options: GuiOptions) -> int:
     app = _make_app()
     crash = CrashReporter(paths.log_dir)
     crash.install()
+    garbage = MainThreadGarbage()
     fathom = Fathom(app, Core(paths), options)
     fathom.watch_for_crashes(crash)
     fathom.start()
+    QTimer.singleShot(_SETTLED_MS, garbage, garbage.spare_what_is_there)
     exit_code = app.exec()
     fathom.finish()
+    garbage.stop()
     crash.uninstall()
     log_setup.close()
     return exit_code

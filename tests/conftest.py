@@ -30,6 +30,11 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from helpers.leaks import LeakCheck  # noqa: E402  (needs the path set above)
 from helpers.logcheck import LogCheck  # noqa: E402  (needs the path set above)
 
+# As in the program (app/garbage.py): Python would collect in whatever thread allocates, and a
+# QObject must end in its own. Every test with Qt ends with a collection, the others now and then.
+gc.disable()
+_MUCH_GARBAGE = 50_000
+
 _PRIVATE_DIRS = {
     "HOME": ".",
     "USERPROFILE": ".",
@@ -91,9 +96,7 @@ def no_leaks(allow_logs: LogCheck) -> Iterator[LeakCheck]:
     """
     check = LeakCheck()
     yield check
-    if "PySide6.QtCore" in sys.modules:
-        # Python collects cycles in whatever thread allocates, and a QObject must end in its own:
-        # what a closed window leaves goes now, not in a worker thread of the next test.
+    if "PySide6.QtCore" in sys.modules or gc.get_count()[0] > _MUCH_GARBAGE:
         gc.collect()
     check.assert_clean()
 
