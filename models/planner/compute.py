@@ -41,8 +41,29 @@ from models.planner.plan import CPU, PlanSettings
 _OFFLOAD_ROWS = 32
 
 
+@dataclass(frozen=True)
+class ErrorBound:
+    """By how much an estimate may lie under llama.cpp's own account: what a plan leaves free.
+
+    Attributes:
+        gpu_bytes: of a GPU; ``ram_bytes`` and ``ram_share`` (of all it holds): of RAM.
+    """
+
+    gpu_bytes: int
+    ram_bytes: int
+    ram_share: float
+
+    def allowed_bytes(self, total_bytes: int, *, is_gpu: bool) -> int:
+        """Return the bound for a device that holds ``total_bytes``."""
+        return self.gpu_bytes if is_gpu else self.ram_bytes + int(self.ram_share * total_bytes)
+
+
+ERROR_BOUND = ErrorBound(1024 * 2**20, 256 * 2**20, 0.05)
+
 # How many of the blocks that are alike are walked: after three the allocator repeats itself.
 _KEPT_BLOCKS = 3
+# With an indexer every block has constants of its own (compute_attention.top_k_mask).
+_KEPT_INDEXED_BLOCKS = 6
 _KEPT_PAIRS = 3
 # A row of blocks that is repeated: (kind, device, buffers) of each, and how often.
 _Stretch = tuple[tuple[tuple[object, ...], ...], int]
@@ -332,7 +353,7 @@ class _Work:
     def layer_places(self, stretches: Sequence[_Stretch]) -> list[LayerPlace]:
         """Return the first few blocks of every stretch of alike ones."""
         places: list[LayerPlace] = []
-        most = _KEPT_BLOCKS if self._forgets_copies() else self._inventory.shape.n_layer
+        most = self._most_blocks()
         first, last = 0, self._inventory.shape.n_layer - 1
         for keys, times in stretches:
             period = len(keys)
@@ -346,14 +367,16 @@ class _Work:
             first += period * times
         return places
 
-    def _forgets_copies(self) -> bool:
-        """Whether copies for one block are given back before the next.
+    def _most_blocks(self) -> int:
+        """Return how many alike blocks to walk.
 
-        Pipelined devices keep all; what belongs to one block is copied where attention runs on
-        the CPU.
+        Pipelined devices keep all copies; what belongs to one block is copied where attention
+        runs on the CPU, so that no block may be left out then.
         """
-        backends = self.backends()
-        return not backends.is_pipelined or all(gpu.attends for gpu in backends.gpus)
+        backends, shape = self.backends(), self._inventory.shape
+        if backends.is_pipelined and not all(gpu.attends for gpu in backends.gpus):
+            return shape.n_layer
+        return _KEPT_INDEXED_BLOCKS if shape.kv.kind is AttentionKind.DSA else _KEPT_BLOCKS
 
     def _layer_place(self, layer: int, repeats: int, alike: range, *, is_last: bool) -> LayerPlace:
         sizes = self._inventory.remember(("compute_sizes",), self._block_tensors)
