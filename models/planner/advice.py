@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from models.errors import InvalidSettingError
 from models.gguf.shape import ModelShape
 from models.planner.names import device_words, short_name
 from models.planner.plan import CPU, Alternative, PlanSettings
@@ -203,11 +204,14 @@ class Advisor:
         for name in fixed_names(self._wishes):
             if name in _NEVER_PRICED:
                 continue
-            free = (
-                Search(self._search.inventory, self._machine, _released(self._wishes, name))
-                .run()
-                .best
-            )
+            try:
+                search = Search(
+                    self._search.inventory, self._machine, _released(self._wishes, name)
+                )
+            except InvalidSettingError:
+                # Another wish is sense only together with this one.
+                continue
+            free = search.run().best
             slower = exchange_s(self._best.speed, profile) / exchange_s(free.speed, profile)
             if not free.fits or slower < _LEAST_GAIN:
                 continue

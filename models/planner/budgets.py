@@ -61,9 +61,8 @@ def usable_devices(machine: Machine, wishes: Wishes) -> tuple[str, ...]:
     Integrated GPUs count only where there is no other GPU, as in llama.cpp (src/llama.cpp,
     ``llama_prepare_model_devices``).
     """
-    known = tuple(gpu.device for gpu in machine.gpus)
     if wishes.devices is not None:
-        return tuple(device for device in wishes.devices if device in known)
+        return wishes.devices
     own = [gpu for gpu in machine.gpus if gpu.kind is not GpuKind.RPC]
     separate = any(not gpu.is_unified for gpu in own)
     return tuple(

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from models.errors import InvalidSettingError
 from models.gguf.shape import AttentionKind, ModelShape
-from models.planner.kv_cache import check_kv
 from models.planner.machine import Machine
 from models.planner.plan import PlanSettings, Profile
-from models.planner.wishes import Wishes
+from models.planner.wishes import Wishes, kv_types
 
 USUAL_UBATCH = 512
 SMALL_UBATCH = 128
@@ -56,18 +54,10 @@ def contexts(shape: ModelShape, wishes: Wishes) -> tuple[int, ...]:
 def base_draft(
     shape: ModelShape, machine: Machine, wishes: Wishes, *, n_ctx: int, devices: Sequence[str]
 ) -> PlanSettings:
-    """Return the plainest settings around what is fixed.
-
-    Raises:
-        InvalidSettingError: the wishes contradict the architecture or each other.
-    """
-    type_k = wishes.type_k or wishes.type_v or "f16"
-    type_v = wishes.type_v or wishes.type_k or "f16"
+    """Return the plainest settings around what is fixed."""
+    type_k, type_v = kv_types(wishes)
     # AUTO falls back where a GPU's kernels lack a head size; on the CPU they never do.
     flash_attn = wishes.flash_attn or ("auto" if devices else "on")
-    reason = check_kv(shape, type_k, type_v, flash_attn)
-    if reason is not None:
-        raise InvalidSettingError(reason, hint="Release one of the two settings, or choose f16.")
     n_ubatch = wishes.n_ubatch or USUAL_UBATCH
     extra = wishes.use_extra_bufts
     return PlanSettings(

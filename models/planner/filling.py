@@ -24,6 +24,7 @@ from models.planner.layout import (
     Layout,
     as_many_as_fit,
     choose_experts,
+    cut_by_shares,
     overrides_for,
     spread,
     spread_experts,
@@ -104,7 +105,10 @@ class Filling:
     def fill(self, draft: PlanSettings) -> Filled:
         """Return the fullest placement that fits, or the one that misses by least."""
         if not draft.devices:
-            return self.measured(replace(draft, n_gpu_layers=0, tensor_split=(), overrides=()))
+            overrides = self._wishes.overrides or ()
+            return self.measured(
+                replace(draft, n_gpu_layers=0, tensor_split=(), overrides=overrides)
+            )
         whole = self._settle(draft, whole=True) if self._may_hold_everything(draft) else None
         if whole is not None and whole.fits:
             return whole
@@ -252,20 +256,31 @@ class Filling:
 
     def _counts(self, sizes: list[int], rooms: list[int]) -> tuple[int, ...]:
         """Return how many layers each device takes, around what is fixed."""
-        wished = self._wishes.n_gpu_layers
+        wished, split = self._wishes.n_gpu_layers, self._wishes.tensor_split
+        if split is not None:
+            shares = (*split, *(0.0 for _ in rooms[len(split) :]))
+            if wished is None:
+                return _most_by_shares(sizes, rooms, shares, least=self._least_layers)
+            return cut_by_shares(min(wished, len(sizes)), shares)
         n_taken = len(sizes) if wished is None else min(wished, len(sizes))
         taken = sizes[len(sizes) - n_taken :]
-        split = self._wishes.tensor_split
-        if split is not None and any(split):
-            if wished is None and sum(taken) > sum(rooms):
-                taken = taken[len(taken) - sum(as_many_as_fit(sizes, rooms)) :]
-            return _shares(len(taken), split[: len(rooms)])
         counts = spread(taken, rooms) if taken else (0,) * len(rooms)
         if counts is not None:
             return counts
         if wished is None:
-            return as_many_as_fit(sizes, rooms)
-        return _shares(len(taken), [max(room, 1) for room in rooms])
+            counts = as_many_as_fit(sizes, rooms)
+            n_taken = self._least_layers
+            if sum(counts) >= n_taken:
+                return counts
+        return cut_by_shares(n_taken, [max(room, 1) for room in rooms])
+
+    @property
+    def _least_layers(self) -> int:
+        """Layers without which the wished number of layers' experts has no place on devices."""
+        wanted = self._wishes.expert_layers
+        if not wanted:
+            return 0
+        return self._inventory.shape.n_layer_all + 1 - self._inventory.expert_layers[-wanted]
 
     def _experts(
         self,
@@ -372,14 +387,17 @@ def _on_devices(memory: Memory) -> int:
     return sum(device.weights_bytes for device in memory.devices if device.name != CPU)
 
 
-def _shares(count: int, shares: Sequence[float]) -> tuple[int, ...]:
-    """Cut ``count`` layers by shares, as llama.cpp does (src/llama-model.cpp:1597)."""
-    total = float(sum(shares)) or 1.0
-    counts = [0] * len(shares)
-    bounds = [sum(shares[: index + 1]) / total for index in range(len(shares))]
-    for layer in range(count):
-        device = next(
-            (k for k, bound in enumerate(bounds) if bound > layer / count), len(shares) - 1
-        )
-        counts[device] += 1
-    return tuple(counts)
+def _most_by_shares(
+    sizes: Sequence[int], rooms: Sequence[int], shares: Sequence[float], *, least: int
+) -> tuple[int, ...]:
+    """Return the most layers that, cut by fixed shares, find room; ``least`` also where not."""
+    for n_taken in range(len(sizes), least, -1):
+        counts = cut_by_shares(n_taken, shares)
+        first = len(sizes) - n_taken
+        for count, room in zip(counts, rooms, strict=True):
+            if sum(sizes[first : first + count]) > room:
+                break
+            first += count
+        else:
+            return counts
+    return cut_by_shares(least, shares)

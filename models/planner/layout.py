@@ -90,6 +90,19 @@ def _stretches(loads: Sequence[int], rooms: Sequence[int], filled: float) -> tup
     return tuple(counts)
 
 
+def cut_by_shares(count: int, shares: Sequence[float]) -> tuple[int, ...]:
+    """Cut ``count`` layers by shares, as llama.cpp does (src/llama-model.cpp:1597)."""
+    total = float(sum(shares)) or 1.0
+    counts = [0] * len(shares)
+    bounds = [sum(shares[: index + 1]) / total for index in range(len(shares))]
+    for layer in range(count):
+        device = next(
+            (k for k, bound in enumerate(bounds) if bound > layer / count), len(shares) - 1
+        )
+        counts[device] += 1
+    return tuple(counts)
+
+
 def as_many_as_fit(loads: Sequence[int], rooms: Sequence[int]) -> tuple[int, ...]:
     """Return the layers per device for the longest end of ``loads`` that finds room."""
     low, high = 0, len(loads)

@@ -24,9 +24,11 @@ from models.planner.drafts import (
 )
 from models.planner.filling import Filled, Filling, RoughErrors
 from models.planner.inventory import Inventory
+from models.planner.kv_cache import check_kv
 from models.planner.machine import GpuKind, Machine
 from models.planner.plan import CPU, Memory, PlanSettings, Profile, Speed
 from models.planner.speed import forecast
+from models.planner.wish_check import check_wishes
 from models.planner.wishes import Wishes
 
 # What a profile is judged by: tokens of prompt and of answer in a typical exchange.
@@ -82,6 +84,9 @@ class Search:
         wishes: what is fixed.
         offsets: by device, bytes by which llama.cpp's own account was above the closed formulas
             (below: negative); the search leaves them free.
+
+    Raises:
+        InvalidSettingError: a wish cannot be kept (``check_wishes``).
     """
 
     def __init__(
@@ -91,6 +96,7 @@ class Search:
         wishes: Wishes,
         offsets: Mapping[str, int] | None = None,
     ) -> None:
+        check_wishes(inventory, machine, wishes)
         self.inventory = inventory
         self.machine = machine
         self.wishes = wishes
@@ -112,9 +118,21 @@ class Search:
 
         For a slider that moves: one draft instead of a search.
         """
+        usable = usable_devices(self.machine, self.wishes)
+        used = settings.devices if self.wishes.devices is None else usable
+        kept = tuple(device for device in usable if device in used)
+        if not self._needed_devices <= set(kept):
+            kept = usable
+        candidates = [self._judged(self._filling.fill(self._kept(settings, kept)))]
+        if kept != usable and not (candidates[0].fits and self._is_whole(candidates[0].filled)):
+            # What lay on some of the devices may have become too large for them.
+            candidates.append(self._judged(self._filling.fill(self._kept(settings, usable))))
+        return self._ranked(candidates)
+
+    def _kept(self, settings: PlanSettings, devices: Sequence[str]) -> PlanSettings:
+        """Return a draft that keeps of earlier settings what is not fixed."""
         wishes = self.wishes
         n_ctx = wishes.n_ctx if wishes.n_ctx is not None else settings.n_ctx
-        devices = usable_devices(self.machine, wishes)
         draft = base_draft(self.inventory.shape, self.machine, wishes, n_ctx=n_ctx, devices=devices)
         kept = replace(
             draft,
@@ -123,10 +141,11 @@ class Search:
             use_extra_bufts=_given(wishes.use_extra_bufts, settings.use_extra_bufts),
             load_mode=wishes.load_mode or settings.load_mode,
         )
-        if wishes.type_k is None and wishes.type_v is None:
-            kept = replace(kept, type_k=settings.type_k, type_v=settings.type_v)
-        kept = with_ubatch(kept, kept.n_ubatch)
-        return Solution(self._judged(self._filling.fill(kept)), None, 1)
+        types = (settings.type_k, settings.type_v)
+        is_free = wishes.type_k is None and wishes.type_v is None
+        if is_free and check_kv(self.inventory.shape, *types, kept.flash_attn) is None:
+            kept = replace(kept, type_k=types[0], type_v=types[1])
+        return with_ubatch(kept, kept.n_ubatch)
 
     def refill(self, settings: PlanSettings) -> Filled:
         """Account for settings as they are, placement included."""
@@ -192,7 +211,13 @@ class Search:
         if self.wishes.devices is None and not self._fixes_gpu_work:
             # A card too small to be of use only costs copies.
             sets.append(())
-        return tuple(dict.fromkeys(sets))
+        needed = self._needed_devices
+        return tuple(dict.fromkeys(found for found in sets if needed <= set(found)))
+
+    @property
+    def _needed_devices(self) -> set[str]:
+        """Devices that fixed overrides name."""
+        return {override.device for override in self.wishes.overrides or ()} - {CPU}
 
     @property
     def _fixes_gpu_work(self) -> bool:

@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from models.errors import BadInputError, InvalidSettingError
+from models.planner.kv_cache import KV_TYPES
 from models.planner.plan import Override, Profile
-from models.planner.wishes import Wishes
+from models.planner.wishes import FLASH_ATTN, LOAD_MODES, Wishes
 from models.units import parse_size
 
-_KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
-_LOAD_MODES = ("mmap", "none", "mlock", "mmap_mlock", "direct_io")
 _TRUE = ("on", "true", "yes", "1")
 _FALSE = ("off", "false", "no", "0")
 _MAX_TOKENS = 1 << 27
@@ -84,16 +83,16 @@ def _device_shares(text: str) -> dict[str, float]:
 _READERS: dict[str, Callable[[str], Any]] = {
     "profile": lambda text: Profile(_choice(*Profile)(text)),
     "n_ctx": _number(1, _MAX_TOKENS),
-    "type_k": _choice(*_KV_TYPES),
-    "type_v": _choice(*_KV_TYPES),
-    "flash_attn": _choice("on", "off", "auto"),
+    "type_k": _choice(*KV_TYPES),
+    "type_v": _choice(*KV_TYPES),
+    "flash_attn": _choice(*FLASH_ATTN),
     "n_ubatch": _number(1, 1 << 20),
     "n_gpu_layers": _number(0, 1 << 20),
     "tensor_split": _shares,
     "overrides": _overrides,
     "op_offload": _switch,
     "use_extra_bufts": _switch,
-    "load_mode": _choice(*_LOAD_MODES),
+    "load_mode": _choice(*LOAD_MODES),
     "n_outputs_max": _number(0, 1 << 20),
     "n_threads": _number(0, 512),
     "expert_layers": _number(0, 1 << 10),

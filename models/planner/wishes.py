@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, fields
 
 from models.planner.plan import Override, Profile
 
+FLASH_ATTN = ("on", "off", "auto")
+LOAD_MODES = ("mmap", "none", "mlock", "mmap_mlock", "direct_io")
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -49,3 +52,8 @@ def fixed_names(wishes: Wishes) -> tuple[str, ...]:
         for field in fields(Wishes)
         if field.name != "profile" and getattr(wishes, field.name) != getattr(free, field.name)
     )
+
+
+def kv_types(wishes: Wishes) -> tuple[str, str]:
+    """Return the types of K and V; one that is fixed alone stands for both."""
+    return (wishes.type_k or wishes.type_v or "f16", wishes.type_v or wishes.type_k or "f16")
