@@ -149,6 +149,7 @@ class CompressedAttention(Attention):
         return layers.matmul(layers.weight("attn_output_b"), low)
 
     def _window(self, q: Node, row: Node) -> Node:
+        q, row = self._rotate_both(q, row)
         raw = self._store_row(q, row)
         keys = self.graph.view(raw, self.shape.kv.key_length, 1, RAW)
         return self._finish(q, keys, keys, self.mask)
