@@ -51,29 +51,27 @@ CHECKPOINTS = (
     "v3-iq1m",
     "v32-q4km",
     "v4f-mxfp4",
-    "v2-q4km",
     "v2lite-q4km",
     "moe16b-q4km",
     "llama70-q4km",
-    "qwen32-q4km",
     "qwen14-q4km",
     "qwen38-q4km",
-    "coder7-q4km",
 )
 SOME_MACHINES = (
     "laptop-8gb",
     "laptop-16gb-rtx4060",
-    "desktop-32gb-12gb",
     "desktop-64gb-12gb",
     "desktop-96gb-rtx4090",
     "desktop-192gb-2x3090",
     "radeon-7900xtx-64gb",
     "two-machines-rpc",
+    "workstation-512gb-12gb",
     "workstation-512gb-24gb",
     "server-4gpu-512gb",
 )
 QUICK = (
-    ("v3-q4km", "desktop-32gb-12gb"),
+    ("v3-q4km", "workstation-512gb-12gb"),
+    ("qwen14-q4km", "laptop-8gb"),
     ("v32-q4km", "workstation-512gb-24gb"),
     ("v2lite-q4km", "laptop-16gb-rtx4060"),
     ("qwen14-q4km", "desktop-64gb-12gb"),
@@ -369,14 +367,14 @@ def _verdict(found: Match) -> str:
     return f"decode x{decode:.2f}, prefill x{prefill:.2f}"
 
 
+HEAD = (
+    "| checkpoint, machine, context | llama.cpp's | ours, decode | ours, balanced "
+    "| ours, prefill | s | ours against theirs |\n|---|---|---|---|---|---|---|"
+)
+
+
 def report(matches: Sequence[Match], fixed: Sequence[str]) -> bool:
-    """Print the tables; return whether the aims are reached."""
-    print(
-        "| checkpoint, machine, context | llama.cpp's | ours, decode | ours, balanced "
-        "| ours, prefill | s | ours against theirs |\n|---|---|---|---|---|---|---|"
-    )
-    for found in matches:
-        print(row_of(found))
+    """Print the sums below the table, and the other table; return whether the aims are reached."""
     judged = [found for found in matches if found.theirs is not None and found.theirs.fits]
     ours = [found for found in matches if all(own.fits for own in found.ours.values())]
     worse = [found for found in matches if found.problems]
@@ -409,10 +407,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write(folder, sorted({n for n, _ in pairs} | {case.checkpoint for case in cases}))
+        print(HEAD)
         for number, (name, machine_name) in enumerate(pairs, 1):
             print(f"{number}/{len(pairs)} {name} on {machine_name}", file=sys.stderr, flush=True)
             try:
                 matches.append(match(name, machine_name, library, folder))
+                print(row_of(matches[-1]), flush=True)
             except OracleError as error:
                 print(f"REFUSED: {name} on {machine_name}: {error.message} {error.hint}")
         fixed = [fixed_row(case, library, folder) for case in cases]

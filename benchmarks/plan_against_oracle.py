@@ -1,13 +1,14 @@
 """Plans by closed formulas against llama.cpp's own account, at true scale.
 
-``python benchmarks/plan_against_oracle.py [--quick] [--only NAME ...] [--machine NAME ...]
-[--wishes N] [--seed N] [--no-verify] [--details FILE]``: every checkpoint of true_scale.py on
-machines from an 8 GB laptop to four GPUs and 512 GB, planned for N wishes each (profiles, fixed
-contexts, KV types, ubatches; drawn with the seed), each plan asked of llama.cpp itself (a dry run
-with phantom GPUs in a child). The first plan of each pair is also verified as the window does it,
-and the result asked once more. Prints the table of docs/planner.md. Aims: weights, KV and output
-0 bytes off, device totals within 2 % in the median and never under by more than the margin, final
-plans equal to llama.cpp's account and within every budget.
+``python benchmarks/plan_against_oracle.py [--quick | --pairs N] [--only NAME ...]
+[--machine NAME ...] [--wishes N] [--seed N] [--no-verify] [--details FILE]``: every checkpoint of
+true_scale.py on machines from an 8 GB laptop to four GPUs and 512 GB, planned for N wishes each
+(profiles, fixed contexts, KV types, ubatches; drawn with the seed), each plan asked of llama.cpp
+itself (a dry run with phantom GPUs in a child). One plan of each pair is also verified as the
+window does it, and the result asked once more. Prints the tables of docs/planner.md.
+
+Aims: weights, KV and output 0 bytes off; device totals within 2 % in the median and never under by
+more than the margin; final plans equal to llama.cpp's account and within every budget.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ MACHINES = (
     "strix-halo-128gb",
     "macbook-m3-max-64gb",
     "two-machines-rpc",
+    "workstation-512gb-12gb",
     "workstation-512gb-24gb",
     "server-4gpu-512gb",
 )
@@ -376,6 +378,7 @@ def main() -> int:
     """Run the grid; 1 when an aim is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_PAIRS} pairs at random")
+    parser.add_argument("--pairs", type=int, help="so many pairs at random")
     parser.add_argument("--only", nargs="*", choices=NAMES, default=NAMES)
     parser.add_argument("--machine", nargs="*", default=MACHINES)
     parser.add_argument("--wishes", type=int, default=4)
@@ -384,8 +387,9 @@ def main() -> int:
     parser.add_argument("--details", type=Path, help="every row as JSON")
     options = parser.parse_args()
     pairs = [(name, machine) for name in options.only for machine in options.machine]
-    if options.quick:
-        picked = random.Random(options.seed).sample(pairs, min(QUICK_PAIRS, len(pairs)))
+    if options.quick or options.pairs:
+        count = min(options.pairs or QUICK_PAIRS, len(pairs))
+        picked = random.Random(options.seed).sample(pairs, count)
         pairs = sorted(picked, key=pairs.index)
     tally, start_s = Tally(), time.monotonic()
     for number, pair in enumerate(pairs, 1):

@@ -438,7 +438,6 @@ def write(folder: Path, names: list[str]) -> None:
             path.write_bytes(file.header)
             with path.open("r+b") as out:
                 out.truncate(file.size_bytes)
-            print(path)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ def machine(*free_gib: float) -> Machine:
 
 
 def test_the_same_question_has_the_same_answer_whatever_was_asked_before() -> None:
-    two = machine(5.2, 5.2)
+    two = machine(3.9, 3.9)
     used = Inventory(true_scale("llama8-q4km").shape)
     asked = [Wishes(), Wishes(profile=Profile.DECODE, n_ctx=16384), Wishes(n_ctx=16384), Wishes()]
     answers = [solve(used, two, wishes).settings for wishes in asked]
