@@ -123,13 +123,14 @@ class RealPlanner:
 
 
 def measured_bytes(devices: Sequence[DeviceMemory]) -> dict[str, Bytes]:
-    """Return the engine's figures by device; they must be exact ones."""
+    """Return the engine's figures by device that holds something; they must be exact ones."""
     assert all(device.source == "llama.cpp" for device in devices), devices
     return {
         device.name: Bytes(
             device.weights_bytes, device.kv_bytes, device.compute_bytes, device.output_bytes
         )
         for device in devices
+        if device.total_bytes
     }
 
 
