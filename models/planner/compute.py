@@ -9,7 +9,12 @@ placed first. So the same walk is done here, over a graph with a few layers of e
 of sixty; it is worked out once for a placement and sized for every context and ubatch.
 
 Not copied faithfully: of blocks alike a few stand for all, with the largest weight of each name;
-routing is simplified. ``benchmarks/compute_error.py`` measures what that costs; see ERROR_BOUND.
+routing is simplified. What that costs, by ``benchmarks/compute_error.py --machines 12 --cases 8``
+(seed 77, CUDA and RPC, contexts up to a million tokens, experts and single tensors anywhere): 98 %
+of 2,500 devices are met to a MiB; of what a device holds the estimate is off by 0.00 % in the
+median and in 9 of 10 cases. Worst under: 64 MiB for Llama and the distills, 8 MiB for V2-Lite and
+V3, 128 MiB for V4, 408 MiB for V3.2; in RAM 32 MiB. ``ERROR_BOUND`` is what a plan must leave free.
+Not measured exactly: Metal and Vulkan, which reorder their graphs.
 """
 
 from __future__ import annotations
@@ -24,7 +29,12 @@ from models.planner.compute_allocator import Step, peak_bytes
 from models.planner.compute_compressed import Fused
 from models.planner.compute_devices import gpu_traits
 from models.planner.compute_graph import Size
-from models.planner.compute_layers import GraphSettings, LayerPlace, PlacedWeight
+from models.planner.compute_layers import (
+    GraphSettings,
+    LayerPlace,
+    PlacedWeight,
+    UnknownGraphError,
+)
 from models.planner.compute_model import (
     Blueprint,
     attends_in_place,
@@ -60,6 +70,8 @@ class ErrorBound:
 
 ERROR_BOUND = ErrorBound(1024 * 2**20, 256 * 2**20, 0.05)
 
+# Walks that are remembered for a checkpoint: enough for a search around a plan.
+_MOST_KNOWN = 256
 # How many of the blocks that are alike are walked: after three the allocator repeats itself.
 _KEPT_BLOCKS = 3
 # With an indexer every block has constants of its own (compute_attention.top_k_mask).
@@ -118,13 +130,24 @@ def compute_bytes(
         machine: the devices.
         settings: what llama.cpp is given.
         placement: of these settings.
+
+    Raises:
+        UnknownGraphError: a weight is missing that every graph known here has.
     """
     values = symbol_values(inventory.shape, settings)
     key = _Structure.of(inventory, machine, settings, placement, values)
-    reserve = inventory.remember(
-        ("compute", key),
-        lambda: _reserve(_Work(inventory, machine, settings, placement), key.stretches, values),
-    )
+    known = inventory.remember(("compute",), dict[_Structure, _Reserve | None])
+    if key not in known:
+        while len(known) >= _MOST_KNOWN:
+            known.pop(next(iter(known)))
+        try:
+            work = _Work(inventory, machine, settings, placement)
+            known[key] = _reserve(work, key.stretches, values)
+        except UnknownGraphError:
+            known[key] = None
+    reserve = known[key]
+    if reserve is None:
+        raise UnknownGraphError(inventory.shape.architecture)
     return reserve.bytes_for(values)
 
 
@@ -180,6 +203,8 @@ def _getters(inventory: Inventory) -> tuple[tuple[Callable[..., object], object]
             names = tuple(_short_name(shape.tensors[index].name) for index in own)
             ratios = shape.kv.compress_ratios
             kind = (names, ratios[layer] if layer < len(ratios) else 0, shape.kv.n_head_kv[layer])
+            if not own:
+                raise UnknownGraphError(f"blk.{layer}")
             found.append((operator.itemgetter(*own), kind))
         return tuple(found)
 

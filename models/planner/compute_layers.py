@@ -73,6 +73,10 @@ class PlacedWeight:
     is_pinned: bool = False
 
 
+class UnknownGraphError(KeyError):
+    """The checkpoint has not the weights of a graph that is known here; never shown."""
+
+
 class Layers:
     """Writes layers into a graph.
 
@@ -98,10 +102,14 @@ class Layers:
         return self.place
 
     def weight(self, name: str) -> Node:
-        """Return a weight of the layer; it must exist."""
+        """Return a weight of the layer.
+
+        Raises:
+            UnknownGraphError: there is none of this name.
+        """
         found = self.optional(name)
         if found is None:
-            raise KeyError(f"blk.{self.layer.layer}.{name}")
+            raise UnknownGraphError(f"blk.{self.layer.layer}.{name}")
         return found
 
     def has(self, *names: str) -> bool:

@@ -25,7 +25,13 @@ from models.planner.compute_compressed import (
     ResidualStreams,
 )
 from models.planner.compute_graph import CELLS, OUTPUTS, TOKENS, Graph, Node, shaped
-from models.planner.compute_layers import GraphSettings, LayerPlace, Layers, PlacedWeight
+from models.planner.compute_layers import (
+    GraphSettings,
+    LayerPlace,
+    Layers,
+    PlacedWeight,
+    UnknownGraphError,
+)
 from models.planner.compute_schedule import Assignment, Backends
 from models.planner.plan import PlanSettings
 
@@ -154,6 +160,8 @@ class _Model:
         )
 
     def _placed(self, name: str) -> Node:
+        if name not in self._outside:
+            raise UnknownGraphError(name)
         return self._layers.placed(self._outside[name])
 
     def _embedding(self) -> Node:

@@ -22,6 +22,7 @@ from helpers.tiny_gguf import TinyModel, write_tiny
 from helpers.true_scale import NAMES, true_scale
 from models.errors import OracleError
 from models.planner.compute import ERROR_BOUND, compute_bytes
+from models.planner.compute_layers import UnknownGraphError
 from models.planner.inventory import Inventory
 from models.planner.machine import Cpu, Disk, Gpu, GpuKind, Machine, Ram
 from models.planner.placement import place
@@ -179,6 +180,20 @@ def test_estimates_repeat() -> None:
     first = estimate("v4f-mxfp4", [GpuKind.CUDA, GpuKind.RPC])
     assert first == estimate("v4f-mxfp4", [GpuKind.CUDA, GpuKind.RPC])
     assert set(first) == {"RPC0", "CUDA0", CPU}
+
+
+def test_a_checkpoint_of_unknown_build_is_refused() -> None:
+    shape = true_scale("qwen7-q4km").shape
+    tensors = tuple(
+        dataclasses.replace(tensor, name=tensor.name.replace("attn_norm", "strange"))
+        for tensor in shape.tensors
+    )
+    strange = Inventory(dataclasses.replace(shape, tensors=tensors))
+    machine = machine_of([], rng=random.Random(4))
+    settings = PlanSettings(n_ctx=8192)
+    for _ in range(2):
+        with pytest.raises(UnknownGraphError):
+            compute_bytes(strange, machine, settings, place(strange, machine, settings))
 
 
 @pytest.mark.model
