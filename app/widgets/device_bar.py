@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
@@ -63,7 +64,7 @@ class BarFill:
     limit: float = 0.0
     held: float = 0.0
 
-    @property
+    @cached_property
     def used(self) -> float:
         """All parts together, without other programs."""
         return sum(part.size for part in self.parts)

@@ -138,6 +138,7 @@ class RunsLabel(QLabel):
     ) -> None:
         super().__init__(parent)
         self._runs: tuple[Run, ...] = ()
+        self._text = ""
         self._keeps_width = keeps_width
         self._fonts = {
             False: ui_font(size, weight, tabular=True),
@@ -156,6 +157,13 @@ class RunsLabel(QLabel):
         self._align = align
         self.update()
 
+    def text(self) -> str:
+        """Return what is shown.
+
+        QLabel's own text stays empty: each change of it would lay out everything around anew.
+        """
+        return self._text
+
     def set_runs(self, runs: Sequence[Run]) -> None:
         """Show these pieces; nothing happens when they are what is shown."""
         runs = tuple(runs)
@@ -168,7 +176,7 @@ class RunsLabel(QLabel):
         )
         if self._keeps_width:
             self._reserved = max(self._reserved, self._runs_width)
-        super().setText("".join(run.text for run in runs))
+        self._say("".join(run.text for run in runs))
         if self.sizeHint() != old:
             self.updateGeometry()
         self.update()
@@ -198,6 +206,12 @@ class RunsLabel(QLabel):
         metrics = self._metrics[False]
         baseline = (self.height() - metrics.height()) / 2 + metrics.ascent()
         paint_runs(painter, QPointF(left, baseline), self._runs, self._font_of)
+
+    def _say(self, text: str) -> None:
+        # A name that somebody else gave stays.
+        if self.accessibleName() == self._text:
+            self.setAccessibleName(text)
+        self._text = text
 
     def _font_of(self, run: Run) -> QFont:
         return self._fonts[run.token == "text_quiet"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal, Slot
 from PySide6.QtGui import (
@@ -33,6 +34,15 @@ _LABELS = 16
 _LABEL_GAP = 6
 
 
+@dataclass(frozen=True)
+class _Scene:
+    """What is painted beside the knob, and what it depends on."""
+
+    key: tuple[int, int, int, tuple[tuple[int, str], ...]] | None = None
+    labels: tuple[tuple[QPointF, str], ...] = ()
+    dots: tuple[float, ...] = ()
+
+
 class ValueSlider(QSlider):
     """Linear; ``edited`` while the user moves it, by pointer or keyboard. The wheel scrolls."""
 
@@ -43,6 +53,7 @@ class ValueSlider(QSlider):
         super().__init__(Qt.Orientation.Horizontal, parent)
         self._marks: tuple[tuple[int, str], ...] = ()
         self._font = ui_font(SIZE_SMALL - 1, tabular=True)
+        self._scene = _Scene()
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -204,18 +215,32 @@ class ValueSlider(QSlider):
 
     def _paint_marks(self, painter: QPainter, knob: float) -> None:
         theme = current_theme()
-        metrics = QFontMetricsF(self._font)
+        scene = self._placed()
         painter.setFont(self._font)
-        for value, words in self._labels_that_fit(metrics):
-            left, _ = self._label_span(metrics, (value, words))
-            painter.setPen(theme.color("text_quiet"))
-            painter.drawText(QPointF(left, _TOP + metrics.ascent() - 1), words)
+        painter.setPen(theme.color("text_quiet"))
+        for place, words in scene.labels:
+            painter.drawText(place, words)
         painter.setPen(Qt.PenStyle.NoPen)
-        for value, _ in self._marks:
-            middle = self._left_of(value)
-            passed = middle <= knob
-            painter.setBrush(theme.color("surface" if passed else "text_quiet"))
+        for middle in scene.dots:
+            painter.setBrush(theme.color("surface" if middle <= knob else "text_quiet"))
             painter.drawEllipse(QPointF(middle, _TOP / 2), 1.0, 1.0)
+
+    def _placed(self) -> _Scene:
+        """Return where marks and labels are; found anew only when one of what decides it changed.
+
+        A slider that is dragged is painted sixty times a second, and they stay where they are.
+        """
+        key = (self.width(), self.minimum(), self.maximum(), self._marks)
+        if key != self._scene.key:
+            metrics = QFontMetricsF(self._font)
+            baseline = _TOP + metrics.ascent() - 1
+            labels = tuple(
+                (QPointF(self._label_span(metrics, mark)[0], baseline), mark[1])
+                for mark in self._labels_that_fit(metrics)
+            )
+            dots = tuple(self._left_of(value) for value, _ in self._marks)
+            self._scene = _Scene(key, labels, dots)
+        return self._scene
 
     def _labels_that_fit(self, metrics: QFontMetricsF) -> list[tuple[int, str]]:
         """Return the last label and every one, every second, every third ... that has room."""

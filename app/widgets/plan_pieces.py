@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QEnterEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app.theme import (
@@ -99,7 +99,6 @@ class _Sentence(QWidget):
         self._icon = QLabel()
         self._icon.setFixedSize(16, 18)
         self._text = Paragraph()
-        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         leave_out(self._icon, unless=icon_name)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -110,6 +109,17 @@ class _Sentence(QWidget):
 
     def set_text(self, text: str) -> None:
         self._text.setText(text)
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        # Only now: a label that can be selected from is laid out and painted several times for
+        # every change of its text, and what lies under a pointer does not change by a slider.
+        super().enterEvent(event)
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        if not self._text.hasSelectedText():
+            self._text.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
