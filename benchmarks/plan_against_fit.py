@@ -77,6 +77,11 @@ QUICK = (
     ("qwen14-q4km", "desktop-64gb-12gb"),
     ("llama70-q4km", "desktop-192gb-2x3090"),
 )
+# With less context than a plan would choose by itself: all of V3's attention on 12 GB.
+SHORT = (
+    ("v3-q4km", "workstation-512gb-12gb", 4096),
+    ("v32-q4km", "workstation-512gb-24gb", 8192),
+)
 # Forecasts closer than this are the same: a layer more or less on a card.
 SAME_SHARE = 0.01
 MIB = 2**20
@@ -238,16 +243,16 @@ def theirs_to_settings(answer: FitAnswer, judge: Judge) -> PlanSettings:
     return settings
 
 
-def match(name: str, machine_name: str, library: Path, folder: Path) -> Match:
-    """Compare both planners for one checkpoint on one machine."""
+def match(name: str, machine_name: str, n_ctx: int | None, *, library: Path, folder: Path) -> Match:
+    """Compare both planners for one checkpoint on one machine; None: the context ours chooses."""
     machine = machine_named(machine_name)
     files = checkpoint(name).files
     with Oracle(
         files, machine.gpus, cpu_features=machine.cpu.features, work_dir=folder / "oracle"
     ) as oracle:
         judge = Judge(name, machine, oracle)
-        balanced = judge.ours(Wishes())
-        n_ctx = balanced.settings.n_ctx
+        if n_ctx is None:
+            n_ctx = judge.ours(Wishes()).settings.n_ctx
         ours = {
             profile.value: judge.ours(Wishes(profile=profile, n_ctx=n_ctx)) for profile in Profile
         }
@@ -402,17 +407,19 @@ def main() -> int:
     options = parser.parse_args()
     library = build(options.cache.resolve(), options.source)
     pairs = QUICK if options.quick else [(n, m) for n in options.only for m in options.machine]
+    asked = [(*pair, None) for pair in pairs] + list(SHORT)
     cases = () if options.no_fixed else FIXED
     matches: list[Match] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write(folder, sorted({n for n, _ in pairs} | {case.checkpoint for case in cases}))
+        write(folder, sorted({name for name, *_ in asked} | {c.checkpoint for c in cases}))
         print(HEAD)
-        for number, (name, machine_name) in enumerate(pairs, 1):
-            print(f"{number}/{len(pairs)} {name} on {machine_name}", file=sys.stderr, flush=True)
+        for number, (name, machine_name, n_ctx) in enumerate(asked, 1):
+            print(f"{number}/{len(asked)} {name} on {machine_name}", file=sys.stderr, flush=True)
             try:
-                matches.append(match(name, machine_name, library, folder))
-                print(row_of(matches[-1]), flush=True)
+                found = match(name, machine_name, n_ctx, library=library, folder=folder)
+                matches.append(found)
+                print(row_of(found), flush=True)
             except OracleError as error:
                 print(f"REFUSED: {name} on {machine_name}: {error.message} {error.hint}")
         fixed = [fixed_row(case, library, folder) for case in cases]

@@ -297,13 +297,14 @@ def report(tally: Tally) -> bool:
     """Print everything; return whether the aims are reached."""
     imitated = [row for row in tally.rows if row.is_imitated]
     gpus = [row for row in imitated if row.device != CPU]
+    others = [row for row in tally.rows if not row.is_imitated]
     names = {found.name: found.stands_for for found in ENTRIES}
     for rows, title, group in (
         (gpus, "GPUs, by checkpoint", lambda r: f"{r.checkpoint} ({names[r.checkpoint]})"),
         (gpus, "GPUs, by machine", lambda r: r.machine),
         (gpus, "GPUs, by wish", lambda r: r.wish),
         ([r for r in imitated if r.device == CPU], "RAM, by machine", lambda r: r.machine),
-        ([r for r in tally.rows if not r.is_imitated], "not imitated", lambda r: r.machine),
+        (others, "Vulkan and Metal, by machine", lambda r: r.machine),
     ):
         print("\n" + "\n".join(table(rows, group, title)))
     off = [r for r in imitated if r.weights[0] != r.weights[1] or r.kv[0] != r.kv[1]]
@@ -311,7 +312,11 @@ def report(tally: Tally) -> bool:
     median = statistics.median(
         [abs(each) for each in percent_off(gpus, lambda r: (r.planned, r.actual))] or [0.0]
     )
+    order = [row for row in others if row.actual - row.planned > MARGIN_BYTES]
     print(f"\n{tally.plans} plans, {len(imitated)} devices.")
+    print(
+        f"Where the backend computes in its own order: {len(others)} devices, {len(order)} under."
+    )
     print(f"Weights or KV off: {len(off)}; output off: {len(tally.outputs_off)}.")
     print(f"GPU totals: median {median:.2f} %; under by more than 1 GiB: {len(under)}.")
     print(f"Verified: {tally.verified} ({dict(tally.verdicts)}), {spread_s(tally.verify_s)}.")
