@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from models.planner.buffer_rules import device_of_buffer
-from models.planner.compute import compute_bytes
+from models.planner.compute_rough import close_compute_bytes
 from models.planner.host_memory import host_plan, output_bytes
 from models.planner.inventory import Inventory
 from models.planner.kv_cache import kv_cache_bytes
@@ -77,7 +77,7 @@ def planned_buffers(
     """
     kv = kv_cache_bytes(inventory, machine, settings, placement.layer_devices)
     if compute is None:
-        compute = compute_bytes(inventory, machine, settings, placement)
+        compute = close_compute_bytes(inventory, machine, settings, placement)
     names = dict.fromkeys([gpu.device for gpu in machine.gpus])
     names |= dict.fromkeys([*placement.weights, *kv, *compute])
     return tuple(

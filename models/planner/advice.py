@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 from models.errors import InvalidSettingError
 from models.gguf.shape import ModelShape
-from models.planner.names import device_words, short_name
+from models.planner.budgets import margin_of, memory_for
+from models.planner.names import device_words, number_among_alike, short_name
 from models.planner.plan import CPU, Alternative, PlanSettings
 from models.planner.search import SENSIBLE_TOK_S, Candidate, Search, exchange_s
 from models.planner.wishes import Wishes, fixed_names
@@ -46,6 +48,9 @@ _GIB = 2**30
 _CARD_GIB = (8, 12, 16, 24, 32, 48, 80, 96, 141)
 # Changes below this are noise of the forecast.
 _LEAST_GAIN = 1.02
+_CTX_STEP = 256
+# How many smaller contexts are planned before none is promised.
+_LOOKS = 4
 
 
 class Advisor:
@@ -65,7 +70,8 @@ class Advisor:
         if not self._best.fits:
             yield from self._less_context()
             yield from self._more_memory()
-        if not sensible:
+        if not sensible and (self._best.fits or self._shape.file_bytes > self._room_bytes()):
+            # Else it is not the weights that are too large.
             yield from self._smaller_quant()
             yield from self._distill()
         if self._best.fits:
@@ -77,29 +83,55 @@ class Advisor:
 
     def _less_context(self) -> Iterator[Alternative]:
         settings = self._best.settings
-        low, high = 0, settings.n_ctx // 256
+        most = min(settings.n_ctx, self._shape.n_ctx_train or settings.n_ctx) // _CTX_STEP + 1
+        low, high = 0, min(most, settings.n_ctx // _CTX_STEP)
         while high - low > max(1, low // 16):
             middle = (low + high) // 2
-            tried = self._solved(replace(self._wishes, n_ctx=middle * 256), settings)
+            tried = self._solved(replace(self._wishes, n_ctx=middle * _CTX_STEP), settings)
             low, high = (middle, high) if tried.fits else (low, middle)
-        if low * 256 < 512:
-            return
-        found = self._solved(replace(self._wishes, n_ctx=low * 256), settings)
-        yield Alternative(
-            "less_context",
-            f"A context of {low * 256:,} tokens would fit.",
-            found.settings,
-            found.speed.decode.mid,
-            found.speed.prefill.mid,
-        )
+        for steps in range(low, max(low - _LOOKS, 1), -1):
+            wishes = replace(self._wishes, n_ctx=steps * _CTX_STEP)
+            # Near what did not fit; what is promised has to fit when it is planned by itself.
+            found = Search(self._search.inventory, self._machine, wishes).run().best
+            if found.fits:
+                yield Alternative(
+                    "less_context",
+                    f"A context of {steps * _CTX_STEP:,} tokens would fit.",
+                    found.settings,
+                    found.speed.decode.mid,
+                    found.speed.prefill.mid,
+                )
+                return
 
     def _more_memory(self) -> Iterator[Alternative]:
+        """Say how much more of what would be needed, all of it together."""
+        missing: dict[str, int] = {}
         for device, excess in self._best.filled.excess.items():
-            kind = "more_ram" if device == CPU else "more_vram"
-            what = "RAM" if device == CPU else f"memory on {device_words(self._machine, device)}"
-            yield Alternative(
-                kind, f"{format_bytes(excess)} more {what} would do.", needed_bytes=excess
-            )
+            gpu = self._machine.gpu(device)
+            where = CPU if gpu is not None and gpu.is_unified else device
+            missing[where] = max(missing.get(where, 0), self._missing_bytes(device, excess))
+        if not missing:
+            return
+        parts = [
+            f"{format_bytes(size)} more "
+            + ("RAM" if device == CPU else f"memory on {device_words(self._machine, device)}")
+            for device, size in missing.items()
+        ]
+        yield Alternative(
+            "more_ram" if set(missing) == {CPU} else "more_vram",
+            f"{' and '.join(parts)} would do.",
+            needed_bytes=sum(missing.values()),
+        )
+
+    def _missing_bytes(self, device: str, excess: int) -> int:
+        """Return how much larger a memory has to be for its budget to grow by ``excess``."""
+        wanted = self._search.budgets[device] + excess
+        gpu = self._machine.gpu(device)
+        if gpu is None:
+            return memory_for(wanted, self._wishes) - self._machine.ram.available_bytes
+        share = self._wishes.gpu_share.get(device, 1.0)
+        needed = max(wanted + margin_of(gpu, self._wishes), math.ceil(wanted / max(share, 0.01)))
+        return needed - min(gpu.free_bytes, gpu.total_bytes)
 
     def _smaller_quant(self) -> Iterator[Alternative]:
         parameters = _parameters(self._shape)
@@ -124,9 +156,9 @@ class Advisor:
             )
 
     def _distill(self) -> Iterator[Alternative]:
+        vram = sum(self._search.budgets[gpu.device] for gpu in self._machine.gpus)
         for name, billions in _SMALLER:
             size = int(billions * 1e9 * _DISTILL_BITS / 8)
-            vram = sum(self._search.budgets[gpu.device] for gpu in self._machine.gpus)
             room = max(vram, self._search.budgets[CPU]) * _BESIDE_SHARE
             if size <= room and size < self._shape.file_bytes * 0.8:
                 where = "on your GPU" if size <= vram * _BESIDE_SHARE else "in RAM"
@@ -138,7 +170,10 @@ class Advisor:
                 return
 
     def _room_bytes(self) -> int:
-        return int(sum(self._search.budgets.values()) * _BESIDE_SHARE)
+        """Return what all memories together hold; that of unified devices is RAM."""
+        budgets = self._search.budgets
+        own = [gpu.device for gpu in self._machine.gpus if not gpu.is_unified]
+        return int(sum(budgets[name] for name in (CPU, *own)) * _BESIDE_SHARE)
 
     # --- when it does ---------------------------------------------------------------------------
 
@@ -175,9 +210,10 @@ class Advisor:
         is_partial = self._best.settings.n_gpu_layers <= self._shape.n_layer_all
         what = "layers" if is_partial or not self._shape.is_moe else "expert layers"
         card = short_name(first.name) or first.device
+        which = "the" if number_among_alike(self._machine, first.device) is None else "one"
         yield Alternative(
             "more_vram",
-            f"With {size_gib} GB of VRAM instead of the {card}, {moved} of the {len(behind)} "
+            f"With {size_gib} GB of VRAM instead of {which} {card}, {moved} of the {len(behind)} "
             f"{what} in RAM would move there: {before_words} to {after_words}.",
             decode_tok_s=rate,
             prefill_tok_s=larger.speed.prefill.mid,
@@ -202,7 +238,7 @@ class Advisor:
         """Say what each fixed wish costs, by solving again without it."""
         profile = self._wishes.profile
         for name in fixed_names(self._wishes):
-            if name in _NEVER_PRICED:
+            if name in _NEVER_PRICED or (name == "type_v" and self._wishes.type_k is not None):
                 continue
             try:
                 search = Search(
@@ -217,15 +253,21 @@ class Advisor:
                 continue
             yield Alternative(
                 "plan",
-                f"Your {_WISH_WORDS.get(name, name)} costs "
-                f"{format_rate(free.speed.decode.mid - self._best.speed.decode.mid)} in answers "
-                f"and {format_rate(free.speed.prefill.mid - self._best.speed.prefill.mid)} in "
-                "prompts.",
+                f"Your {_WISH_WORDS.get(name, name)} costs {self._price_words(free)}.",
                 free.settings,
                 free.speed.decode.mid,
                 free.speed.prefill.mid,
                 releases=name,
             )
+
+    def _price_words(self, free: Candidate) -> str:
+        """Return what is lost against a candidate, where something is."""
+        own = self._best.speed
+        lost = (
+            (free.speed.decode.mid - own.decode.mid, "in answers"),
+            (free.speed.prefill.mid - own.prefill.mid, "in prompts"),
+        )
+        return " and ".join(f"{format_rate(rate)} {where}" for rate, where in lost if rate > 0)
 
     def _solved(self, wishes: Wishes, settings: PlanSettings) -> Candidate:
         return Search(self._search.inventory, self._machine, wishes).near(settings).best
@@ -251,7 +293,9 @@ _NEVER_PRICED = ("n_outputs_max", "n_threads", "margin_bytes", "ram_margin_bytes
 
 
 def _released(wishes: Wishes, name: str) -> Wishes:
-    return replace(wishes, **{name: getattr(Wishes(), name)})
+    # Both types of the cache are one choice.
+    names = ("type_k", "type_v") if name == "type_k" else (name,)
+    return replace(wishes, **{one: getattr(Wishes(), one) for one in names})
 
 
 def _behind(search: Search, candidate: Candidate) -> list[int]:

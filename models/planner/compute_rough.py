@@ -4,6 +4,7 @@ Sums of the largest tensors that live at once in llama.cpp's graph (src/llama-gr
 src/models/deepseek*.cpp), with constants found by holding them against llama.cpp's own account on a
 grid of placements: median error 2 %, mean 6 %, and more than 1 GiB in rare cases. What a search
 finds is therefore worked out again by ``compute.py``, and by llama.cpp itself before it is final.
+Where the graph of an architecture is not known these figures are all there is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 
 from models.gguf.shape import AttentionKind, ModelShape, Role
 from models.planner.buffer_rules import host_buffer_of, host_gpu
+from models.planner.compute import compute_bytes
+from models.planner.compute_layers import UnknownGraphError
 from models.planner.inventory import Inventory, row_bytes
 from models.planner.machine import Machine
 from models.planner.placement import Placement
@@ -44,6 +47,20 @@ def rough_compute_bytes(
         return {CPU: int(max(peaks.attention, peaks.feed_forward, peaks.logits))}
     host = host_buffer_of(host_gpu(machine, settings.devices)) or CPU
     return _on_devices(inventory, settings, placement, peaks, host)
+
+
+def close_compute_bytes(
+    inventory: Inventory, machine: Machine, settings: PlanSettings, placement: Placement
+) -> Mapping[str, int]:
+    """Return compute buffers as the graph itself says, roughly where it is not known.
+
+    That is the case for other architectures than Fathom's own, and for a file that lacks tensors:
+    llama.cpp then says which, when it is asked.
+    """
+    try:
+        return compute_bytes(inventory, machine, settings, placement)
+    except UnknownGraphError:
+        return rough_compute_bytes(inventory, machine, settings, placement)
 
 
 def _on_devices(

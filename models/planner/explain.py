@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from models.gguf.shape import AttentionKind, Role
+from models.gguf.shape import Role
+from models.planner.budgets import usable_devices
+from models.planner.drafts import must_not_repack
 from models.planner.machine import GpuKind, Machine
 from models.planner.names import all_words, device_words
 from models.planner.plan import CPU, DevicePlan, Memory
@@ -94,6 +96,7 @@ class Explainer:
         n_layer = self._shape.n_layer
         if not settings.devices or settings.n_gpu_layers == 0:
             yield "Everything is computed by the processor, in RAM."
+            yield from self._unused()
             return
         everything, some = self.experts_in_ram()
         first = self._shape.n_layer_all + 1 - settings.n_gpu_layers
@@ -116,6 +119,15 @@ class Explainer:
             yield f"Everything lies on {names}."
         if len(settings.devices) > 1:
             yield self._split_words()
+        yield from self._unused()
+
+    def _unused(self) -> Iterator[str]:
+        """Yield which devices might be used and are not."""
+        wishes, used = self._search.wishes, self._settings.devices
+        left = [name for name in usable_devices(self._machine, wishes) if name not in used]
+        if left and self._candidate.fits:
+            verb = "stays" if len(left) == 1 else "stay"
+            yield f"{all_words(self._machine, left)} {verb} unused: it would be no faster with it."
 
     def _split_words(self) -> str:
         counts: dict[str, int] = {}
@@ -138,7 +150,8 @@ class Explainer:
             types += f" and {settings.type_v}"
         text = f"A context of {settings.n_ctx:,} tokens takes {format_bytes(kv_bytes)} ({types})."
         if settings.type_k == "q8_0" and self._search.wishes.type_k is None:
-            text += " In f16 not everything would fit on the GPU."
+            where = "on the GPU" if settings.devices else "in RAM"
+            text += f" In f16 not everything would fit {where}."
         yield text
 
     def _offload(self) -> Iterator[str]:
@@ -161,49 +174,73 @@ class Explainer:
     def _host(self) -> Iterator[str]:
         host = self._memory.host
         if not self._settings.use_extra_bufts and self._search.wishes.use_extra_bufts is None:
-            yield (
-                "Weights are used as they lie in the file: repacked for the processor they would "
-                "have to be held in RAM for good."
-            )
+            yield self._repacking_words()
         if host.pinned_bytes > _WORTH_BYTES:
             yield f"{format_bytes(host.pinned_bytes)} of RAM are locked for the GPU."
+
+    def _repacking_words(self) -> str:
+        if must_not_repack(self._shape, self._machine):
+            return (
+                "Weights are not repacked into tiles for the processor (AMX): llama.cpp gives up "
+                "where a model with latent attention is."
+            )
+        return (
+            "Weights are used as they lie in the file: repacked for the processor they would have "
+            "to be held in RAM for good."
+        )
 
 
 def warnings_of(search: Search, candidate: Candidate, memory: Memory) -> tuple[str, ...]:
     """Return what the user should know before loading, as sentences."""
+    return (
+        *_shape_warnings(search, candidate),
+        *_wish_warnings(search),
+        *_room_warnings(search, candidate, memory),
+        *_disk_warnings(candidate, memory),
+    )
+
+
+def _shape_warnings(search: Search, candidate: Candidate) -> Iterator[str]:
     shape, settings = search.inventory.shape, candidate.settings
-    found = []
     if shape.is_approximate:
-        found.append(
+        yield (
             f"Fathom does not know the architecture {shape.architecture} in detail: the figures "
             "are approximate."
         )
-    if shape.kv.kind is AttentionKind.MLA_EXPANDED:
-        price = pre_mla_price(shape, settings.n_ctx)
-        assert price is not None
-        found.append(
+    price = pre_mla_price(shape, settings.n_ctx)
+    if price is not None:
+        yield (
             "This file was made before llama.cpp knew latent attention: its KV cache takes "
             f"{format_bytes(price.kv_bytes)} instead of {format_bytes(price.mla_kv_bytes)}. Look "
             "for a newer file of the model."
         )
     if shape.n_ctx_train and settings.n_ctx > shape.n_ctx_train:
-        found.append(f"The model was trained for {shape.n_ctx_train:,} tokens of context.")
+        yield f"The model was trained for {shape.n_ctx_train:,} tokens of context."
+
+
+def _wish_warnings(search: Search) -> Iterator[str]:
+    for override in search.wishes.overrides or ():
+        if not search.inventory.matching(override.pattern):
+            yield f"No tensor of this checkpoint matches {override.pattern}."
+
+
+def _room_warnings(search: Search, candidate: Candidate, memory: Memory) -> Iterator[str]:
     for device in memory.devices:
         excess = candidate.filled.excess.get(device.name, 0)
         if excess:
-            found.append(_too_little(device, excess, search.machine))
-    held = CPU in candidate.filled.excess
-    if held and not any(device.name == CPU for device in memory.devices):
-        found.append(f"RAM is too small by {format_bytes(candidate.filled.excess[CPU])}.")
-    total_host = memory.host.page_cache_bytes
-    if memory.host.disk_bytes and total_host:
-        share = memory.host.disk_bytes / total_host
-        found.append(
-            f"{format_bytes(memory.host.disk_bytes)} of the weights ({share:.0%} of what stays out "
-            "of VRAM) find no room in RAM and are read from the disk while answering, at about "
+            yield _too_little(device, excess, search.machine)
+
+
+def _disk_warnings(candidate: Candidate, memory: Memory) -> Iterator[str]:
+    host = memory.host
+    if host.disk_bytes and host.page_cache_bytes:
+        share = host.disk_bytes / host.page_cache_bytes
+        whole = " of what stays out of VRAM" if candidate.settings.devices else ""
+        yield (
+            f"{format_bytes(host.disk_bytes)} of the weights ({share:.0%}{whole}) find no room in "
+            "RAM and are read from the disk while answering, at about "
             f"{format_rate(candidate.speed.decode.mid)}."
         )
-    return tuple(found)
 
 
 def _too_little(device: DevicePlan, excess: int, machine: Machine) -> str:

@@ -7,17 +7,14 @@ the placement and the placement on them.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from models.gguf.shape import Role
 from models.planner.account import account, planned_buffers
-from models.planner.buffer_rules import gpu_rule
-from models.planner.compute import compute_bytes
-from models.planner.compute_rough import rough_compute_bytes
-from models.planner.inventory import EXPERT_PARTS, Inventory, Part, allocated_sum
-from models.planner.kv_cache import kv_cache_bytes
+from models.planner.compute_rough import close_compute_bytes, rough_compute_bytes
+from models.planner.inventory import EXPERT_PARTS, Inventory
+from models.planner.layer_loads import LayerLoads
 from models.planner.layout import (
     Expert,
     LayerLoad,
@@ -28,6 +25,7 @@ from models.planner.layout import (
     overrides_for,
     spread,
     spread_experts,
+    spread_with_experts,
 )
 from models.planner.machine import Machine
 from models.planner.placement import Placement, place
@@ -92,6 +90,7 @@ class Filling:
         self._machine = machine
         self._wishes = wishes
         self._budgets = budgets
+        self._loads = LayerLoads(inventory, machine, wishes)
         self._unified = frozenset(gpu.device for gpu in machine.gpus if gpu.is_unified)
         self._expert_parts = {
             layer: tuple(part for part in EXPERT_PARTS if part in inventory.layers[layer])
@@ -187,7 +186,7 @@ class Filling:
         rough = rough_compute_bytes(self._inventory, self._machine, settings, placement)
         known = self._known_errors(settings, placement)
         if closely:
-            close = compute_bytes(self._inventory, self._machine, settings, placement)
+            close = close_compute_bytes(self._inventory, self._machine, settings, placement)
             known.clear()
             known.update({name: close[name] - rough.get(name, 0) for name in close})
         compute = {name: max(size + known.get(name, 0), 0) for name, size in rough.items()}
@@ -226,11 +225,12 @@ class Filling:
     ) -> tuple[PlanSettings, dict[str, int]]:
         """Return the draft with a placement, and the bytes that were laid on each device."""
         rooms = [max(self._budgets[name] - reserves[name], 0) for name in draft.devices]
-        loads = self._loads(draft)
+        loads = self._loads.of(draft)
         n_layer_all = self._inventory.shape.n_layer_all
-        sizes = [load.trunk_bytes + (load.expert_bytes if whole else 0) for load in loads]
-        sizes.append(self._output_bytes(draft))
-        counts = self._counts(sizes, rooms)
+        if whole:
+            loads = [LayerLoad(load.trunk_bytes + load.expert_bytes, {}) for load in loads]
+        sizes = [load.trunk_bytes for load in loads]
+        counts = self._counts(loads, rooms, self._loads.speeds(draft.devices))
         layout = Layout(sum(counts), counts, frozenset())
         stretches = [layout.layers_of(k, n_layer_all) for k in range(len(rooms))]
         laid = [sum(sizes[layer] for layer in own) for own in stretches]
@@ -254,8 +254,11 @@ class Filling:
         )
         return settings, dict(zip(draft.devices, laid, strict=True))
 
-    def _counts(self, sizes: list[int], rooms: list[int]) -> tuple[int, ...]:
+    def _counts(
+        self, loads: Sequence[LayerLoad], rooms: Sequence[int], speeds: Sequence[float]
+    ) -> tuple[int, ...]:
         """Return how many layers each device takes, around what is fixed."""
+        sizes = [load.trunk_bytes for load in loads]
         wished, split = self._wishes.n_gpu_layers, self._wishes.tensor_split
         if split is not None:
             shares = (*split, *(0.0 for _ in rooms[len(split) :]))
@@ -263,12 +266,17 @@ class Filling:
                 return _most_by_shares(sizes, rooms, shares, least=self._least_layers)
             return cut_by_shares(min(wished, len(sizes)), shares)
         n_taken = len(sizes) if wished is None else min(wished, len(sizes))
-        taken = sizes[len(sizes) - n_taken :]
-        counts = spread(taken, rooms) if taken else (0,) * len(rooms)
+        if n_taken == 0:
+            return (0,) * len(rooms)
+        taken = loads[len(loads) - n_taken :]
+        if any(load.experts for load in taken):
+            counts = spread_with_experts(taken, rooms)
+        else:
+            counts = spread(sizes[len(sizes) - n_taken :], rooms, speeds)
         if counts is not None:
             return counts
         if wished is None:
-            counts = as_many_as_fit(sizes, rooms)
+            counts = as_many_as_fit(sizes, rooms, speeds)
             n_taken = self._least_layers
             if sum(counts) >= n_taken:
                 return counts
@@ -304,56 +312,13 @@ class Filling:
             chosen |= choose_experts(mine, loads, room)
         return chosen
 
-    # --- sizes ----------------------------------------------------------------------------------
-
     def _may_hold_everything(self, draft: PlanSettings) -> bool:
         if self._wishes.expert_layers is not None and self._expert_parts:
             return False
         if self._wishes.n_gpu_layers is not None and not self._expert_parts:
             return True
-        total = sum(load.trunk_bytes + load.expert_bytes for load in self._loads(draft))
-        return total + self._output_bytes(draft) < sum(self._budgets[d] for d in draft.devices)
-
-    @functools.lru_cache(maxsize=32)  # noqa: B019  # a Filling lives for one solve
-    def _loads_of(
-        self, device: str, n_ctx: int, type_k: str, type_v: str, n_ubatch: int
-    ) -> list[LayerLoad]:
-        gpu = self._machine.gpu(device)
-        assert gpu is not None
-        sums = self._inventory.layer_bytes(gpu_rule(gpu))
-        shape = self._inventory.shape
-        settings = PlanSettings(
-            n_ctx=n_ctx, type_k=type_k, type_v=type_v, n_ubatch=n_ubatch, devices=(device,)
-        )
-        everywhere = (device,) * shape.n_layer_all
-        kv = kv_cache_bytes(self._inventory, self._machine, settings, everywhere)
-        kv_bytes = -(-sum(kv.values()) // max(shape.n_layer, 1))
-        loads = []
-        for layer, parts in enumerate(sums):
-            experts = {part: parts[part] for part in EXPERT_PARTS if part in parts}
-            trunk = sum(parts.values()) - sum(experts.values()) + kv_bytes
-            # MTP blocks are counted as layers and not loaded.
-            is_loaded = layer < shape.n_layer
-            loads.append(LayerLoad(trunk if is_loaded else 0, experts if is_loaded else {}))
-        return loads
-
-    def _loads(self, draft: PlanSettings) -> list[LayerLoad]:
-        return self._loads_of(
-            draft.devices[0], draft.n_ctx, draft.type_k, draft.type_v, draft.n_ubatch
-        )
-
-    def _output_bytes(self, draft: PlanSettings) -> int:
-        gpu = self._machine.gpu(draft.devices[-1])
-        assert gpu is not None
-        rule = gpu_rule(gpu)
-        total = self._inventory.outside_bytes(Part.OUTPUT, rule)
-        total += self._inventory.outside_bytes(Part.ROPE, rule)
-        if self._inventory.shape.has_tied_embeddings:
-            tensors = self._inventory.outside.get(Part.INPUT, ())
-            total += allocated_sum(
-                tuple(tensor for tensor in tensors if tensor.name == "token_embd.weight"), rule
-            )
-        return total
+        total = sum(load.trunk_bytes + load.expert_bytes for load in self._loads.of(draft))
+        return total < sum(self._budgets[device] for device in draft.devices)
 
 
 def excess_of(

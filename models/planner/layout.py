@@ -18,6 +18,10 @@ from models.planner.plan import CPU, Override
 _ALL_EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 _EXPERT_NAMES = {Part.GATE: "gate|gate_up", Part.UP: "up", Part.DOWN: "down"}
 
+# Devices are taken for equally fast from this share of the faster's bandwidth on.
+_ALIKE_SHARE = 0.8
+_BISECTIONS = 12
+
 Expert = tuple[int, Part]
 
 
@@ -55,36 +59,77 @@ class Layout:
         return range(first, first + self.counts[index])
 
 
-def spread(loads: Sequence[int], rooms: Sequence[int]) -> tuple[int, ...] | None:
-    """Cut a row of layers into one stretch per device, all filled alike; None: no room.
+def spread(
+    loads: Sequence[float], rooms: Sequence[int], speeds: Sequence[float] = ()
+) -> tuple[int, ...] | None:
+    """Cut a row of layers into one stretch per device; None: no room.
+
+    Devices of one speed are filled alike, slower ones only with what the faster cannot take.
 
     Args:
         loads: bytes of each layer in order.
         rooms: bytes that each device has.
+        speeds: of each device, in any unit; empty: all alike.
     """
-    counts = _stretches(loads, rooms, 1.0)
+    caps = [1.0] * len(rooms)
+    counts = _stretches(loads, rooms, caps)
     if counts is None:
         return None
-    low, high = 0.0, 1.0
-    for _ in range(12):
-        middle = (low + high) / 2
-        tried = _stretches(loads, rooms, middle)
-        if tried is None:
-            low = middle
-        else:
-            high, counts = middle, tried
+    for group in reversed(speed_groups(speeds or [1.0] * len(rooms))):
+        low, high = 0.0, 1.0
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            tried = _stretches(
+                loads, rooms, [middle if k in group else cap for k, cap in enumerate(caps)]
+            )
+            if tried is None:
+                low = middle
+            else:
+                high, counts = middle, tried
+        caps = [high if k in group else cap for k, cap in enumerate(caps)]
     return counts
 
 
-def _stretches(loads: Sequence[int], rooms: Sequence[int], filled: float) -> tuple[int, ...] | None:
+def speed_groups(speeds: Sequence[float]) -> list[list[int]]:
+    """Return the indexes of devices about as fast as each other, the fastest first."""
+    groups: list[list[int]] = []
+    for index in sorted(range(len(speeds)), key=lambda index: -speeds[index]):
+        if groups and speeds[index] >= _ALIKE_SHARE * speeds[groups[-1][0]]:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def spread_with_experts(loads: Sequence[LayerLoad], rooms: Sequence[int]) -> tuple[int, ...] | None:
+    """Cut layers so that each device can take the same share of its own layers' experts.
+
+    Experts lie beside their layer or in RAM: a device with too few layers would stay empty.
+    """
+    found = spread([load.trunk_bytes for load in loads], rooms)
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS if found is not None and len(rooms) > 1 else 0):
+        share = (low + high) / 2
+        sizes = [load.trunk_bytes + share * load.expert_bytes for load in loads]
+        tried = _stretches(sizes, rooms, [1.0] * len(rooms))
+        if tried is None:
+            high = share
+        else:
+            low, found = share, tried
+    return found
+
+
+def _stretches(
+    loads: Sequence[float], rooms: Sequence[int], caps: Sequence[float]
+) -> tuple[int, ...] | None:
     counts = [0] * len(rooms)
-    device, left = 0, rooms[0] * filled
+    device, left = 0, rooms[0] * caps[0]
     for load in loads:
         while load > left:
             device += 1
             if device == len(rooms):
                 return None
-            left = rooms[device] * filled
+            left = rooms[device] * caps[device]
         left -= load
         counts[device] += 1
     return tuple(counts)
@@ -103,16 +148,18 @@ def cut_by_shares(count: int, shares: Sequence[float]) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def as_many_as_fit(loads: Sequence[int], rooms: Sequence[int]) -> tuple[int, ...]:
+def as_many_as_fit(
+    loads: Sequence[float], rooms: Sequence[int], speeds: Sequence[float] = ()
+) -> tuple[int, ...]:
     """Return the layers per device for the longest end of ``loads`` that finds room."""
     low, high = 0, len(loads)
     while low < high:
         middle = (low + high + 1) // 2
-        if spread(loads[len(loads) - middle :], rooms) is None:
+        if _stretches(loads[len(loads) - middle :], rooms, [1.0] * len(rooms)) is None:
             high = middle - 1
         else:
             low = middle
-    found = spread(loads[len(loads) - low :], rooms) if low else None
+    found = spread(loads[len(loads) - low :], rooms, speeds) if low else None
     return found or (0,) * len(rooms)
 
 

@@ -249,6 +249,7 @@ def _gpu(table: _Table, kind: GpuKind, device: str) -> Gpu:
             table.count("driver_bytes", _MOST_BYTES) if table.has("driver_bytes") else None
         ),
         remote=_remote(table),
+        endpoint=table.text("endpoint", ""),
     )
     table.close()
     return gpu

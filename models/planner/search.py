@@ -7,7 +7,7 @@ placements are filled (filling.py) and whose speeds are compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from models.gguf.shape import AttentionKind
@@ -25,6 +25,8 @@ from models.planner.drafts import (
 from models.planner.filling import Filled, Filling, RoughErrors
 from models.planner.inventory import Inventory
 from models.planner.kv_cache import check_kv
+from models.planner.layer_loads import LayerLoads
+from models.planner.layout import speed_groups
 from models.planner.machine import GpuKind, Machine
 from models.planner.plan import CPU, Memory, PlanSettings, Profile, Speed
 from models.planner.speed import forecast
@@ -195,24 +197,35 @@ class Search:
     # --- where to start -------------------------------------------------------------------------
 
     def _device_sets(self) -> Iterable[tuple[str, ...]]:
-        """Return the sets of devices to compare: all, those in this machine, the fastest, none."""
+        """Return the sets of devices to compare: all, fewer and faster ones, none."""
         devices = usable_devices(self.machine, self.wishes)
         sets = [devices]
         if self.wishes.devices is None and self.wishes.tensor_split is None and len(devices) > 1:
-            gpus = {gpu.device: gpu for gpu in self.machine.gpus}
-            near = tuple(d for d in devices if gpus[d].kind is not GpuKind.RPC)
-            fastest = max(
-                near or devices,
-                key=lambda d: (gpus[d].bandwidth_bytes_s or 0.0, self.budgets[d]),
-            )
-            if near:
-                sets.append(near)
-            sets.append((fastest,))
+            sets += self._smaller_sets(devices)
         if self.wishes.devices is None and not self._fixes_gpu_work:
             # A card too small to be of use only costs copies.
             sets.append(())
         needed = self._needed_devices
         return tuple(dict.fromkeys(found for found in sets if needed <= set(found)))
+
+    def _smaller_sets(self, devices: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """Yield those in this machine, the fastest, and as few of the fastest as may hold all."""
+        remote = {gpu.device for gpu in self.machine.gpus if gpu.kind is GpuKind.RPC}
+        near = tuple(device for device in devices if device not in remote)
+        loads = LayerLoads(self.inventory, self.machine, self.wishes)
+        for among in (devices, near) if near else (devices,):
+            yield among
+            groups = speed_groups(loads.speeds(among))
+            for group in groups:
+                group.sort(key=lambda index: -self.budgets[among[index]])
+            by_speed = [among[index] for group in groups for index in group]
+            yield (by_speed[0],)
+            room = 0
+            for count, device in enumerate(by_speed, start=1):
+                room += self.budgets[device]
+                if room > self.inventory.shape.file_bytes:
+                    yield tuple(name for name in among if name in by_speed[:count])
+                    break
 
     @property
     def _needed_devices(self) -> set[str]:
@@ -235,14 +248,30 @@ class Search:
         for n_ctx in usual:
             for kv_type in self._kv_types():
                 filled = self._plain(n_ctx, devices, kv_type)
-                if filled.fits and self._is_whole(filled):
+                if filled.fits and self._is_whole(filled) and not _disk_bytes(filled):
                     return self._grown(filled, devices)
                 # A quantized cache must earn more than room for some further layers.
-                is_plain = kv_type is None
-                if best is None or (is_plain and self._level(filled) > self._level(best)):
+                counts = kv_type is None or best is None or not best.fits
+                if best is None or (counts and self._level(filled) > self._level(best)):
                     best = filled
         assert best is not None
-        return best if best.fits else self._shrunk(best, devices, options)
+        if not best.fits:
+            return self._shrunk(best, devices, options)
+        return self._without_disk(best, devices, options)
+
+    def _without_disk(
+        self, first: Filled, devices: Sequence[str], options: Sequence[int]
+    ) -> Filled:
+        """Return a smaller context where that keeps all weights in memory, else the first."""
+        cache_bytes = sum(device.kv_bytes + device.compute_bytes for device in first.memory.devices)
+        if not 0 < _disk_bytes(first) < cache_bytes:
+            return first
+        for n_ctx in options:
+            for kv_type in self._kv_types():
+                filled = self._plain(n_ctx, devices, kv_type)
+                if not _disk_bytes(filled) and self._level(filled) >= self._level(first):
+                    return filled
+        return first
 
     def _level(self, filled: Filled) -> int:
         """Rank a placement: 0 does not fit, 1 some layers, 2 all but experts on devices."""
@@ -292,18 +321,19 @@ class Search:
         return larger if larger.fits and self._is_whole(larger) else filled
 
     def _shrunk(self, first: Filled, devices: Sequence[str], options: Sequence[int]) -> Filled:
-        """Return what fits with less: ubatch first, then context."""
+        """Return what fits with less: KV type and ubatch first, then context."""
         tried = [first]
         for n_ctx in options:
             for n_ubatch in (None, SMALL_UBATCH):
                 if n_ubatch is not None and self.wishes.n_ubatch is not None:
                     continue
-                filled = self._plain(n_ctx, devices)
-                if n_ubatch is not None:
-                    filled = self._fill(with_ubatch(filled.settings, n_ubatch))
-                tried.append(filled)
-                if filled.fits:
-                    return filled
+                for kv_type in self._kv_types():
+                    filled = self._plain(n_ctx, devices, kv_type)
+                    if n_ubatch is not None:
+                        filled = self._fill(with_ubatch(filled.settings, n_ubatch))
+                    tried.append(filled)
+                    if filled.fits:
+                        return filled
         return min(tried, key=lambda filled: filled.excess_bytes)
 
     # --- what else ------------------------------------------------------------------------------
@@ -392,6 +422,10 @@ def _differ(speed: Speed, other: Speed) -> bool:
     return any(abs(a.mid - b.mid) > _SAME_SHARE * b.mid for a, b in pairs)
 
 
+def _disk_bytes(filled: Filled) -> int:
+    return filled.memory.host.disk_bytes
+
+
 def _drafted(settings: PlanSettings) -> PlanSettings:
     """Return the settings without their placement."""
     return replace(settings, n_gpu_layers=0, tensor_split=(), overrides=())
@@ -399,9 +433,3 @@ def _drafted(settings: PlanSettings) -> PlanSettings:
 
 def _given(wished: bool | None, otherwise: bool) -> bool:
     return otherwise if wished is None else wished
-
-
-def uses_cpu_weights(memory: Memory) -> bool:
-    """Whether weights beyond the embedding stay in RAM."""
-    cpu = next((device for device in memory.devices if device.name == CPU), None)
-    return cpu is not None and cpu.attention_bytes + cpu.routed_bytes + cpu.shared_bytes > 0

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from models.errors import BadInputError, InvalidSettingError
 from models.gguf.shape import ModelShape
-from models.planner.budgets import usable_devices
+from models.planner.budgets import MOST_DEVICES, usable_devices
 from models.planner.inventory import Inventory
 from models.planner.kv_cache import check_kv
 from models.planner.machine import Machine
@@ -76,6 +76,8 @@ def _check_devices(machine: Machine, wishes: Wishes) -> None:
         _check_known(machine, device)
     if len(set(wishes.devices or ())) < len(wishes.devices or ()):
         raise InvalidSettingError(f"devices names one of {', '.join(wishes.devices or ())} twice.")
+    if len(wishes.devices or ()) > MOST_DEVICES:
+        raise InvalidSettingError(f"llama.cpp uses no more than {MOST_DEVICES} devices at once.")
     for device, share in wishes.gpu_share.items():
         if not 0.0 <= share <= 1.0:
             raise InvalidSettingError(f"{share:.0%} of {device} cannot be used.")

@@ -15,7 +15,8 @@ from models.units import parse_size
 
 _TRUE = ("on", "true", "yes", "1")
 _FALSE = ("off", "false", "no", "0")
-_MAX_TOKENS = 1 << 27
+# As for --ctx (models/settings_list.py).
+_MAX_TOKENS = 1 << 24
 
 
 def _number(low: int, high: int) -> Callable[[str], int]:

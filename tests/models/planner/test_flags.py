@@ -37,7 +37,8 @@ def test_everything_that_is_not_the_default_is_said() -> None:
         load_mode="mmap_mlock",
         n_threads=6,
     )
-    on = replace(machine([]), gpus=(gpu(0, 24, kind=GpuKind.RPC), gpu(0, 24), gpu(1, 24)))
+    host = replace(gpu(0, 24, kind=GpuKind.RPC), name="RTX 3090", endpoint="192.168.0.0:50052")
+    on = replace(machine([]), gpus=(host, gpu(0, 24), gpu(1, 24)))
     flags = llama_cpp_flags(settings, on)
     assert "--rpc 192.168.0.0:50052" in flags
     assert "-dev RPC0,CUDA0" in flags
@@ -51,3 +52,23 @@ def test_the_processor_alone_on_a_machine_with_a_card() -> None:
     settings = PlanSettings(n_ctx=4096)
     assert "-dev none" in llama_cpp_flags(settings, machine([24]))
     assert not any("dev" in flag for flag in llama_cpp_flags(settings, machine([])))
+
+
+def test_hosts_are_named_by_their_endpoints_all_of_them() -> None:
+    hosts = [gpu(index, 24, kind=GpuKind.RPC) for index in range(3)]
+    on = replace(
+        machine([]),
+        gpus=(
+            replace(hosts[0], endpoint="10.0.0.1:50052"),
+            replace(hosts[1], endpoint="10.0.0.1:50052"),
+            replace(hosts[2], name="RTX 3090"),
+        ),
+    )
+    settings = replace(BASE, devices=("RPC1",), overrides=(Override("exps", "RPC1"),))
+    flags = llama_cpp_flags(settings, on)
+    # llama.cpp numbers the devices of all hosts; one that is only described has no address.
+    assert "--rpc 10.0.0.1:50052,HOST:PORT" in flags
+    assert "-dev RPC1" in flags
+    # A buffer type has the number on its own host (ggml-rpc.cpp:1092).
+    assert '-ot "exps=RPC1[10.0.0.1:50052]"' in flags
+    assert not any("rpc" in flag for flag in llama_cpp_flags(PlanSettings(n_ctx=512), on))

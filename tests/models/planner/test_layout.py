@@ -15,8 +15,10 @@ from models.planner.layout import (
     as_many_as_fit,
     choose_experts,
     overrides_for,
+    speed_groups,
     spread,
     spread_experts,
+    spread_with_experts,
 )
 
 MOE = LayerLoad(10, {Part.GATE: 30, Part.UP: 30, Part.DOWN: 40})
@@ -119,3 +121,35 @@ def test_fused_gate_and_up_follow_the_gate() -> None:
     (override,) = overrides_for(frozenset({(0, Part.DOWN)}), parts)
     assert re.search(override.pattern, "blk.0.ffn_gate_up_exps.weight")
     assert not re.search(override.pattern, "blk.0.ffn_down_exps.weight")
+
+
+def test_slower_devices_take_what_the_faster_cannot() -> None:
+    loads = [10] * 20
+    assert spread(loads, [1000, 1000]) == (10, 10)
+    assert spread(loads, [1000, 1000], [1.0, 9.0]) == (0, 20)
+    assert spread(loads, [1000, 155], [1.0, 9.0]) == (5, 15)
+    # Nearly alike is alike; three of two kinds: the two fast ones share.
+    assert spread(loads, [1000, 1000], [9.0, 9.5]) == (10, 10)
+    assert spread(loads, [1000, 1000, 1000], [9.0, 1.0, 9.0]) == (10, 0, 10)
+    assert spread(loads, [99, 99], [1.0, 9.0]) is None
+    assert as_many_as_fit(loads, [99, 55], [1.0, 9.0]) == (9, 5)
+
+
+def test_speeds_are_grouped_the_fastest_first() -> None:
+    assert speed_groups([1.0, 9.0, 8.0, 1.1]) == [[1, 2], [3, 0]]
+    assert speed_groups([]) == []
+
+
+def test_every_device_gets_layers_whose_experts_may_fill_it() -> None:
+    # 20 layers without experts and 10 with: by their trunks alone the first two devices of three
+    # would get none of the latter, and stay nearly empty.
+    loads = [LayerLoad(10, {})] * 20 + [LayerLoad(10, {Part.UP: 60, Part.DOWN: 60})] * 10
+    counts = spread_with_experts(loads, [400, 400, 400])
+    assert counts is not None
+    assert sum(counts) == 30
+    first, second, third = counts
+    assert first > 20
+    assert 3 <= second <= 5
+    assert 3 <= third <= 6
+    assert spread_with_experts(loads, [100, 100]) is None
+    assert spread_with_experts(loads, [400]) == (30,)
