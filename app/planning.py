@@ -11,6 +11,7 @@ from app.actions.forecasts import Forecasts
 from app.actions.load_model import LoadModel
 from app.actions.load_outcomes import LoadOutcomes
 from app.actions.plan import PlanCheckpoint
+from app.actions.plan_verifier import PlanVerifier
 from app.bridges.engine import EngineBridge
 from app.bridges.settings import SettingsBridge
 from app.messages import Messages
@@ -81,10 +82,13 @@ class PlanParts:
             desk=self.desk,
             loads=self.loads,
             loader=self.loader,
+            verifier=PlanVerifier(desk=self.desk, runner=runner, bridge=bridge),
             runner=runner,
             messages=messages,
         )
         self.forecasts = Forecasts(desk=self.desk, loads=self.loads, runner=runner)
+        # What is planned for a load is newer than what a row was told.
+        self.plan.status_changed.connect(self.forecasts.keep_planned)
         self.outcomes = LoadOutcomes(
             loads=self.loads, loader=self.loader, bridge=bridge, runner=runner
         )

@@ -11,9 +11,9 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Signal, Slot
 
-from app.actions.plan_status import entry_text
+from app.actions.plan_status import PlanState, PlanStatus, entry_text
 from app.tasks import TaskRunner
 from models.errors import FathomError
 
@@ -63,6 +63,15 @@ class Forecasts(QObject):
         if self._plans.get(entry) is not plan:
             self._plans[entry] = plan
             self.found.emit(entry, plan)
+
+    @Slot(PlanStatus)
+    def keep_planned(self, status: PlanStatus) -> None:
+        """Take the plan of a panel when it is of the newest wishes and of now."""
+        settled = (PlanState.READY, PlanState.VERIFYING, PlanState.EXACT)
+        if status.entry is None or status.plan is None or status.is_stale:
+            return
+        if status.state in settled:
+            self.keep(status.entry, status.plan)
 
     def stop(self) -> None:
         """Look at nothing more; for the end of the program."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,37 +17,25 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
 from app.actions.plan_status import PlanState, PlanStatus, entry_text, with_model
+from app.actions.plan_verifier import PlanVerifier
+from app.actions.plan_work import Opened, PlanWork, Solved
 from app.messages import Messages
-from app.tasks import Task, TaskRunner
+from app.tasks import TaskRunner
 from models.errors import ContextTooLargeError, FathomError
 from models.planning.desk import PlannedLoad, PlanningDesk, still_fits
 
 if TYPE_CHECKING:
     from models.library.library import LibraryEntry
     from models.planner.machine import Machine
-    from models.planner.plan import Plan, PlanSettings
+    from models.planner.plan import Plan
     from models.planner.wishes import Wishes
     from models.planning.loads import Loads
-    from models.planning.open_checkpoint import OpenCheckpoint
 
 __all__ = ["REST_MS", "PlanCheckpoint", "PlanState", "PlanStatus"]
 
 REST_MS = 300
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class _Opened:
-    checkpoint: OpenCheckpoint
-    machine: Machine
-    wishes: Wishes
-
-
-@dataclass(frozen=True)
-class _Solved:
-    machine: Machine
-    plan: Plan
 
 
 class PlanCheckpoint(QObject):
@@ -64,6 +51,7 @@ class PlanCheckpoint(QObject):
         desk: PlanningDesk,
         loads: Loads,
         loader: LoadModel,
+        verifier: PlanVerifier,
         runner: TaskRunner,
         messages: Messages,
         parent: QObject | None = None,
@@ -71,6 +59,7 @@ class PlanCheckpoint(QObject):
         super().__init__(parent)
         self._desk = desk
         self._loads = loads
+        self._work = PlanWork(desk, loads)
         self._loader = loader
         self._runner = runner
         self._messages = messages
@@ -80,13 +69,15 @@ class PlanCheckpoint(QObject):
         self._wish = 0
         self._is_planning = False
         self._reads_machine = False
+        # What was checked with llama.cpp stays while the machine is what it was.
+        self._may_keep = False
         self._is_unsaved = False
         self._loads_when_ready = False
         self._watchers = 0
         self._stopped = False
         self._open_stop = threading.Event()
-        self._verify_stop = threading.Event()
-        self._verify_task: Task | None = None
+        self._verifier = verifier
+        verifier.engine_changed.connect(self._on_engine_changed)
         self._rest_timer = QTimer(self)
         self._rest_timer.setSingleShot(True)
         self._rest_timer.setInterval(REST_MS)
@@ -110,7 +101,7 @@ class PlanCheckpoint(QObject):
             return
         self._begin(PlanStatus(PlanState.OPENING, text, title, entry))
         self._run(
-            partial(self._open, text, self._open_stop.is_set),
+            partial(self._work.open, text, self._open_stop.is_set),
             done=self._on_opened,
             error=self._on_failed,
         )
@@ -143,6 +134,7 @@ class PlanCheckpoint(QObject):
             return
         # What is in memory was planned long ago.
         self._reads_machine = self._reads_machine or bool(self._status.measured)
+        self._may_keep = False
         self._is_unsaved = True
         self._rest_timer.start()
         self._ask(dataclasses.replace(self._status, wishes=wishes, is_smaller=False))
@@ -159,6 +151,7 @@ class PlanCheckpoint(QObject):
         if self._stopped or self._status.checkpoint is None or self._status.measured:
             return
         self._reads_machine = True
+        self._may_keep = self._status.state is PlanState.EXACT
         self._ask(self._status)
 
     def watch(self) -> None:
@@ -188,6 +181,12 @@ class PlanCheckpoint(QObject):
             done=partial(self._load_on, self._status),
             error=self._on_failed,
         )
+
+    @Slot()
+    def stop_loading(self) -> None:
+        """Give up the load of this checkpoint that is under way."""
+        if self._status.is_loading:
+            self._loader.cancel()
 
     def stop(self) -> None:
         """End what is under way and keep what is not kept yet; for the end of the program."""
@@ -227,12 +226,7 @@ class PlanCheckpoint(QObject):
         if choice == self._choice and not self._stopped:
             then(result)
 
-    def _open(self, text: str, stop: Callable[[], bool]) -> _Opened:
-        checkpoint = self._desk.open(text, stop)
-        machine = self._desk.machine(checkpoint.path)
-        return _Opened(checkpoint, machine, self._loads.wishes(text))
-
-    def _on_opened(self, opened: _Opened) -> None:
+    def _on_opened(self, opened: Opened) -> None:
         self._ask(
             dataclasses.replace(
                 self._status,
@@ -259,27 +253,22 @@ class PlanCheckpoint(QObject):
         # While a slider moves only the placement is found anew, which takes milliseconds.
         moving = self._rest_timer.isActive() and status.plan is not None
         near = status.plan.settings if moving and status.plan is not None else None
-        machine = None if self._reads_machine else status.machine
-        self._reads_machine = False
+        op: Callable[[], Solved]
+        if self._reads_machine or status.machine is None:
+            near, kept = None, status.plan if self._may_keep else None
+            op = partial(
+                self._work.solve_anew, status.checkpoint, status.machine, status.wishes, kept
+            )
+        else:
+            op = partial(self._work.solve, status.checkpoint, status.machine, status.wishes, near)
+        self._reads_machine = self._may_keep = False
         self._run(
-            partial(self._solve, status.checkpoint, machine, status.wishes, near),
+            op,
             done=partial(self._on_solved, self._wish, near is not None),
             error=partial(self._on_not_solved, self._wish),
         )
 
-    def _solve(
-        self,
-        checkpoint: OpenCheckpoint,
-        machine: Machine | None,
-        wishes: Wishes,
-        near: PlanSettings | None,
-    ) -> _Solved:
-        machine = machine or self._desk.machine(checkpoint.path)
-        if near is not None:
-            return _Solved(machine, self._desk.plan(checkpoint, machine, wishes, near=near))
-        return _Solved(*self._desk.plan_fully(checkpoint, machine, wishes))
-
-    def _on_solved(self, wish: int, is_near: bool, solved: _Solved) -> None:
+    def _on_solved(self, wish: int, is_near: bool, solved: Solved) -> None:
         self._is_planning = False
         is_newest, plan = wish == self._wish, solved.plan
         if is_near and self._status.plan is not None:
@@ -290,7 +279,7 @@ class PlanCheckpoint(QObject):
         self._set(
             dataclasses.replace(
                 self._status,
-                state=PlanState.READY if is_final else PlanState.PLANNING,
+                state=_ready_state(plan) if is_final else PlanState.PLANNING,
                 machine=solved.machine,
                 plan=plan,
                 error=None,
@@ -331,42 +320,43 @@ class PlanCheckpoint(QObject):
     # --- the exact tier -------------------------------------------------------------------------
 
     def _verify(self) -> None:
-        status = self._status
-        if status.state is not PlanState.READY or not self._watchers or status.measured:
+        status, verifier = self._status, self._verifier
+        if status.state is not PlanState.READY or not self._watchers or self._stopped:
+            return
+        # What is in memory, or about to be, is measured; what llama.cpp refused it refuses again.
+        if status.measured or status.is_loading or status.error or verifier.is_held:
             return
         assert status.checkpoint is not None
         assert status.machine is not None
         assert status.wishes is not None
         assert status.plan is not None
-        stop = self._verify_stop = threading.Event()
-        op = partial(
-            self._desk.verify,
+        self._set(dataclasses.replace(status, state=PlanState.VERIFYING))
+        verifier.ask(
             status.checkpoint,
             status.machine,
             status.wishes,
             status.plan,
-            stop.is_set,
+            done=self._on_verified,
+            error=self._on_not_verified,
         )
-        self._set(dataclasses.replace(status, state=PlanState.VERIFYING, error=None))
-        self._verify_task = self._runner.run(
-            op, done=self._on_verified, error=self._on_not_verified, lane="verify"
-        )
+
+    @Slot()
+    def _on_engine_changed(self) -> None:
+        """Make way for an answer or a load, and go on when it has ended."""
+        if self._verifier.is_held:
+            self._stop_verifying()
+        else:
+            self._verify()
 
     def _stop_verifying(self) -> None:
-        """End it if it runs; what it says after that is dropped."""
-        self._verify_stop.set()
-        if self._verify_task is not None:
-            self._verify_task.drop()
-            self._verify_task = None
-            if self._status.state is PlanState.VERIFYING:
-                self._set(dataclasses.replace(self._status, state=PlanState.READY))
+        self._verifier.stop()
+        if self._status.state is PlanState.VERIFYING:
+            self._set(dataclasses.replace(self._status, state=PlanState.READY))
 
     def _on_verified(self, plan: Plan) -> None:
-        self._verify_task = None
         self._set(dataclasses.replace(self._status, state=PlanState.EXACT, plan=plan))
 
     def _on_not_verified(self, error: Exception) -> None:
-        self._verify_task = None
         if not isinstance(error, FathomError):
             raise error
         # The figures by formulas stay, and it is said that they are all there is.
@@ -396,10 +386,27 @@ class PlanCheckpoint(QObject):
         if self._stopped:
             return
         planned = model.planned
-        if model.phase is LoadPhase.LOADING and planned and planned.plan is not self._status.plan:
+        if model.phase is LoadPhase.LOADING and planned and not self._shows(model, planned):
             self._adopt(model, planned)
-        elif with_model(self._status, model) != self._status:
+            return
+        if with_model(self._status, model) != self._status:
             self._set(self._status)
+        # After an unload, or a load that came to nothing.
+        self._verify()
+
+    def _shows(self, model: ModelStatus, planned: PlannedLoad) -> bool:
+        """Whether what a load follows is in sight, perhaps in figures that were checked."""
+        status = self._status
+        if status.plan is planned.plan:
+            return True
+        return (
+            model.entry is not None
+            and status.text == entry_text(model.entry)
+            and status.state is PlanState.EXACT
+            and status.wishes == planned.wishes
+            and status.plan is not None
+            and status.plan.settings == planned.plan.settings
+        )
 
     def _adopt(self, model: ModelStatus, planned: PlannedLoad) -> None:
         """Show the plan that a load began with."""
@@ -433,24 +440,11 @@ class PlanCheckpoint(QObject):
             context_first = isinstance(model.error, ContextTooLargeError)
             self._set(dataclasses.replace(self._status, state=PlanState.PLANNING, is_stale=True))
             self._run(
-                partial(self._find_smaller, planned, context_first, self._open_stop.is_set),
+                partial(self._work.smaller, planned, context_first, self._open_stop.is_set),
                 done=partial(self._on_smaller, self._wish),
                 error=self._on_failed,
             )
         self.attention_wanted.emit()
-
-    def _find_smaller(
-        self, failed: PlannedLoad, context_first: bool, stop: Callable[[], bool]
-    ) -> PlannedLoad:
-        from models.planning.smaller import next_smaller
-
-        machine = self._desk.machine(failed.checkpoint.path)
-        return next_smaller(
-            self._desk,
-            dataclasses.replace(failed, machine=machine),
-            context_first=context_first,
-            stop=stop,
-        )
 
     def _on_smaller(self, wish: int, smaller: PlannedLoad) -> None:
         if wish != self._wish:
@@ -485,6 +479,12 @@ class PlanCheckpoint(QObject):
     def _set(self, status: PlanStatus) -> None:
         self._status = with_model(status, self._loader.status)
         self.status_changed.emit(self._status)
+
+
+def _ready_state(plan: Plan) -> PlanState:
+    from models.planner.plan import Tier
+
+    return PlanState.EXACT if plan.tier is Tier.EXACT else PlanState.READY
 
 
 def _nothing(_result: object) -> None:

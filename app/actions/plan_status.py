@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from models.planner.wishes import Wishes
     from models.planning.measured import DeviceDifference
     from models.planning.open_checkpoint import OpenCheckpoint
+    from models.runtime.protocol import LoadProgress
 
 
 class PlanState(enum.Enum):
@@ -45,7 +46,9 @@ class PlanStatus:
         is_smaller: the plan is a smaller one, made because the load before ran out of room.
         measured: what the engine holds since it loaded this plan, beside what was planned; empty
             when it has not.
-        is_loading: this checkpoint is on its way into memory.
+        is_loading: this checkpoint is on its way into memory; ``progress`` is how far, None while
+            nobody knows, and ``is_stopping`` when it was told to stop.
+        load_error: why the last load of this checkpoint came to nothing.
         is_loaded: it is loaded, with this plan or with another.
     """
 
@@ -63,6 +66,9 @@ class PlanStatus:
     measured: tuple[DeviceDifference, ...] = ()
     is_loading: bool = False
     is_loaded: bool = False
+    progress: LoadProgress | None = None
+    is_stopping: bool = False
+    load_error: FathomError | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -78,13 +84,30 @@ def entry_text(entry: LibraryEntry) -> str:
 def with_model(status: PlanStatus, model: ModelStatus) -> PlanStatus:
     """Return the status with what the loader says of the same checkpoint."""
     if model.entry is None or entry_text(model.entry) != status.text:
-        return dataclasses.replace(status, measured=(), is_loading=False, is_loaded=False)
+        return dataclasses.replace(
+            status,
+            measured=(),
+            is_loading=False,
+            is_loaded=False,
+            progress=None,
+            is_stopping=False,
+            load_error=None,
+        )
     return dataclasses.replace(
         status,
         measured=_measured(status, model),
         is_loading=model.is_loading,
         is_loaded=model.is_ready,
+        progress=model.progress if model.is_loading else None,
+        is_stopping=model.is_stopping,
+        load_error=_load_error(status, model),
     )
+
+
+def _load_error(status: PlanStatus, model: ModelStatus) -> FathomError | None:
+    # A plan that does not fit, or a smaller one in its place, says it better.
+    is_told = status.is_smaller or (status.plan is not None and not status.plan.fits)
+    return None if model.is_out_of_room and is_told else model.error
 
 
 def _measured(status: PlanStatus, model: ModelStatus) -> tuple[DeviceDifference, ...]:

@@ -6,6 +6,7 @@ program that only shows a conversation never loads them.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Shapes of the largest checkpoints take a few MB each.
 MAX_OPEN = 12
+# Of a memory: what the programs of a desktop take and give back all the time.
+_SAME_ROOM = 0.01
 
 
 class PlanningService(Protocol):
@@ -169,6 +172,17 @@ class PlanningDesk:
             machine, plan = corrected, self.plan(checkpoint, corrected, wishes)
         return machine, plan
 
+    def is_still_good(
+        self, checkpoint: OpenCheckpoint, before: Machine, now: Machine, plan: Plan
+    ) -> bool:
+        """Whether a plan that was made for ``before`` would be no other on the machine as it is.
+
+        Free memory is never the same twice; what real runs have shown meanwhile counts too.
+        """
+        if self._correct is not None:
+            now = self._correct(now, checkpoint, plan)
+        return like(before, now)
+
     def verify(
         self,
         checkpoint: OpenCheckpoint,
@@ -215,6 +229,24 @@ def still_fits(plan: Plan, machine: Machine) -> bool:
             return False
     host = plan.memory.host
     return host.anonymous_bytes + host.pinned_bytes <= machine.ram.available_bytes
+
+
+def like(before: Machine, now: Machine) -> bool:
+    """Whether two readings of a machine differ by no more free memory than comes and goes."""
+    frees = [
+        (one.free_bytes, other.free_bytes, one.total_bytes)
+        for one, other in zip(before.gpus, now.gpus, strict=False)
+    ]
+    frees.append((before.ram.available_bytes, now.ram.available_bytes, now.ram.total_bytes))
+    if any(abs(one - other) > total * _SAME_ROOM for one, other, total in frees):
+        return False
+    gpus = tuple(
+        dataclasses.replace(gpu, free_bytes=known.free_bytes)
+        for known, gpu in zip(before.gpus, now.gpus, strict=False)
+    )
+    ram = dataclasses.replace(now.ram, available_bytes=before.ram.available_bytes)
+    same_gpus = len(before.gpus) == len(now.gpus)
+    return same_gpus and dataclasses.replace(now, gpus=gpus, ram=ram) == before
 
 
 def _key(text: str) -> tuple[str, float, int]:

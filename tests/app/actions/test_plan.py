@@ -26,6 +26,7 @@ from models.planner.wishes import Wishes
 from models.planning.load_plan import load_settings_of
 from models.planning.loads import MEASURED_FILE
 from models.planning.measured import MeasuredStore
+from models.runtime.supervisor import EngineState
 
 PROBLEM_ENGINE = Path(__file__).parents[2] / "helpers" / "problem_engine.py"
 Make = Callable[..., PlanWindow]
@@ -168,6 +169,104 @@ def test_the_end_in_the_middle_of_a_verification_leaves_nothing_behind(make: Mak
     window.close()
     assert window.status.state is not PlanState.EXACT
     # Threads and children are looked for by the fixtures.
+
+
+def test_what_was_checked_stays_while_the_machine_is_what_it_was(make: Make) -> None:
+    window = make(machine=described_machine(gpu(8 * GIB)))
+    exact = window.choose(window.tiny(), watched=True).plan
+    window.plan.unwatch()
+    window.gates.machine_now = described_machine(gpu(8 * GIB - (64 << 20)))
+    window.plan.watch()
+    assert window.until_state(PlanState.EXACT).plan is exact
+    assert window.gates.count("verify") == 1
+    assert not window.status.is_stale
+    window.plan.unwatch()
+    window.gates.machine_now = described_machine(gpu(7 * GIB))
+    window.plan.watch()
+    window.until(lambda: window.gates.count("verify") == 2)
+    assert window.until_state(PlanState.EXACT).plan is not exact
+
+
+def test_llama_cpp_is_not_asked_beside_an_answer(make: Make) -> None:
+    window = make()
+    window.gates.hold("verify")
+    window.plan.watch()
+    window.plan.choose_entry(window.tiny())
+    window.until_state(PlanState.VERIFYING)
+    window.bridge.state_changed.emit(EngineState.GENERATING)
+    assert window.status.state is PlanState.READY
+    window.until(lambda: window.gates.is_stopped)
+    window.gates.let("verify")
+    # Wishes are planned beside the answer; only the check waits.
+    window.plan.set_wishes(Wishes(n_ctx=768))
+    assert window.until_state(PlanState.READY).plan.settings.n_ctx == 768
+    window.until(lambda: window.runner.is_idle)
+    assert window.gates.count("verify") == 1
+    window.bridge.state_changed.emit(EngineState.READY)
+    assert window.until_state(PlanState.EXACT).plan.settings.n_ctx == 768
+
+
+def test_a_plan_that_was_checked_is_kept_by_a_plain_load(make: Make) -> None:
+    window = make(gated=False)
+    entry = window.tiny()
+    exact = window.choose(entry, watched=True).plan
+    window.seen.clear()
+    window.parts.loader.load(entry)
+    window.until(lambda: window.status.measured)
+    assert window.status.plan is exact
+    assert {seen.state for seen in window.seen} == {PlanState.EXACT}
+
+
+def test_after_an_unload_the_plan_is_checked(make: Make) -> None:
+    window = make(gated=False)
+    entry = window.tiny()
+    window.parts.loader.load(entry)
+    window.until(lambda: window.parts.loader.status.is_ready and window.status.measured)
+    window.plan.watch()
+    assert window.status.plan.tier is Tier.FAST
+    window.parts.loader.unload()
+    assert window.until_state(PlanState.EXACT).plan.tier is Tier.EXACT
+    assert not window.status.measured
+
+
+def test_a_row_is_told_what_was_planned_since(make: Make) -> None:
+    window = make()
+    entry = window.tiny()
+    forecasts = window.parts.forecasts
+    forecasts.ask(entry)
+    window.until(lambda: forecasts.plan(entry))
+    window.choose(entry)
+    window.plan.set_wishes(Wishes(n_ctx=512))
+    window.until(lambda: window.status.state is PlanState.READY)
+    assert forecasts.plan(entry) is window.status.plan
+    assert forecasts.plan(entry).settings.n_ctx == 512
+
+
+def test_a_load_that_fails_says_why_beside_the_plan(make: Make) -> None:
+    window = make(gated=False)
+    entry = window.tiny()
+    window.choose(entry)
+    entry.path.unlink()
+    window.plan.load()
+    window.until(lambda: window.parts.loader.status.phase is LoadPhase.FAILED)
+    assert window.status.load_error is window.parts.loader.status.error
+    assert window.status.load_error is not None
+    window.plan.set_wishes(Wishes(n_ctx=512))
+    window.until_state(PlanState.READY)
+    window.parts.loader.dismiss_error()
+    assert window.status.load_error is None
+
+
+def test_the_load_of_a_plan_can_be_stopped_where_the_plan_is(make: Make) -> None:
+    window = make(engine=problem_engine(load="slow"))
+    entry = window.tiny()
+    window.choose(entry)
+    window.plan.load()
+    window.until(lambda: window.status.is_loading and window.supervisor.state.value == "loading")
+    window.plan.stop_loading()
+    assert window.status.is_stopping
+    window.until(lambda: not window.status.is_loading)
+    assert window.status.load_error is None
 
 
 # --- fixing and releasing -----------------------------------------------------------------------

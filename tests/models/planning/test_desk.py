@@ -14,7 +14,7 @@ from models.errors import EngineBusyError, NotGgufError
 from models.planner.machine import Gpu, GpuKind, Machine
 from models.planner.plan import CPU, Plan
 from models.planner.wishes import Wishes
-from models.planning.desk import PlannedLoad, PlanningDesk, still_fits
+from models.planning.desk import PlannedLoad, PlanningDesk, like, still_fits
 from models.planning.machine_reader import (
     MachineReader,
     with_devices_given_back,
@@ -107,6 +107,24 @@ def test_a_plan_fits_until_half_of_what_it_leaves_free_is_gone(
     assert still_fits(load.plan, described_machine(card(free=enough)))
     assert not still_fits(load.plan, described_machine(card(free=enough - 1)))
     assert not still_fits(load.plan, described_machine(card(), ram_bytes=1 << 20))
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (described_machine(card(free=8 * GIB - (100 << 20))), True),
+        (described_machine(card(free=8 * GIB - (200 << 20))), False),
+        (described_machine(card(free=8 * GIB + (200 << 20))), False),
+        (described_machine(), False),
+        (described_machine(card(), card(1)), False),
+        (described_machine(card(), ram_bytes=33 * GIB), False),
+        (dataclasses.replace(described_machine(card()), decode_correction=0.9), False),
+    ],
+)
+def test_a_machine_is_what_it_was_until_more_than_comes_and_goes_is_gone(
+    now: Machine, expected: bool
+) -> None:
+    assert like(described_machine(card()), now) == expected
 
 
 # --- the next smaller plan ----------------------------------------------------------------------
