@@ -32,7 +32,10 @@ def format_bytes(size_bytes: int) -> str:
 
 
 def split_rate(rate_tok_s: float) -> tuple[str, str]:
-    """Return a rate as value and unit: ``("41.3", "tok/s")``."""
+    """Return a rate as value and unit: ``("41.3", "tok/s")``, ``("6,650", "tok/s")``."""
+    if math.isfinite(rate_tok_s) and abs(rate_tok_s) >= 999.5:
+        step = 10 ** (math.floor(math.log10(abs(rate_tok_s))) - 2)
+        return f"{round(rate_tok_s / step) * step:,}", "tok/s"
     return _three_digits(rate_tok_s), "tok/s"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QWidget
 
 from app.bridges.settings import SettingsBridge
 from app.views.conversation_list import LIST_WIDTH
@@ -200,10 +200,19 @@ class ChatFrame(QWidget):
         self._inspector_line.setVisible(shown)
         inspector_width = min(INSPECTOR_WIDTH, width)
         if self.inspector is not None:
+            self._hand_on_focus(shown=shown)
             self.inspector.setVisible(shown)
             self.inspector.setGeometry(width - inspector_width, 0, inspector_width, height)
         self._inspector_line.setGeometry(width - inspector_width - 1, 0, 1, height)
         return inspector_width + 1 if shown and not self.is_inspector_drawer else 0
+
+    def _hand_on_focus(self, *, shown: bool) -> None:
+        # Hidden with the focus inside, Qt would give it to whatever comes next, far away.
+        focus = QApplication.focusWidget()
+        if shown or focus is None or self.inspector is None:
+            return
+        if self.inspector.isAncestorOf(focus):
+            self.inspector_button.setFocus()
 
     def _line(self) -> QFrame:
         line = QFrame(self)

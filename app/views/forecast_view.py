@@ -21,7 +21,8 @@ class ForecastView:
     Attributes:
         fill: VRAM, RAM and disk from the left, of all memory there is.
         rate, unit: predicted, with its tilde; empty when it does not fit.
-        words: instead of a rate; ``tone`` is that of the words.
+        words: instead of a rate.
+        tone: of the rate or the words: ``tight`` where a disk is read while answering.
         tooltip: every place in words.
     """
 
@@ -46,6 +47,9 @@ def forecast_view(plan: Plan) -> ForecastView:
         if size
     ]
     total = float(sum(device.total_bytes for device in plan.memory.devices))
+    if plan.fits:
+        # What stays on the disk belongs there: it is slow, but nothing is too large.
+        total = max(total, sum(part.size for part in parts))
     lines = [f"{part.name}: {part.words}" for part in parts]
     if not plan.fits:
         words = _tr("Does not fit")
@@ -54,9 +58,16 @@ def forecast_view(plan: Plan) -> ForecastView:
         )
     rate, unit = split_rate(plan.speed.decode.mid)
     low, high = format_rate(plan.speed.decode.low), format_rate(plan.speed.decode.high)
+    if host.disk_bytes:
+        lines[-1] = _tr("{0}, read while answering").format(lines[-1])
     lines.append(_tr("{0} to {1}, predicted").format(low, high))
     return ForecastView(
-        BarFill(tuple(parts), total=total), f"~{rate}", unit, "", "", "\n".join(lines)
+        fill=BarFill(tuple(parts), total=total),
+        rate=f"~{rate}",
+        unit=unit,
+        words="",
+        tone="tight" if host.disk_bytes else "",
+        tooltip="\n".join(lines),
     )
 
 

@@ -77,7 +77,7 @@ def gpu_row(gpu: Gpu, name: str, device: DevicePlan) -> DeviceRowView:
     """Return the row of a GPU."""
     others = max(gpu.total_bytes - gpu.free_bytes, 0)
     parts = [part for part in _plan_parts(device) if part.size]
-    left = gpu.free_bytes - device.used_bytes
+    left = room_left(device.used_bytes, device.budget_bytes, gpu.free_bytes)
     used, unit = split_bytes(device.used_bytes)
     note = _tr("Shares the computer's RAM") if gpu.is_unified else ""
     return DeviceRowView(
@@ -101,7 +101,8 @@ def ram_row(machine: Machine, device: DevicePlan, host: HostPlan) -> DeviceRowVi
     cached = max(host.page_cache_bytes - host.disk_bytes, 0)
     others = max(ram.total_bytes - ram.available_bytes, 0)
     parts = _ram_parts(device, held, cached)
-    left = ram.available_bytes - held - cached
+    left = room_left(held, device.budget_bytes, ram.available_bytes)
+    left -= cached if left > 0 else 0
     used, unit = split_bytes(held + cached)
     return DeviceRowView(
         key=CPU,
@@ -224,6 +225,15 @@ def _tone(used: int, budget: int, free: int) -> str:
     if used > budget or spare < min(_TIGHT_BYTES, free * _TIGHT_SHARE):
         return "tight"
     return ""
+
+
+def room_left(used: int, budget: int, free: int) -> int:
+    """Return what stays free; where it is too small, by how much for what the plan may use.
+
+    Both count bytes: what is missing includes what should stay free, as in the plan's sentences.
+    """
+    left = free - used
+    return left if left >= 0 else min(budget or free, free) - used
 
 
 def _rest(left: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -29,6 +30,7 @@ from app.widgets.plan_pieces import RateFigure, SentenceList
 from models.planner.wishes import Wishes
 
 WIDE_FROM_PX = 900
+_PAGE_FROM_PX = 480
 _RIGHT_WIDTH = 360
 _MOST_WIDTH = 1240
 
@@ -60,6 +62,11 @@ class Section(QFrame):
             self.setProperty("kind", "card" if card else "")
             self.style().unpolish(self)
             self.style().polish(self)
+
+
+def page_margin(width: int) -> int:
+    """Return the room at both sides: that of every page, less in the narrow inspector."""
+    return SPACE_XL if width >= _PAGE_FROM_PX else SPACE_L
 
 
 class PlanBody(QWidget):
@@ -141,8 +148,15 @@ class PlanBody(QWidget):
         self._place()
         for place in (self._left, self._right):
             place.setSpacing(SPACE_L if wide else SPACE_XL)
-        for part in (self.head, self.alternatives, self.footer):
+        for part in (self.head, self.alternatives):
             part.set_wide(wide)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the margins of the page that it is on."""
+        super().resizeEvent(event)
+        margin = page_margin(self.width())
+        self.footer.set_wide(margin == SPACE_XL, margin=margin)
+        self._place()
 
     # --- layout ---------------------------------------------------------------------------------
 
@@ -248,7 +262,7 @@ class PlanBody(QWidget):
         # The scroll bar takes its room from the margin, so that nothing moves when it comes.
         bar = self.area.verticalScrollBar()
         taken = bar.sizeHint().width() if bar.maximum() > 0 else 0
-        margin = SPACE_XL if self._wide else SPACE_L
+        margin = page_margin(self.width())
         self._columns.setContentsMargins(margin, SPACE_L, margin - taken, SPACE_XL)
 
     def _show_notice(self, view: PlanView) -> None:

@@ -40,6 +40,7 @@ class PlanHost(QWidget):
         panel.wishes_changed.connect(plan.set_wishes)
         panel.release_requested.connect(plan.release)
         panel.load_requested.connect(plan.load)
+        panel.stop_requested.connect(plan.stop_loading)
         panel.retry_requested.connect(plan.try_again)
         panel.cancel_requested.connect(plan.cancel)
         panel.choose_requested.connect(self.choose_requested)
@@ -163,8 +164,10 @@ def plan_view_of(status: PlanStatus) -> PlanView:
         is_checking=status.state is PlanState.VERIFYING,
         is_here=status.entry is not None,
         load=_load_phase(status),
+        progress=status.progress,
+        is_stopping=status.is_stopping,
         measured=status.measured,
-        error=status.error,
+        error=status.error or status.load_error,
     )
     if status.is_smaller and view.notice is None:
         return dataclasses.replace(view, notice=_smaller_notice())

@@ -13,7 +13,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QApplication, QStackedWidget, QVBoxLayout, QWidget
 
 from app.theme import SIZE_HEADING, SPACE_L, SPACE_M, SPACE_XL, ui_font
-from app.views.plan_body import WIDE_FROM_PX, PlanBody
+from app.views.plan_body import WIDE_FROM_PX, PlanBody, page_margin
 from app.views.plan_view import FigureTable, PlanPhase, PlanView
 from app.views.plan_wishes import SHARE, with_value
 from app.widgets.buttons import TextButton
@@ -38,6 +38,7 @@ class PlanPanel(QWidget):
         release_requested: what shall be left to the planner again: a key of plan_wishes.py
             (``n_ctx``, ``kv``, ``gpu_share:CUDA0`` ...) or ``all``.
         load_requested: load with the plan that is shown.
+        stop_requested: give up the load that is under way.
         choose_requested: choose a checkpoint (nothing is chosen).
         models_requested: show other checkpoints (a smaller one, a distill).
         cancel_requested: give up opening the checkpoint.
@@ -47,6 +48,7 @@ class PlanPanel(QWidget):
     wishes_changed = Signal(Wishes)
     release_requested = Signal(str)
     load_requested = Signal()
+    stop_requested = Signal()
     choose_requested = Signal()
     models_requested = Signal()
     cancel_requested = Signal()
@@ -114,6 +116,9 @@ class PlanPanel(QWidget):
         """Use one column or two."""
         super().resizeEvent(event)
         self.body.set_wide(self.width() >= WIDE_FROM_PX)
+        margin = page_margin(self.width())
+        for page in (self.waiting, self.failed):
+            page.setContentsMargins(margin - SPACE_L, 0, margin - SPACE_L, 0)
 
     def _turn_to(self, page: QWidget) -> None:
         if page is self._stack.currentWidget():
@@ -135,6 +140,7 @@ class PlanPanel(QWidget):
         self.body.wished.connect(self._wish)
         self.body.models_requested.connect(self.models_requested)
         self.body.load_pressed.connect(self.load_requested)
+        self.body.footer.stop_pressed.connect(self.stop_requested)
 
     def _take_wishes(self, wishes: Wishes) -> None:
         key = self.body.controls.dragged_key

@@ -21,7 +21,6 @@ from app.theme import (
     SPACE_L,
     SPACE_M,
     SPACE_S,
-    SPACE_XL,
     SPACE_XS,
     mono_font,
     ui_font,
@@ -243,28 +242,36 @@ class PlanFooter(QFrame):
     """Whether it fits, and the button that loads it; always in sight."""
 
     load_pressed = Signal()
+    stop_pressed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.verdict = Paragraph(size=SIZE_SMALL)
         self.button = TextButton("", kind="primary")
         self.button.clicked.connect(self.load_pressed)
+        self.stop_button = TextButton("", kind="quiet")
+        self.stop_button.clicked.connect(self.stop_pressed)
+        self.stop_button.hide()
+        buttons = QHBoxLayout()
+        buttons.setSpacing(SPACE_S)
+        buttons.addStretch(1)
+        buttons.addWidget(self.stop_button)
+        buttons.addWidget(self.button)
         self._row = QBoxLayout(QBoxLayout.Direction.TopToBottom)
         self._row.setSpacing(SPACE_S)
         self._row.addWidget(self.verdict, 1)
-        self._row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignRight)
+        self._row.addLayout(buttons)
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(0)
         self._layout.addWidget(hairline())
         self._layout.addLayout(self._row)
-        self.set_wide(False)
+        self.set_wide(False, margin=SPACE_L)
 
-    def set_wide(self, wide: bool) -> None:
-        """Put verdict and button side by side."""
+    def set_wide(self, wide: bool, *, margin: int) -> None:
+        """Put verdict and button side by side where there is room, ``margin`` px from the ends."""
         direction = QBoxLayout.Direction
         self._row.setDirection(direction.LeftToRight if wide else direction.TopToBottom)
-        margin = SPACE_XL if wide else SPACE_L
         self._row.setContentsMargins(margin, SPACE_M, margin, SPACE_M)
 
     def show_load(self, load: LoadView) -> None:
@@ -276,3 +283,5 @@ class PlanFooter(QFrame):
         self.button.set_kind("primary" if load.is_primary else "")
         self.button.setEnabled(load.enabled)
         self.button.setAccessibleDescription(load.verdict)
+        self.stop_button.setText(load.stop)
+        self.stop_button.setVisible(bool(load.stop))

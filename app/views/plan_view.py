@@ -157,13 +157,14 @@ class FigureTable:
 
 @dataclass(frozen=True)
 class LoadView:
-    """The button at the bottom and the sentence beside it."""
+    """The button at the bottom and the sentence beside it; ``stop`` is the one beside that."""
 
     text: str = ""
     enabled: bool = False
     verdict: str = ""
     tone: str = ""
     is_primary: bool = True
+    stop: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QCoreApplication
 
-from app.views.plan_bars import bar_legend, bar_rows, bar_scale
+from app.views.plan_bars import bar_legend, bar_rows, bar_scale, room_left
 from app.views.plan_control_views import control_views
 from app.views.plan_figures import measured_table, planned_table
 from app.views.plan_names import device_name
@@ -27,7 +27,8 @@ from models.planner.machine import Machine
 from models.planner.plan import CPU, Alternative, Plan, SpeedRange, Tier
 from models.planner.wishes import Wishes
 from models.planning.measured import DeviceDifference
-from models.units import format_bytes, format_rate, split_rate
+from models.runtime.protocol import LoadProgress
+from models.units import format_bytes, format_duration, format_rate, split_rate
 
 
 def make_plan_view(
@@ -42,20 +43,23 @@ def make_plan_view(
     is_checking: bool = False,
     is_here: bool = True,
     load: LoadPhase = LoadPhase.NONE,
+    progress: LoadProgress | None = None,
+    is_stopping: bool = False,
     measured: Sequence[DeviceDifference] = (),
     error: FathomError | None = None,
 ) -> PlanView:
     """Return what the panel shows.
 
     ``plan`` may be of earlier wishes while ``is_stale``; ``is_here`` is false for a checkpoint
-    that is not downloaded; ``is_checking`` while llama.cpp is being asked; ``measured`` is what
-    the engine holds beside what this plan says, after a load with it.
+    that is not downloaded; ``is_checking`` while llama.cpp is being asked; ``progress`` is of a
+    load that is under way; ``measured`` is what the engine holds beside what this plan says, after
+    a load with it.
     """
     notice = error_notice(error) if error is not None else None
     if plan is None or shape is None or machine is None or phase is not PlanPhase.READY:
         return PlanView(phase, wishes, name, facts_words(shape), notice, is_stale)
     rows = bar_rows(plan, machine, shape)
-    tier, tier_tone, tier_tooltip = _tier(plan, is_checking=is_checking)
+    tier, tier_tone, tier_tooltip = _tier(plan, measured, is_checking=is_checking)
     return PlanView(
         phase=phase,
         wishes=wishes,
@@ -74,11 +78,13 @@ def make_plan_view(
         controls=control_views(plan, shape, machine, wishes, is_stale=is_stale),
         explanation=plan.explanation,
         warnings=plan.warnings,
-        alternatives=tuple(_alternative(one, plan, wishes) for one in plan.alternatives),
+        alternatives=_alternatives(plan, wishes),
         flags=" ".join(plan.llama_cpp_flags),
         table=planned_table(plan, machine),
         measured=measured_table(machine, measured) if measured else None,
-        load=load_view(plan, machine, load, is_here=is_here),
+        load=_loading_view(progress, is_stopping=is_stopping)
+        if load is LoadPhase.LOADING
+        else load_view(plan, machine, load, is_here=is_here),
     )
 
 
@@ -165,8 +171,6 @@ def load_view(plan: Plan, machine: Machine, load: LoadPhase, *, is_here: bool) -
     if not is_here:
         words = _tr("Not on this computer yet. Download it to load it.")
         return LoadView(text, enabled=False, verdict=f"{verdict} {words}", tone=tone)
-    if load is LoadPhase.LOADING:
-        return LoadView(_tr("Loading"), enabled=False, verdict=verdict, tone=tone)
     if load is LoadPhase.LOADED:
         words = _tr("Loaded with this plan.")
         return LoadView(_tr("Load again"), enabled=True, verdict=words, tone="", is_primary=False)
@@ -177,17 +181,36 @@ def load_view(plan: Plan, machine: Machine, load: LoadPhase, *, is_here: bool) -
     return LoadView(text, enabled=True, verdict=verdict, tone=tone)
 
 
+def _loading_view(progress: LoadProgress | None, *, is_stopping: bool) -> LoadView:
+    """Return how far a load is, with a button of its own that stops it.
+
+    Not the same button: a double click on Load would stop what it began.
+    """
+    words = _tr("Loading")
+    if is_stopping:
+        words = _tr("Stopping")
+    elif progress is not None and progress.bytes_total:
+        done, total = format_bytes(progress.bytes_done), format_bytes(progress.bytes_total)
+        words = _tr("Loading, {0} of {1}").format(done, total)
+        if progress.eta_s is not None and progress.eta_s >= 1:
+            words = _tr("{0}, {1} left").format(words, format_duration(progress.eta_s))
+    stop = "" if is_stopping else _tr("Stop loading")
+    return LoadView(_tr("Loading"), enabled=False, verdict=words, stop=stop)
+
+
 def _verdict(plan: Plan, machine: Machine) -> tuple[str, str]:
     host = plan.memory.host
     free_vram, lacks = 0, []
     for device in plan.memory.devices:
         if device.name == CPU:
             continue
-        left = device.free_bytes - device.used_bytes
+        left = room_left(device.used_bytes, device.budget_bytes, device.free_bytes)
         free_vram += max(left, 0)
         if left < 0:
             lacks.append(_lacks(device_name(machine, device.name), -left))
-    free_ram = machine.ram.available_bytes - host.anonymous_bytes - host.pinned_bytes
+    held = host.anonymous_bytes + host.pinned_bytes
+    budget = next((one.budget_bytes for one in plan.memory.devices if one.name == CPU), 0)
+    free_ram = room_left(held, budget, machine.ram.available_bytes)
     if free_ram < 0:
         lacks.append(_lacks(_tr("RAM"), -free_ram))
     free_ram = max(free_ram - host.page_cache_bytes, 0)
@@ -210,8 +233,12 @@ def _lacks(name: str, missing_bytes: int) -> str:
     return _tr("{0} lacks {1}").format(name, format_bytes(missing_bytes))
 
 
-def _tier(plan: Plan, *, is_checking: bool) -> tuple[str, str, str]:
+def _tier(
+    plan: Plan, measured: Sequence[DeviceDifference], *, is_checking: bool
+) -> tuple[str, str, str]:
     """Return badge, tone and tooltip of where the memory figures come from."""
+    if measured:
+        return _measured_tier(measured)
     if plan.tier is Tier.EXACT:
         return (
             _tr("Checked with llama.cpp"),
@@ -223,6 +250,22 @@ def _tier(plan: Plan, *, is_checking: bool) -> tuple[str, str, str]:
         return _tr("Checking with llama.cpp"), "quiet", words
     words = _tr("Weights and KV cache are exact, compute buffers are estimated.")
     return _tr("Estimated"), "quiet", words
+
+
+def _measured_tier(measured: Sequence[DeviceDifference]) -> tuple[str, str, str]:
+    tooltip = _tr("llama.cpp told what it holds after the load; the plan is compared with it.")
+    most = max((one.difference_bytes for one in measured), key=abs)
+    if not most:
+        return _tr("Measured, as planned"), "good", tooltip
+    more, less = _tr("Measured, {0} more than planned"), _tr("Measured, {0} less than planned")
+    words = (more if most > 0 else less).format(format_bytes(abs(most)))
+    return words, "quiet", tooltip
+
+
+def _alternatives(plan: Plan, wishes: Wishes) -> tuple[AlternativeView, ...]:
+    views = (_alternative(one, plan, wishes) for one in plan.alternatives)
+    # A sentence that stands among the reasons already, and that nothing can be done about here.
+    return tuple(one for one in views if one.action or one.text not in plan.explanation)
 
 
 def _alternative(alternative: Alternative, plan: Plan, wishes: Wishes) -> AlternativeView:

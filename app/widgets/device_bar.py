@@ -192,6 +192,8 @@ class DeviceBar(QWidget):
         fill = self._fill
         whole = QRectF(room)
         whole.setWidth(min(fill.length * px, room.width()))
+        if not whole.width():
+            return
         outline = _outline(whole, torn=self.is_torn)
         painter.save()
         painter.setClipPath(outline)

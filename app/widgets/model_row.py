@@ -40,9 +40,9 @@ class ModelRow(QWidget):
         self._bar.setFixedWidth(_BAR_WIDTH)
         # The columns of all rows stay below each other, whatever is known yet.
         _keep_room(self._bar)
-        self._rate = RunsLabel(reserve="~8888 tok/s")
+        self._rate = RunsLabel(reserve="~88,888 tok/s")
         self._rate.set_align(Qt.AlignmentFlag.AlignRight)
-        self._size = RunsLabel(reserve="888 MB")
+        self._size = RunsLabel(reserve="88.8 MB")
         self._size.set_align(Qt.AlignmentFlag.AlignRight)
         self._state = text_label(size=SIZE_SMALL, weight=Weight.Medium, tone="good")
         self._state.hide()
@@ -71,10 +71,11 @@ class ModelRow(QWidget):
     def set_forecast(
         self, fill: BarFill, *, rate: str, unit: str, words: str, tone: str, tooltip: str
     ) -> None:
-        """Show where it would live, and a predicted rate or ``words`` in its place."""
+        """Show where it would live, and a predicted rate or ``words`` in its place, in ``tone``."""
         self._bar.set_fill(fill, fill.total)
         self._bar.setVisible(not self._narrow)
-        runs = [Run(rate), Run(f" {unit}", "text_quiet")] if rate else [Run(words, tone or "text")]
+        token = tone or "text"
+        runs = [Run(rate, token), Run(f" {unit}", "text_quiet")] if rate else [Run(words, token)]
         self._rate.set_runs(runs)
         for widget in (self._bar, self._rate):
             widget.setToolTip(tooltip)

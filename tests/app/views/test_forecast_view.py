@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 from pytestqt.qtbot import QtBot
@@ -22,7 +23,11 @@ def test_places_from_the_left_with_a_tilde() -> None:
     assert view.fill.parts[0].size == vram
     assert view.rate.startswith("~")
     assert view.unit == "tok/s"
-    assert view.fill.total == sum(one.total_bytes for one in plan.memory.devices)
+    # What a disk has to give lies beyond all memory, and is no shortage.
+    assert view.fill.total > sum(one.total_bytes for one in plan.memory.devices)
+    assert view.fill.over_from == math.inf
+    assert view.tone == "tight"
+    assert "read while answering" in view.tooltip
     assert all(part.words in view.tooltip for part in view.fill.parts)
 
 

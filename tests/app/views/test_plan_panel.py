@@ -14,8 +14,8 @@ from pytestqt.qtbot import QtBot
 from app.theme import Appearance
 from app.views.plan_controls import ContextRow, ListRow, SegmentsRow, SliderRow, SwitchRow
 from app.views.plan_panel import DIM_AFTER_MS, PlanPanel
-from app.views.plan_view import PlanPhase, PlanView
-from app.views.plan_words import make_plan_view
+from app.views.plan_view import LoadPhase, PlanPhase, PlanView
+from app.views.plan_words import error_notice, make_plan_view
 from helpers.accessible import focusable, nameless, spoken_name, tab_order
 from helpers.paint_counter import PaintCounter, settle
 from helpers.plan_samples import (
@@ -229,6 +229,18 @@ def test_the_button_loads_and_never_refuses(panel: PlanPanel, qtbot: QtBot) -> N
     assert "Download" in panel.body.footer.verdict.text()
 
 
+def test_a_load_is_stopped_by_a_button_of_its_own(panel: PlanPanel, qtbot: QtBot) -> None:
+    panel.show_view(view())
+    footer = panel.body.footer
+    assert not footer.stop_button.isVisible()
+    panel.show_view(view(load=LoadPhase.LOADING))
+    assert (footer.button.isEnabled(), footer.stop_button.text()) == (False, "Stop loading")
+    with qtbot.waitSignal(panel.stop_requested):
+        qtbot.keyClick(footer.stop_button, Qt.Key.Key_Space)
+    panel.show_view(view(load=LoadPhase.LOADING, is_stopping=True))
+    assert not footer.stop_button.isVisible()
+
+
 # --- states -------------------------------------------------------------------------------------
 
 
@@ -391,6 +403,52 @@ def test_a_scroll_bar_that_comes_moves_nothing(panel: PlanPanel) -> None:
         places.append((bars.mapTo(panel, QPoint(0, 0)).x(), bars.width()))
         assert (panel.body.area.verticalScrollBar().maximum() > 0) == (height == 500)
     assert places[0] == places[1]
+
+
+@pytest.mark.parametrize(("width", "margin"), [(360, 16), (640, 24), (823, 24), (1100, 24)])
+def test_every_state_keeps_the_margins_of_its_page(
+    panel: PlanPanel, width: int, margin: int
+) -> None:
+    panel.resize(width, 800)
+    panel.show_view(view())
+    settle()
+    lefts = [panel.body.footer.verdict.mapTo(panel, QPoint(0, 0)).x()]
+    head = panel.body._head_section
+    lefts.append(head.mapTo(panel, QPoint(0, 0)).x())
+    error = FathomError("It is damaged.", hint="Download it again.")
+    panel.show_view(PlanView(PlanPhase.FAILED, Wishes(), "broken", notice=error_notice(error)))
+    settle()
+    lefts.append(panel.failed.notice.mapTo(panel, QPoint(0, 0)).x())
+    assert lefts == [margin] * 3
+
+
+def test_a_button_stands_beside_the_verdict_where_there_is_room(panel: PlanPanel) -> None:
+    panel.show_view(view())
+    footer = panel.body.footer
+    for width, is_beside in ((360, False), (640, True)):
+        panel.resize(width, 800)
+        settle()
+        verdict, button = (
+            one.mapTo(panel, QPoint(0, 0)).y() + one.height() / 2
+            for one in (footer.verdict, footer.button)
+        )
+        assert (abs(verdict - button) < 8) == is_beside
+
+
+def test_a_drag_lays_out_and_repaints_only_what_changes(panel: PlanPanel) -> None:
+    panel.resize(1180, 900)
+    plan = v3_plan(ROOMY, expert_layers=1)
+    panel.show_view(view(plan))
+    settle()
+    sentence = panel.body.reasons._lines[0]
+    counts = [PaintCounter(one) for one in (panel.body.head, panel.body.flags, sentence)]
+    other = dataclasses.replace(
+        plan, explanation=("Another reason.", *plan.explanation[1:]), llama_cpp_flags=("-c", "1")
+    )
+    panel.show_view(view(other))
+    settle()
+    # A sentence that could be selected from would be painted again for every round of layout.
+    assert [count.count for count in counts][::2] == [0, 1]
 
 
 def test_from_900_px_on_the_controls_stand_beside_the_bars(panel: PlanPanel) -> None:

@@ -45,6 +45,7 @@ from models.planner.plan import (
 )
 from models.planner.wishes import Wishes
 from models.planning.measured import DeviceDifference, PartBytes
+from models.runtime.protocol import LoadProgress
 from models.units import format_bytes
 
 V3 = v3_shape()
@@ -172,7 +173,9 @@ def test_a_device_is_amber_within_the_margin_and_red_beyond_what_is_free() -> No
     assert row(view_of(tight, on), "CUDA0").tone == "tight"
     over = with_device(plan, "CUDA0", dense_bytes=free + GIB - other)
     assert row(view_of(over, on), "CUDA0").tone == "fail"
-    assert row(view_of(over, on), "CUDA0").rest == "1.07 GB too much"
+    # What should stay free is missing too: the plan's own sentences count so.
+    missing = free + GIB - over.memory.devices[0].budget_bytes
+    assert row(view_of(over, on), "CUDA0").rest == f"{format_bytes(missing)} too much"
 
 
 def test_what_is_over_widens_the_scale_but_not_without_end() -> None:
@@ -353,6 +356,59 @@ def test_the_tier_of_the_figures_is_told() -> None:
     assert (exact.tier, exact.tier_tone) == ("Checked with llama.cpp", "good")
 
 
+@pytest.mark.parametrize(
+    ("more_bytes", "words", "tone"),
+    [
+        (0, "Measured, as planned", "good"),
+        (55_000_000, "Measured, 55.0 MB more than planned", "quiet"),
+        (-55_000_000, "Measured, 55.0 MB less than planned", "quiet"),
+    ],
+)
+def test_after_a_load_the_tier_says_what_was_measured(
+    more_bytes: int, words: str, tone: str
+) -> None:
+    on = machine(1)
+    measured = (
+        DeviceDifference("CUDA0", PartBytes(GB), PartBytes(GB + more_bytes)),
+        DeviceDifference(CPU, PartBytes(GB), PartBytes(GB)),
+    )
+    for tier in Tier:
+        view = view_of(v3_plan(on, tier=tier), on, measured=measured)
+        assert (view.tier, view.tier_tone) == (words, tone)
+
+
+def test_a_load_says_how_far_it_is_and_can_be_stopped_by_another_button() -> None:
+    on = machine(1, vram_gb=24, ram_gb=512)
+    plan = v3_plan(on)
+    for progress, words in (
+        (None, "Loading"),
+        (LoadProgress("checking", 0, 0, 0.1, None), "Loading"),
+        (
+            LoadProgress("reading", 3_200_000_000, 404_000_000_000, 1.0, None),
+            "Loading, 3.20 GB of 404 GB",
+        ),
+        (
+            LoadProgress("reading", 3_200_000_000, 404_000_000_000, 1.0, 125.0),
+            "Loading, 3.20 GB of 404 GB, 2 min 5 s left",
+        ),
+    ):
+        load = view_of(plan, on, load=LoadPhase.LOADING, progress=progress).load
+        assert (load.enabled, load.verdict, load.stop) == (False, words, "Stop loading")
+    load = view_of(plan, on, load=LoadPhase.LOADING, is_stopping=True).load
+    assert (load.verdict, load.stop) == ("Stopping", "")
+
+
+def test_a_reason_is_not_said_again_among_the_alternatives() -> None:
+    on = machine(1)
+    plan = v3_plan(on)
+    said = "With 32 GB of VRAM 2 more layers would move there: 13.6 to 14.5 tok/s."
+    plan = dataclasses.replace(
+        plan, explanation=(said,), alternatives=(Alternative("more_vram", said),)
+    )
+    assert view_of(plan, on).alternatives == ()
+    assert view_of(dataclasses.replace(plan, explanation=()), on).alternatives[0].text == said
+
+
 def test_the_button_never_refuses_what_does_not_fit() -> None:
     on = machine(1)
     plan = v3_plan(on)
@@ -360,7 +416,10 @@ def test_the_button_never_refuses_what_does_not_fit() -> None:
     load = view_of(plan, on).load
     assert load.enabled
     assert load.text == "Load anyway"
-    assert "RTX 4070 lacks 3.99 GB" in load.verdict
+    device = plan.memory.devices[0]
+    missing = format_bytes(device.used_bytes - device.budget_bytes)
+    assert f"RTX 4070 lacks {missing}" in load.verdict
+    assert row(view_of(plan, on), "CUDA0").rest == f"{missing} too much"
     assert load.tone == "fail"
 
 
@@ -368,7 +427,9 @@ def test_too_little_ram_is_named_too() -> None:
     on = machine(0, ram_gb=32)
     plan = with_host(v3_plan(on), anonymous_bytes=on.ram.available_bytes + 2 * GB)
     load = view_of(dataclasses.replace(plan, fits=False), on).load
-    assert "RAM lacks 2.00 GB" in load.verdict
+    budget = next(one.budget_bytes for one in plan.memory.devices if one.name == CPU)
+    missing = on.ram.available_bytes + 2 * GB - budget
+    assert f"RAM lacks {format_bytes(missing)}" in load.verdict
 
 
 def test_a_plan_within_the_margin_is_tight() -> None:
