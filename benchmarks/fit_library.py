@@ -156,7 +156,7 @@ def ask(
     }
     start_s = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, __file__],
+        [sys.executable, __file__, "--child"],
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -278,7 +278,10 @@ def _pretend_ram(library: Any, free_and_total: Sequence[int]) -> Any:
 
 
 def main() -> None:
-    """Answer one request."""
+    """Answer one request; run without ``--child`` there is nothing to do."""
+    if sys.argv[1:] != ["--child"]:
+        print("This is a part of plan_against_fit.py.")
+        return
     out = take_protocol_fd()
     prepare_environment()
     answer = json.dumps(_answer(json.load(sys.stdin)))
