@@ -405,6 +405,8 @@ class Fathom(QObject):
         self._core.telemetry.start()
         # Made now, so that its graphs begin with the program and not with the first visit.
         self.window.page(MONITOR)
+        # Compiled and imported here, they would hold up the click that first wants them.
+        self._core.runner.run(_import_pages, done=_nothing, error=_nothing)
 
     @Slot()
     def _stop(self) -> None:
@@ -458,6 +460,11 @@ class Fathom(QObject):
     def _demo_finished(self, exit_code: int) -> None:
         self.exit_code = exit_code
         self.window.close()
+
+
+def _import_pages() -> None:
+    import app.views.models_page
+    import app.views.plan_host  # noqa: F401
 
 
 def _nothing(_result: object) -> None:

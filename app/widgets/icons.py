@@ -52,16 +52,23 @@ def icon(name: str, color: QColor | str, size: int = 20, *, gap: int = 0) -> QIc
     """
     result = QIcon()
     for ratio in (1.0, 1.5, 2.0, 3.0):
-        drawn = pixmap(name, color, size, ratio)
-        result.addPixmap(_with_gap(drawn, size, gap, ratio) if gap else drawn)
+        result.addPixmap(_with_gap(name, color, size, gap, ratio))
     return result
 
 
-def _with_gap(drawn: QPixmap, size: int, gap: int, ratio: float) -> QPixmap:
+def _with_gap(name: str, color: QColor | str, size: int, gap: int, ratio: float) -> QPixmap:
+    drawn = pixmap(name, color, size, ratio)
+    if not gap:
+        return drawn
+    key = f"fathom:{name}:{QColor(color).name()}:{size}+{gap}:{ratio}"
+    known = QPixmap()
+    if QPixmapCache.find(key, known):
+        return known
     wide = QPixmap(round((size + gap) * ratio), round(size * ratio))
     wide.setDevicePixelRatio(ratio)
     wide.fill(Qt.GlobalColor.transparent)
     painter = QPainter(wide)
     painter.drawPixmap(0, 0, drawn)
     painter.end()
+    QPixmapCache.insert(key, wide)
     return wide
