@@ -27,7 +27,10 @@ _SAME_IN_SETTINGS = (
     "use_extra_bufts",
     "load_mode",
     "n_threads",
+    "devices",
 )
+# What a search chooses first, and chooses anew when something else is fixed.
+_CHOSEN_FIRST = ("n_ctx", "type_k", "type_v", "load_mode")
 _PLACEMENT = ("n_gpu_layers", "tensor_split", "overrides")
 
 
@@ -85,11 +88,17 @@ def without(wishes: Wishes, name: str) -> Wishes:
 def wishes_for(wishes: Wishes, now: PlanSettings, other: PlanSettings) -> Wishes:
     """Return what to wish so that ``other`` is chosen where ``now`` is the plan.
 
-    Where tensors go is fixed only when nothing else differs: the placement follows from the rest,
-    and a fixed one would not follow a slider any more. What the user fixed is never changed.
+    Context, KV types and load mode are fixed with the rest: with larger batches alone, say, a
+    search would rather shorten the context. Where tensors go is fixed only when nothing else
+    differs: the placement follows from the rest, and a fixed one would not follow a slider any
+    more. What the user fixed is never changed.
     """
     changes = _differing(wishes, now, other, _SAME_IN_SETTINGS)
-    if not changes and wishes.expert_layers is None:
+    if changes:
+        for name in _CHOSEN_FIRST:
+            if getattr(wishes, name) is None:
+                changes[name] = getattr(other, name)
+    elif wishes.expert_layers is None:
         changes = _differing(wishes, now, other, _PLACEMENT)
     return dataclasses.replace(wishes, **changes)
 

@@ -264,8 +264,9 @@ def _measured_tier(measured: Sequence[DeviceDifference]) -> tuple[str, str, str]
 
 def _alternatives(plan: Plan, wishes: Wishes) -> tuple[AlternativeView, ...]:
     views = (_alternative(one, plan, wishes) for one in plan.alternatives)
-    # A sentence that stands among the reasons already, and that nothing can be done about here.
-    return tuple(one for one in views if one.action or one.text not in plan.explanation)
+    # Not a sentence that stands among the reasons already, and no plan that cannot be had.
+    said = (*plan.explanation, *(one.text for one in plan.alternatives if one.kind == "plan"))
+    return tuple(one for one in views if one.action or one.text not in said)
 
 
 def _alternative(alternative: Alternative, plan: Plan, wishes: Wishes) -> AlternativeView:

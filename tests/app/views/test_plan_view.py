@@ -498,7 +498,15 @@ def test_an_alternative_offers_what_it_can_do() -> None:
     assert [offer.action for offer in offers] == [
         "Use this plan", "Use 16k context", "Show models", "",
     ]  # fmt: skip
-    assert offers[0].wishes == Wishes(n_ubatch=512, op_offload=True)
+    # With what a search would choose anew because of the change.
+    assert offers[0].wishes == Wishes(
+        n_ctx=plan.settings.n_ctx,
+        type_k=plan.settings.type_k,
+        type_v=plan.settings.type_v,
+        load_mode=plan.settings.load_mode,
+        n_ubatch=512,
+        op_offload=True,
+    )
     assert offers[1].wishes == Wishes(n_ubatch=512, n_ctx=16384)
     assert offers[2].wants_models
     assert offers[0].figures == "~3.90 tok/s"
@@ -516,7 +524,10 @@ def test_the_price_of_a_wish_is_paid_back_by_releasing_it() -> None:
 
 def test_placement_is_fixed_only_when_nothing_else_differs() -> None:
     now = PlanSettings(8192, n_gpu_layers=10)
-    assert wishes_for(Wishes(), now, PlanSettings(4096, n_gpu_layers=20)) == Wishes(n_ctx=4096)
+    shorter = wishes_for(Wishes(), now, PlanSettings(4096, n_gpu_layers=20))
+    assert (shorter.n_ctx, shorter.n_gpu_layers, shorter.overrides) == (4096, None, None)
+    cpu = dataclasses.replace(now, devices=("CUDA0",))
+    assert wishes_for(Wishes(), cpu, now).devices == ()
     moved = dataclasses.replace(now, n_gpu_layers=20)
     assert wishes_for(Wishes(), now, moved) == Wishes(n_gpu_layers=20)
     fixed = Wishes(expert_layers=3)
