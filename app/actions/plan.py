@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
-from app.actions.plan_status import PlanState, PlanStatus, entry_text, with_model
+from app.actions.plan_status import PlanState, PlanStatus, entry_text, ready_state, with_model
 from app.actions.plan_verifier import PlanVerifier
-from app.actions.plan_work import Opened, PlanWork, Solved
+from app.actions.plan_work import Opened, PlanWork, Solved, expected
 from app.messages import Messages
 from app.tasks import TaskRunner
-from models.errors import ContextTooLargeError, FathomError
+from models.errors import ContextTooLargeError
 from models.planning.desk import PlannedLoad, PlanningDesk, still_fits
 
 if TYPE_CHECKING:
@@ -171,6 +171,8 @@ class PlanCheckpoint(QObject):
         status = self._status
         if status.plan is None or status.entry is None or status.checkpoint is None:
             return
+        if status.is_refused:
+            return
         if status.state in (PlanState.OPENING, PlanState.PLANNING):
             # Pressed while the last wish is still being planned: what comes of it is meant.
             self._loads_when_ready = True
@@ -179,7 +181,7 @@ class PlanCheckpoint(QObject):
         self._run(
             partial(self._desk.machine, status.checkpoint.path),
             done=partial(self._load_on, self._status),
-            error=self._on_failed,
+            error=self._on_not_loaded,
         )
 
     @Slot()
@@ -279,7 +281,7 @@ class PlanCheckpoint(QObject):
         self._set(
             dataclasses.replace(
                 self._status,
-                state=_ready_state(plan) if is_final else PlanState.PLANNING,
+                state=ready_state(plan) if is_final else PlanState.PLANNING,
                 machine=solved.machine,
                 plan=plan,
                 error=None,
@@ -299,9 +301,7 @@ class PlanCheckpoint(QObject):
             self._on_failed(error)
 
     def _on_failed(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
-        self._set(dataclasses.replace(self._status, state=PlanState.FAILED, error=error))
+        self._set(dataclasses.replace(self._status, state=PlanState.FAILED, error=expected(error)))
 
     def _on_ready(self) -> None:
         if self._loads_when_ready:
@@ -357,12 +357,13 @@ class PlanCheckpoint(QObject):
         self._set(dataclasses.replace(self._status, state=PlanState.EXACT, plan=plan))
 
     def _on_not_verified(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
         # The figures by formulas stay, and it is said that they are all there is.
-        self._set(dataclasses.replace(self._status, state=PlanState.READY, error=error))
+        self._set(dataclasses.replace(self._status, state=PlanState.READY, error=expected(error)))
 
     # --- loading --------------------------------------------------------------------------------
+
+    def _on_not_loaded(self, error: Exception) -> None:
+        self._set(dataclasses.replace(self._status, error=expected(error)))
 
     def _load_on(self, asked: PlanStatus, machine: Machine) -> None:
         """Load what was on the screen when it was asked for, unless the room for it is gone."""
@@ -479,12 +480,6 @@ class PlanCheckpoint(QObject):
     def _set(self, status: PlanStatus) -> None:
         self._status = with_model(status, self._loader.status)
         self.status_changed.emit(self._status)
-
-
-def _ready_state(plan: Plan) -> PlanState:
-    from models.planner.plan import Tier
-
-    return PlanState.EXACT if plan.tier is Tier.EXACT else PlanState.READY
 
 
 def _nothing(_result: object) -> None:

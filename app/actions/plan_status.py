@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.actions.model_status import ModelStatus
-from models.errors import FathomError
+from models.errors import FathomError, InvalidSettingError
 
 if TYPE_CHECKING:
     from models.library.library import LibraryEntry
@@ -74,6 +74,18 @@ class PlanStatus:
     def is_busy(self) -> bool:
         """Whether figures will change by themselves."""
         return self.state in (PlanState.OPENING, PlanState.PLANNING, PlanState.VERIFYING)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the newest wishes contradict each other; ``plan`` is of those before."""
+        return self.state is PlanState.FAILED and isinstance(self.error, InvalidSettingError)
+
+
+def ready_state(plan: Plan) -> PlanState:
+    """Return the state of a plan that nothing more is done about: by its tier."""
+    from models.planner.plan import Tier
+
+    return PlanState.EXACT if plan.tier is Tier.EXACT else PlanState.READY
 
 
 def entry_text(entry: LibraryEntry) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
@@ -81,6 +83,7 @@ class PlanBody(QWidget):
         self._wide: bool | None = None
         self._fits = True
         self._planned: FigureTable | None = None
+        self._stops: list[QWidget] = []
         self.head = PlanHead()
         self.rates = (RateFigure(), RateFigure())
         self.bars = DeviceBars()
@@ -122,6 +125,19 @@ class PlanBody(QWidget):
         self._flag_section.setVisible(bool(view.flags))
         self.footer.show_load(view.load)
         self._show_fits(view.fits)
+        self._chain()
+
+    def _chain(self) -> None:
+        """Let Tab go on from the controls to what stands below them, the button that loads last."""
+        stops: list[QWidget] = [self.controls.last_stop]
+        stops += [row.button for row in self.alternatives.rows]
+        stops += [self.flags.button, self.flags.copy_button]
+        stops += [self.footer.stop_button, self.footer.button]
+        if stops == self._stops:
+            return
+        self._stops = stops
+        for before, after in itertools.pairwise(stops):
+            QWidget.setTabOrder(before, after)
 
     def show_measured(self, table: FigureTable | None) -> None:
         """Show measured bytes beside the planned ones; None where nothing was measured."""

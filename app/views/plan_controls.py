@@ -333,6 +333,12 @@ class PlanControls(QWidget):
             row.focus_first()
             return
 
+    @property
+    def last_stop(self) -> QWidget:
+        """What Tab visits last."""
+        folded = [key for key, is_more in self._keys if is_more]
+        return self._rows[folded[-1]].focus_order()[-1] if folded else self.more.button
+
     def row(self, key: str) -> ControlRow:
         """Return a control's row; KeyError when there is none."""
         return self._rows[key]

@@ -65,6 +65,8 @@ class PlanHost(QWidget):
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Hand the focus on to what can be used."""
         super().focusInEvent(event)
+        if self.panel.focus_controls():
+            return
         if first := self._first_control():
             first.setFocus()
 
@@ -168,6 +170,7 @@ def plan_view_of(status: PlanStatus) -> PlanView:
         is_stopping=status.is_stopping,
         measured=status.measured,
         error=status.error or status.load_error,
+        is_refused=status.is_refused,
     )
     if status.is_smaller and view.notice is None:
         return dataclasses.replace(view, notice=_smaller_notice())

@@ -108,6 +108,16 @@ class PlanPanel(QWidget):
             self._turn_to(self.waiting)
         self._show_stale(view.is_stale)
 
+    def focus_controls(self) -> bool:
+        """Move the focus to the first control, and tell whether there is one.
+
+        Not to what stands above it: a press of Space would release everything that is fixed.
+        """
+        shown = self._stack.currentWidget() is self.body
+        if shown:
+            self.body.controls.focus_first()
+        return shown
+
     def show_measured(self, table: FigureTable | None) -> None:
         """Show measured bytes beside the planned ones; a later view replaces them."""
         self.body.show_measured(table)

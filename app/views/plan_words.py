@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from PySide6.QtCore import QCoreApplication
@@ -47,18 +48,23 @@ def make_plan_view(
     is_stopping: bool = False,
     measured: Sequence[DeviceDifference] = (),
     error: FathomError | None = None,
+    is_refused: bool = False,
 ) -> PlanView:
     """Return what the panel shows.
 
     ``plan`` may be of earlier wishes while ``is_stale``; ``is_here`` is false for a checkpoint
     that is not downloaded; ``is_checking`` while llama.cpp is being asked; ``progress`` is of a
     load that is under way; ``measured`` is what the engine holds beside what this plan says, after
-    a load with it.
+    a load with it; ``is_refused`` while what is wished contradicts itself: ``plan`` is of before.
     """
     notice = error_notice(error) if error is not None else None
     if plan is None or shape is None or machine is None or phase is not PlanPhase.READY:
         return PlanView(phase, wishes, name, facts_words(shape), notice, is_stale)
     rows = bar_rows(plan, machine, shape)
+    loading = _loading_view(progress, is_stopping=is_stopping)
+    if load is not LoadPhase.LOADING:
+        loading = load_view(plan, machine, load, is_here=is_here)
+        loading = _refused_view(loading) if is_refused else loading
     tier, tier_tone, tier_tooltip = _tier(plan, measured, is_checking=is_checking)
     return PlanView(
         phase=phase,
@@ -68,7 +74,7 @@ def make_plan_view(
         notice=notice,
         is_stale=is_stale,
         fits=plan.fits,
-        tier=tier,
+        tier="" if is_refused else tier,
         tier_tone=tier_tone,
         tier_tooltip=tier_tooltip,
         rows=rows,
@@ -82,9 +88,7 @@ def make_plan_view(
         flags=" ".join(plan.llama_cpp_flags),
         table=planned_table(plan, machine),
         measured=measured_table(machine, measured) if measured else None,
-        load=_loading_view(progress, is_stopping=is_stopping)
-        if load is LoadPhase.LOADING
-        else load_view(plan, machine, load, is_here=is_here),
+        load=loading,
     )
 
 
@@ -179,6 +183,12 @@ def load_view(plan: Plan, machine: Machine, load: LoadPhase, *, is_here: bool) -
     if load is LoadPhase.OTHER:
         text = _tr("Reload with this plan")
     return LoadView(text, enabled=True, verdict=verdict, tone=tone)
+
+
+def _refused_view(load: LoadView) -> LoadView:
+    """Return a button that does not load: what is shown is not what is wished."""
+    words = _tr("There is no plan for these settings. Release one of them.")
+    return dataclasses.replace(load, enabled=False, verdict=words, tone="fail", is_primary=True)
 
 
 def _loading_view(progress: LoadProgress | None, *, is_stopping: bool) -> LoadView:

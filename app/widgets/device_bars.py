@@ -183,6 +183,8 @@ class Legend(QWidget):
                 widget.deleteLater()
         for part in parts:
             self._flow.addWidget(_legend_item(part, self))
+        # Also where it keeps its size: the new items have no places yet.
+        self._flow.invalidate()
         self.updateGeometry()
 
 

@@ -13,7 +13,8 @@ from app.theme import ui_font
 _FIELD_WIDTH = 84
 _TYPED = re.compile(r"\s*([0-9][0-9 ,.'\u00a0\u202f]*?)\s*([km]?)\s*", re.IGNORECASE)
 _GROUPS = re.compile(r"[ ,.'\u00a0\u202f](?=[0-9]{3}(?:[^0-9]|$))")
-_MOST_TOKENS = 2**31
+# llama.cpp pads a context to 256 (llama-context.cpp) and takes no more than 2^27 of Fathom.
+LEAST_TOKENS, MOST_TOKENS = 256, 2**27
 
 
 def parse_tokens(text: str) -> int | None:
@@ -25,12 +26,15 @@ def parse_tokens(text: str) -> int | None:
     if match is None:
         return None
     digits = _GROUPS.sub("", match[1]).replace(",", ".")
+    if not match[2] and not digits.isdigit():
+        # 32,76 is a slip of the finger, and no 32.76 tokens.
+        return None
     try:
         number = float(digits)
     except ValueError:
         return None
     tokens = round(number * {"": 1, "k": 1024, "m": 1024**2}[match[2].lower()])
-    return tokens if 0 < tokens < _MOST_TOKENS else None
+    return tokens if 0 < tokens <= MOST_TOKENS else None
 
 
 class TokenField(QLineEdit):
@@ -79,10 +83,13 @@ class TokenField(QLineEdit):
         if tokens is None or tokens == self._value:
             self._put_back()
             return
-        self._value = tokens
+        self._value = max(tokens, LEAST_TOKENS)
         self._put_back()
-        self.edited.emit(tokens)
+        self.edited.emit(self._value)
 
     def _put_back(self) -> None:
         self.setText(f"{self._value:,}")
         self.setModified(False)
+        if self.hasFocus():
+            # What is typed next replaces it, as when the focus came.
+            self.selectAll()

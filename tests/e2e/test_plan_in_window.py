@@ -16,11 +16,12 @@ from app.views.main_window import CHAT, MODELS, PLAN
 from app.views.models_page import ModelsPage
 from app.views.plan_host import PlanInspector, PlanPage
 from app.views.plan_panel import PlanPanel
-from helpers.accessible import nameless
+from helpers.accessible import nameless, tab_order
 from helpers.real_window import RealWindow
 from helpers.tiny_gguf import TinyModel, write_tiny
 from models.library.library import LibraryEntry
 from models.planner.plan import Tier
+from models.planner.wishes import Wishes
 
 pytestmark = pytest.mark.model
 
@@ -85,6 +86,38 @@ def test_choose_drag_fix_release_and_load_with_the_plan(window: RealWindow, qtbo
     for difference in plan.status.measured:
         assert difference.difference_bytes == 0
     window.until(lambda: shown_in(panel, "Planned and measured"))
+
+
+def test_tab_goes_from_the_controls_down_to_the_button_that_loads(window: RealWindow) -> None:
+    page = open_plan_page(window)
+    plan, body = window.program.planning.plan, page.host.panel.body
+    plan.set_wishes(Wishes(n_ctx=640))
+    window.until(lambda: plan.status.state is PlanState.EXACT and plan.status.wishes.n_ctx == 640)
+    order = tab_order(page.back_button)
+    wanted = [
+        page.back_button,
+        body.controls.release_button,
+        body.controls.row("n_ctx").mark,
+        body.controls.more.button,
+        body.flags.button,
+        body.footer.button,
+        window.window.status_bar,
+    ]
+    places = [order.index(widget) for widget in wanted]
+    assert places == sorted(places)
+    # The inspector hands the focus to a control, never to the button that releases everything.
+    window.window.resize(1280, 800)
+    window.window.show_page(CHAT)
+    window.page.show_inspector()
+    panel = inspector_of(window).host.panel
+    window.until(panel.body.isVisible)
+    inspector_of(window).setFocus()
+    assert panel.body.controls.isAncestorOf(QApplication.focusWidget())
+    assert QApplication.focusWidget() is not panel.body.controls.release_button
+    # It does not lose the focus to the far end of the window when it is folded.
+    window.window.resize(700, 700)
+    window.until(lambda: not window.page.is_inspector_shown)
+    assert QApplication.focusWidget() is window.page.inspector_button
 
 
 def test_the_inspector_folds_and_remembers(

@@ -19,7 +19,7 @@ from helpers.gated_planning import GIB, described_machine
 from helpers.logcheck import LogCheck
 from helpers.plan_window import PlanWindow, make_plan_window
 from helpers.tiny_gguf import TinyModel, write_text, write_tiny
-from models.errors import OracleError
+from models.errors import EngineBusyError, OracleError
 from models.planner.machine import Gpu, GpuKind
 from models.planner.plan import CPU, Tier
 from models.planner.wishes import Wishes
@@ -242,6 +242,21 @@ def test_a_row_is_told_what_was_planned_since(make: Make) -> None:
     assert forecasts.plan(entry).settings.n_ctx == 512
 
 
+def test_a_machine_that_cannot_be_read_keeps_the_plan_and_says_why(make: Make) -> None:
+    window = make()
+    window.choose(window.tiny())
+    plan = window.status.plan
+    window.gates.failures["machine"] = EngineBusyError("The engine is busy.")
+    window.plan.load()
+    window.until(lambda: window.status.error is not None)
+    assert window.status.plan is plan
+    assert not window.status.is_refused
+    assert window.status.state is PlanState.READY
+    window.gates.failures.clear()
+    window.plan.load()
+    window.until(lambda: window.parts.loader.status.is_ready)
+
+
 def test_a_load_that_fails_says_why_beside_the_plan(make: Make) -> None:
     window = make(gated=False)
     entry = window.tiny()
@@ -307,6 +322,11 @@ def test_a_wish_that_cannot_be_had_says_so_and_can_be_released(make: Make) -> No
     status = window.until_state(PlanState.FAILED)
     assert status.error is not None
     assert status.plan is before
+    assert status.is_refused
+    # What is shown is not what is wished: nothing is loaded by it.
+    window.plan.load()
+    window.until(lambda: window.runner.is_idle)
+    assert window.parts.loader.status.phase is LoadPhase.NONE
     window.plan.release("kv")
     assert window.until_state(PlanState.READY).error is None
 

@@ -487,6 +487,14 @@ def test_tab_goes_from_the_controls_to_the_button(panel: PlanPanel) -> None:
     assert set(order) <= set(focusable(panel))
 
 
+def test_a_button_that_does_not_load_says_why(panel: PlanPanel) -> None:
+    panel.show_view(view(wishes=Wishes(type_v="q8_0"), is_stale=True, is_refused=True))
+    footer = panel.body.footer
+    assert not footer.button.isEnabled()
+    assert "no plan for these settings" in footer.verdict.text()
+    assert not panel.body.head.tier.isVisible()
+
+
 def test_the_focus_goes_to_a_control_and_not_to_the_button_that_loads(
     panel: PlanPanel, qtbot: QtBot
 ) -> None:

@@ -159,6 +159,16 @@ def test_the_legend_takes_as_many_lines_as_it_needs(qtbot: QtBot) -> None:
     legend.show_parts([ATTENTION, KV, SOFT, OTHERS])
     assert legend.heightForWidth(180) > legend.heightForWidth(900)
     assert legend.heightForWidth(900) < 24
+    # New parts in the same room have places of their own at once.
+    legend.resize(900, 24)
+    legend.show()
+    settle()
+    legend.show_parts([KV, ATTENTION, OTHERS, SOFT])
+    settle()
+    items = [one for one in legend.findChildren(QWidget) if one.parent() is legend]
+    places = [one.geometry() for one in items if one.isVisible()]
+    assert len(places) == 4
+    assert not any(one.intersects(other) for one, other in itertools.combinations(places, 2))
 
 
 # --- sliders ------------------------------------------------------------------------------------
@@ -286,7 +296,8 @@ def test_a_slider_without_room_to_move_stays_usable(qtbot: QtBot) -> None:
     [
         ("32768", 32768), ("32,768", 32768), ("32 768", 32768), ("32k", 32768), ("1.5K", 1536),
         ("1m", 1048576), (" 4096 ", 4096), ("", None), ("many", None), ("0", None), ("-5", None),
-        ("1,2,3", None), ("99999999999", None),
+        ("1,2,3", None), ("99999999999", None), ("32,7689", None), ("32.76", None),
+        ("128m", 134217728), ("129m", None),
     ],
 )  # fmt: skip
 def test_tokens_are_typed_as_people_write_them(text: str, tokens: int | None) -> None:
@@ -296,6 +307,9 @@ def test_tokens_are_typed_as_people_write_them(text: str, tokens: int | None) ->
 def test_a_typed_number_is_told_when_it_is_done(qtbot: QtBot) -> None:
     field = TokenField("Context in tokens")
     qtbot.addWidget(field)
+    field.show()
+    field.setFocus()
+    qtbot.waitUntil(field.hasFocus)
     field.show_value(8192)
     assert field.text() == "8,192"
     field.selectAll()
@@ -306,11 +320,14 @@ def test_a_typed_number_is_told_when_it_is_done(qtbot: QtBot) -> None:
     qtbot.keyClick(field, Qt.Key.Key_Return)
     assert told == [32768]
     assert field.text() == "32,768"
-    field.selectAll()
+    # Selected again: what is typed next replaces it.
     qtbot.keyClicks(field, "no")
     qtbot.keyClick(field, Qt.Key.Key_Return)
     assert (field.text(), told) == ("32,768", [32768])
-    field.selectAll()
+    qtbot.keyClicks(field, "1")
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert (field.text(), told) == ("256", [32768, 256])
+    field.show_value(32768)
     qtbot.keyClicks(field, "12")
     qtbot.keyClick(field, Qt.Key.Key_Escape)
     assert field.text() == "32,768"
