@@ -363,6 +363,16 @@ class PlanControls(QWidget):
             self._rows[had_focus].focus_first()
         fixed = any(view.is_fixed for view in views)
         self.release_button.setVisible(fixed)
+        self._count_folded(sum(bool(view.is_fixed) for view in views if view.is_more))
+
+    def _count_folded(self, n_fixed: int) -> None:
+        """Say how much is fixed out of sight, where it may be what stands in the way."""
+        text = self.tr("More settings")
+        if n_fixed:
+            text = self.tr("More settings, {0} fixed").format(n_fixed)
+        if text != self.more.button.text():
+            self.more.button.setText(text)
+            self.more.button.setAccessibleName(text)
 
     def _arrange(self, views: Sequence[ControlView]) -> None:
         for key in set(self._rows) - {view.key for view in views}:

@@ -225,6 +225,28 @@ def test_the_window_closes_in_the_middle_of_a_verification(window: RealWindow) -
     assert window.program.planning.plan.status.plan.tier is Tier.FAST
 
 
+def test_another_checkpoint_is_planned_beside_an_answer_and_checked_after_it(
+    window: RealWindow,
+) -> None:
+    window.window.resize(1280, 800)
+    window.load_demo()
+    window.page.toggle_inspector()
+    plan = window.program.planning.plan
+    states: list[PlanState] = []
+    window.ask("Tell me a long story about the sea.")
+    window.wait_for_text(2)
+    plan.choose_entry(entry_of(window, "v2-tiny"))
+    plan.status_changed.connect(lambda status: states.append(status.state))
+    window.until(lambda: plan.status.state is PlanState.READY and plan.status.plan)
+    assert window.program.chat.live
+    length = len(window.answer_text())
+    window.until(lambda: len(window.answer_text()) > length)
+    assert PlanState.VERIFYING not in states
+    window.program.chat.stop()
+    window.wait_for_end()
+    window.until(lambda: plan.status.state is PlanState.EXACT)
+
+
 def test_the_chat_page_goes_on_while_the_plan_is_open(window: RealWindow) -> None:
     window.window.resize(1280, 800)
     window.load_demo()

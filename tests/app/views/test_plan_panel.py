@@ -487,6 +487,17 @@ def test_tab_goes_from_the_controls_to_the_button(panel: PlanPanel) -> None:
     assert set(order) <= set(focusable(panel))
 
 
+def test_what_is_fixed_in_the_fold_is_counted_on_it(panel: PlanPanel) -> None:
+    more = panel.body.controls.more.button
+    for wishes, words in (
+        (Wishes(n_ctx=4096), "More settings"),
+        (Wishes(flash_attn="off", n_ubatch=512), "More settings, 2 fixed"),
+        (Wishes(), "More settings"),
+    ):
+        panel.show_view(view(wishes=wishes))
+        assert (more.text(), more.accessibleName()) == (words, words)
+
+
 def test_a_button_that_does_not_load_says_why(panel: PlanPanel) -> None:
     panel.show_view(view(wishes=Wishes(type_v="q8_0"), is_stale=True, is_refused=True))
     footer = panel.body.footer
