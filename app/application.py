@@ -41,9 +41,12 @@ from models.settings import Settings
 from models.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.bridges.telemetry import Sampler
     from app.demo import DemoRun
     from app.views.monitor_page import MonitorPage
+    from models.planning.desk import PlanningService
 
 # Telemetry and the pages behind the first one wait until the window is on the screen.
 _SETTLE_MS = 300
@@ -155,7 +158,15 @@ class Fathom(QObject):
 
     answer_measured = Signal(Usage)
 
-    def __init__(self, app: QApplication, core: Core, options: GuiOptions) -> None:
+    def __init__(
+        self,
+        app: QApplication,
+        core: Core,
+        options: GuiOptions,
+        *,
+        make_planning: Callable[[], PlanningService] | None = None,
+    ) -> None:
+        """Compose; ``make_planning`` makes another planner than this machine's (PlanParts)."""
         super().__init__()
         self._app = app
         self._core = core
@@ -169,6 +180,7 @@ class Fathom(QObject):
             settings=core.settings_bridge,
             runner=core.runner,
             messages=core.messages,
+            make_planning=make_planning,
         )
         self.loader = self.planning.loader
         self.chat = Chat(
