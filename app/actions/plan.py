@@ -259,7 +259,12 @@ class PlanCheckpoint(QObject):
         if self._reads_machine or status.machine is None:
             near, kept = None, status.plan if self._may_keep else None
             op = partial(
-                self._work.solve_anew, status.checkpoint, status.machine, status.wishes, kept
+                self._work.solve_anew,
+                status.checkpoint,
+                status.machine,
+                status.wishes,
+                kept,
+                self._open_stop.is_set,
             )
         else:
             op = partial(self._work.solve, status.checkpoint, status.machine, status.wishes, near)
@@ -282,6 +287,7 @@ class PlanCheckpoint(QObject):
             dataclasses.replace(
                 self._status,
                 state=ready_state(plan) if is_final else PlanState.PLANNING,
+                checkpoint=solved.checkpoint,
                 machine=solved.machine,
                 plan=plan,
                 error=None,

@@ -29,8 +29,9 @@ class Opened:
 
 @dataclass(frozen=True)
 class Solved:
-    """A plan and the machine it is for."""
+    """A plan, and what it is of and for."""
 
+    checkpoint: OpenCheckpoint
     machine: Machine
     plan: Plan
 
@@ -57,25 +58,32 @@ class PlanWork:
     ) -> Solved:
         """Plan; with ``near`` only the placement is found anew, which takes milliseconds."""
         if near is not None:
-            return Solved(machine, self._desk.plan(checkpoint, machine, wishes, near=near))
-        return Solved(*self._desk.plan_fully(checkpoint, machine, wishes))
+            plan = self._desk.plan(checkpoint, machine, wishes, near=near)
+            return Solved(checkpoint, machine, plan)
+        return Solved(checkpoint, *self._desk.plan_fully(checkpoint, machine, wishes))
 
     def solve_anew(
         self,
-        checkpoint: OpenCheckpoint,
+        known: OpenCheckpoint,
         before: Machine | None,
         wishes: Wishes,
         kept: Plan | None,
+        stop: Callable[[], bool],
     ) -> Solved:
-        """Plan for the machine as it is now; ``kept`` stays where that makes no difference."""
+        """Plan for the file and the machine as they are now.
+
+        ``kept`` is a plan of ``known`` for ``before``, and stays where nothing makes a difference.
+        """
+        checkpoint = self._desk.open(known.text, stop)
         machine = self._desk.machine(checkpoint.path)
         if (
             kept is not None
             and before is not None
+            and checkpoint is known
             and self._desk.is_still_good(checkpoint, before, machine, kept)
         ):
-            return Solved(before, kept)
-        return Solved(*self._desk.plan_fully(checkpoint, machine, wishes))
+            return Solved(checkpoint, before, kept)
+        return Solved(checkpoint, *self._desk.plan_fully(checkpoint, machine, wishes))
 
     def smaller(
         self, failed: PlannedLoad, context_first: bool, stop: Callable[[], bool]

@@ -187,6 +187,22 @@ def test_what_was_checked_stays_while_the_machine_is_what_it_was(make: Make) -> 
     assert window.until_state(PlanState.EXACT).plan is not exact
 
 
+def test_a_file_that_is_another_now_is_read_again(make: Make) -> None:
+    window = make()
+    entry = window.tiny()
+    window.choose(entry)
+    assert window.status.checkpoint.shape.architecture == "deepseek2"
+    write_tiny(entry.path, TinyModel(architecture="qwen2"))
+    window.plan.choose_entry(entry)
+    window.until(lambda: window.status.checkpoint.shape.architecture == "qwen2")
+    assert window.until_state(PlanState.READY).error is None
+    entry.path.unlink()
+    window.plan.refresh()
+    error = window.until_state(PlanState.FAILED).error
+    assert error is not None
+    assert not window.status.is_refused
+
+
 def test_llama_cpp_is_not_asked_beside_an_answer(make: Make) -> None:
     window = make()
     window.gates.hold("verify")
