@@ -20,6 +20,20 @@ class PaintCounter(QObject):
         return False
 
 
+class LayoutCounter(QObject):
+    """Counts how often a widget is asked to lay out what is in it."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self.count = 0
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Count."""
+        self.count += event.type() == QEvent.Type.LayoutRequest
+        return False
+
+
 def settle() -> None:
     """Let everything that was posted happen, painting and what that posts included; no waiting."""
     for _ in range(5):

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QAccessible, QColor, QFontMetricsF
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.theme import Appearance, current_theme
@@ -21,7 +21,7 @@ from app.widgets.paragraph import Paragraph
 from app.widgets.segmented import SegmentedControl
 from app.widgets.token_field import TokenField, parse_tokens
 from helpers.accessible import spoken_name
-from helpers.paint_counter import PaintCounter, settle
+from helpers.paint_counter import LayoutCounter, PaintCounter, settle
 
 pytestmark = pytest.mark.usefixtures("appearance")
 
@@ -286,6 +286,44 @@ def test_a_slider_without_room_to_move_stays_usable(qtbot: QtBot) -> None:
     slider.show()
     press(qtbot, slider, 40)
     assert slider.value() == 512
+
+
+# --- text ---------------------------------------------------------------------------------------
+
+
+def test_a_number_keeps_its_unit_beside_it(qtbot: QtBot) -> None:
+    words = "More VRAM would bring 2 of them over: 13.6 to 14.5 tok/s instead of 4.20 GB less."
+    paragraph = Paragraph()
+    qtbot.addWidget(paragraph)
+    paragraph.setText(words)
+    assert (paragraph.text(), paragraph.accessibleName()) == (words, words)
+    shown = paragraph.property("text")
+    # Qt breaks lines at spaces and after a slash.
+    assert "14.5\u00a0tok/\u2060s" in shown
+    assert "4.20\u00a0GB" in shown
+    assert "2 of" in shown
+
+
+def test_figures_that_change_in_their_room_ask_for_no_new_layout(qtbot: QtBot) -> None:
+    holder = QWidget()
+    qtbot.addWidget(holder)
+    label = RunsLabel(reserve="88.8 GB")
+    QHBoxLayout(holder).addWidget(label)
+    holder.show()
+    label.set_runs([Run("12.3"), Run(" GB", "text_quiet")])
+    settle()
+    asked = LayoutCounter(holder)
+    label.set_runs([Run("12.4"), Run(" GB", "text_quiet")])
+    settle()
+    assert asked.count == 0
+    assert (label.text(), label.accessibleName()) == ("12.4 GB", "12.4 GB")
+    label.set_runs([Run("A far longer figure"), Run(" GB", "text_quiet")])
+    settle()
+    assert asked.count > 0
+    # A name that somebody gave it stays.
+    label.setAccessibleName("VRAM")
+    label.set_runs([Run("1")])
+    assert label.accessibleName() == "VRAM"
 
 
 # --- fields, marks, folds -----------------------------------------------------------------------
