@@ -22,7 +22,8 @@ from models.runtime.protocol import DeviceMemory
 _SYMBOL = "_Z26llama_get_memory_breakdownPK13llama_context"
 _MOST_BUFFER_TYPES = 256
 _LOG_LINE = re.compile(
-    r"\s(?P<buffer>\S+) +(?P<part>model|KV|output|compute|RS) buffer size\s*=\s*(?P<mib>[0-9.]+) MiB"
+    r"\s(?P<buffer>\S+) +(?P<part>model|KV|output|compute|RS) buffer size"
+    r"\s*=\s*(?P<mib>[0-9.]+) MiB"
 )
 
 
