@@ -17,7 +17,7 @@ from models.planner.buffer_rules import host_buffer_of, host_gpu
 from models.planner.compute import compute_bytes
 from models.planner.compute_layers import UnknownGraphError
 from models.planner.inventory import Inventory, row_bytes
-from models.planner.machine import Machine
+from models.planner.machine import GpuKind, Machine
 from models.planner.placement import Placement
 from models.planner.plan import CPU, PlanSettings
 
@@ -46,7 +46,16 @@ def rough_compute_bytes(
     if not settings.devices:
         return {CPU: int(max(peaks.attention, peaks.feed_forward, peaks.logits))}
     host = host_buffer_of(host_gpu(machine, settings.devices)) or CPU
-    return _on_devices(inventory, settings, placement, peaks, host)
+    stager = _stager(machine, settings)
+    return _on_devices(inventory, settings, placement, peaks, host=host, stager=stager)
+
+
+def _stager(machine: Machine, settings: PlanSettings) -> str:
+    """Return the device that copies weights from RAM, empty: none (ggml-rpc.cpp never does)."""
+    if not settings.op_offload:
+        return ""
+    gpus = (machine.gpu(device) for device in settings.devices)
+    return next((gpu.device for gpu in gpus if gpu and gpu.kind is not GpuKind.RPC), "")
 
 
 def close_compute_bytes(
@@ -68,19 +77,20 @@ def _on_devices(
     settings: PlanSettings,
     placement: Placement,
     peaks: _Peaks,
+    *,
     host: str,
+    stager: str,
 ) -> dict[str, int]:
     shape = inventory.shape
     n_tokens = _tokens(settings)
     layers = placement.layer_devices[: shape.n_layer]
     largest = _largest_on_cpu(inventory, placement)
     experts_on_cpu = any("_exps" in name for name in largest)
-    copies = settings.op_offload and bool(largest) and n_tokens >= _OFFLOAD_ROWS
-    first = settings.devices[0]
+    copies = bool(stager) and bool(largest) and n_tokens >= _OFFLOAD_ROWS
     found: dict[str, int] = {}
     for device in settings.devices:
         size = 0.0
-        if device in layers or (copies and device == first):
+        if device in layers or (copies and device == stager):
             with_experts = copies or not experts_on_cpu
             size = max(peaks.attention, peaks.feed_forward if with_experts else 0.0)
         if device in layers and settings.type_k != "f16" and settings.flash_attn != "off":
@@ -88,7 +98,7 @@ def _on_devices(
             size += 2 * _cells(settings) * _cache_row(shape)
         if placement.output_device == device:
             size = max(size, peaks.logits)
-        if copies and device == first:
+        if copies and device == stager:
             size = max(size, _staged(largest, peaks, n_devices=len(settings.devices)))
         found[device] = int(size)
     if copies:

@@ -112,6 +112,7 @@ def variants(
                 yield replace(
                     with_ubatch(draft, n_ubatch), op_offload=op_offload, load_mode=load_mode
                 )
-    if layers_on_cpu and wishes.n_ubatch is None and not wishes.op_offload:
-        # What a small batch leaves free may be the room of the last layers.
+    small = layers_on_cpu or (weights_on_cpu and wishes.profile is Profile.DECODE)
+    if small and wishes.n_ubatch is None and not wishes.op_offload:
+        # What a small batch leaves free may be the room of the last layers, or of more experts.
         yield replace(with_ubatch(draft, SMALL_UBATCH), op_offload=False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from models.gguf.shape import Role
 from models.planner.account import account, planned_buffers
+from models.planner.buffer_rules import maps_file
 from models.planner.compute_rough import close_compute_bytes, rough_compute_bytes
 from models.planner.inventory import EXPERT_PARTS, Inventory
 from models.planner.layer_loads import LayerLoads
@@ -27,7 +28,7 @@ from models.planner.layout import (
     spread_experts,
     spread_with_experts,
 )
-from models.planner.machine import Machine
+from models.planner.machine import GpuKind, Machine
 from models.planner.placement import Placement, place
 from models.planner.plan import CPU, Memory, PlanSettings
 from models.planner.wishes import Wishes
@@ -90,6 +91,7 @@ class Filling:
         self._machine = machine
         self._wishes = wishes
         self._budgets = budgets
+        self._by_tensor = True
         self._loads = LayerLoads(inventory, machine, wishes)
         self._unified = frozenset(gpu.device for gpu in machine.gpus if gpu.is_unified)
         self._expert_parts = {
@@ -101,8 +103,12 @@ class Filling:
             if tensor.role is Role.ROUTED_EXPERT and tensor.layer is not None:
                 self._expert_indexes.setdefault(tensor.layer, []).append(index)
 
-    def fill(self, draft: PlanSettings) -> Filled:
-        """Return the fullest placement that fits, or the one that misses by least."""
+    def fill(self, draft: PlanSettings, *, by_tensor: bool = True) -> Filled:
+        """Return the fullest placement that fits, or the one that misses by least.
+
+        Without ``by_tensor`` the experts of a layer stay together.
+        """
+        self._by_tensor = by_tensor
         if not draft.devices:
             overrides = self._wishes.overrides or ()
             return self.measured(
@@ -202,7 +208,8 @@ class Filling:
             measured=buffers,
             placement=placement,
         )
-        return Filled(settings, placement, memory, excess_of(memory, self._budgets, self._unified))
+        excess = excess_of(memory, self._machine, settings, self._budgets)
+        return Filled(settings, placement, memory, excess)
 
     def _known_errors(self, settings: PlanSettings, placement: Placement) -> dict[str, int]:
         """Return by how much rough compute buffers were off, by buffer, for alike placements."""
@@ -309,7 +316,7 @@ class Filling:
         chosen: frozenset[Expert] = frozenset()
         for own, room in zip(stretches, left, strict=True):
             mine = [layer for layer in own if layer in self._expert_parts]
-            chosen |= choose_experts(mine, loads, room)
+            chosen |= choose_experts(mine, loads, room, by_tensor=self._by_tensor)
         return chosen
 
     def _may_hold_everything(self, draft: PlanSettings) -> bool:
@@ -322,11 +329,12 @@ class Filling:
 
 
 def excess_of(
-    memory: Memory, budgets: Mapping[str, int], unified: frozenset[str]
+    memory: Memory, machine: Machine, settings: PlanSettings, budgets: Mapping[str, int]
 ) -> dict[str, int]:
     """Return by how much devices are over their budgets; pages of the file can be dropped.
 
-    Memory of a unified device is RAM as well.
+    Memory of a unified device is RAM as well and counted there. Pages that Metal maps into the GPU
+    are held for as long as it computes (ggml-metal keeps its buffers resident).
     """
     excess = {
         device.name: device.used_bytes - device.budget_bytes
@@ -334,7 +342,9 @@ def excess_of(
         if device.name != CPU and device.used_bytes > device.budget_bytes
     }
     held = memory.host.anonymous_bytes + memory.host.pinned_bytes
-    held += sum(device.used_bytes for device in memory.devices if device.name in unified)
+    if maps_file(machine, settings.devices, settings.load_mode):
+        metal = {gpu.device for gpu in machine.gpus if gpu.kind is GpuKind.METAL and gpu.is_unified}
+        held += sum(device.weights_bytes for device in memory.devices if device.name in metal)
     if held > budgets[CPU]:
         excess[CPU] = held - budgets[CPU]
     return excess

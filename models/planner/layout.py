@@ -20,7 +20,7 @@ _EXPERT_NAMES = {Part.GATE: "gate|gate_up", Part.UP: "up", Part.DOWN: "down"}
 
 # Devices are taken for equally fast from this share of the faster's bandwidth on.
 _ALIKE_SHARE = 0.8
-_BISECTIONS = 12
+_BISECTIONS = 9
 
 Expert = tuple[int, Part]
 
@@ -164,11 +164,12 @@ def as_many_as_fit(
 
 
 def choose_experts(
-    layers: Sequence[int], loads: Sequence[LayerLoad], room_bytes: int
+    layers: Sequence[int], loads: Sequence[LayerLoad], room_bytes: int, *, by_tensor: bool = True
 ) -> frozenset[Expert]:
     """Fill a device's room with the experts of its own layers, the first layers first.
 
-    What remains is filled with single tensors of the next layer.
+    What remains is filled with single tensors of the next layer, if ``by_tensor``: such a layer
+    changes between device and processor, which costs more than small tensors are worth.
     """
     chosen: set[Expert] = set()
     for layer in layers:
@@ -176,7 +177,8 @@ def choose_experts(
         if not experts:
             continue
         if loads[layer].expert_bytes > room_bytes:
-            chosen |= {(layer, part) for part in _best_parts(experts, room_bytes)}
+            if by_tensor:
+                chosen |= {(layer, part) for part in _best_parts(experts, room_bytes)}
             break
         room_bytes -= loads[layer].expert_bytes
         chosen |= {(layer, part) for part in experts}
@@ -239,6 +241,11 @@ def overrides_for(
         Override(_pattern(layers, parts, complete=set(parts) == set(expert_parts[layers[0]])), CPU)
         for parts, layers in behind.items()
     )
+
+
+def is_partly(override: Override) -> bool:
+    """Whether an override of ``overrides_for`` leaves single tensors of a layer behind."""
+    return not override.pattern.endswith(_ALL_EXPERTS)
 
 
 def _pattern(layers: Sequence[int], parts: Sequence[Part], *, complete: bool) -> str:

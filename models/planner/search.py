@@ -7,6 +7,7 @@ placements are filled (filling.py) and whose speeds are compared.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,7 @@ from models.planner.filling import Filled, Filling, RoughErrors
 from models.planner.inventory import Inventory
 from models.planner.kv_cache import check_kv
 from models.planner.layer_loads import LayerLoads
-from models.planner.layout import speed_groups
+from models.planner.layout import is_partly, speed_groups
 from models.planner.machine import GpuKind, Machine
 from models.planner.plan import CPU, Memory, PlanSettings, Profile, Speed
 from models.planner.speed import forecast
@@ -43,7 +44,13 @@ _SAME_SHARE = 0.01
 # How often everything is searched when the best turns out to be too large.
 _SEARCHES = 4
 _CONFIRMATIONS = 5
+# How many of what was found are looked at closely until one fits.
+_MOST_CONFIRMED = 6
+# By how many layers a cut between two devices is moved to see whether more experts fit.
+_SHIFTS = (-3, -2, -1, 1, 2, 3)
 _SMALL_BYTES = 16 * 2**20
+# A device with less room than this share of the largest one's may only cost copies.
+_SMALL_SHARE = 0.3
 # Of the RAM that may be used, what a plan holds for good without being asked to.
 _MOST_HELD_SHARE = 0.8
 # An answer slower than this is not worth waiting for.
@@ -70,11 +77,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Solution:
-    """The best candidate, the runner-up if there is one, and how many were tried."""
+    """The best candidate, and the runner-up if there is one."""
 
     best: Candidate
     runner_up: Candidate | None
-    tried: int
 
 
 class Search:
@@ -103,7 +109,6 @@ class Search:
         self.machine = machine
         self.wishes = wishes
         self.budgets = budgets_of(machine, wishes)
-        self._tried = 0
         tight = {
             name: max(budget - (offsets or {}).get(name, 0), 0)
             for name, budget in self.budgets.items()
@@ -129,7 +134,7 @@ class Search:
         if kept != usable and not (candidates[0].fits and self._is_whole(candidates[0].filled)):
             # What lay on some of the devices may have become too large for them.
             candidates.append(self._judged(self._filling.fill(self._kept(settings, usable))))
-        return self._ranked(candidates)
+        return Solution(max(candidates, key=self._rank), None)
 
     def _kept(self, settings: PlanSettings, devices: Sequence[str]) -> PlanSettings:
         """Return a draft that keeps of earlier settings what is not fixed."""
@@ -156,32 +161,73 @@ class Search:
     def run(self) -> Solution:
         """Search everything that is left open."""
         self._filling = self._filling_with(self._tight, self._errors)
-        found = self._searched()
+        ordered = self._searched()
         for _ in range(_SEARCHES - 1):
-            close = self._filling.measured(found.best.settings, closely=True)
-            if close.fits or not found.best.fits:
+            close = self._filling.measured(ordered[0].settings, closely=True)
+            if close.fits or not ordered[0].fits:
                 break
             # Something else may be best, now that this one is known to take more.
-            found = self._searched()
-        found = replace(found, best=self._confirmed(found.best))
+            ordered = self._searched()
+        best = self._best_of(ordered)
         self._known.update(self._errors)
-        return found
+        others = [other for other in ordered if other.fits and _differ(other.speed, best.speed)]
+        return Solution(best, others[0] if others else None)
+
+    def _best_of(self, ordered: Sequence[Candidate]) -> Candidate:
+        """Return the best with its own compute buffers, of candidates ranked by rough ones.
+
+        Looks no further when what is left is not even roughly better.
+        """
+        best = self._confirmed(ordered[0])
+        for candidate in ordered[1:_MOST_CONFIRMED]:
+            if best.fits and self._rank(best) >= self._rank(candidate):
+                break
+            best = max(best, self._confirmed(candidate), key=self._rank)
+        return best
 
     def _filling_with(self, budgets: Mapping[str, int], errors: RoughErrors) -> Filling:
         return Filling(self.inventory, self.machine, self.wishes, budgets, errors)
 
-    def _searched(self) -> Solution:
+    def _searched(self) -> list[Candidate]:
+        """Return everything that was tried, the best first, by rough compute buffers."""
         candidates: list[Candidate] = []
         for devices in self._device_sets():
             start = self._start(devices)
             candidates.append(self._judged(start))
             candidates.extend(self._improved(start))
-        return self._ranked(candidates)
+        best = max(candidates, key=self._rank)
+        if any(is_partly(pattern) for pattern in best.settings.overrides):
+            candidates.append(self._judged(self._filling.fill(best.settings, by_tensor=False)))
+            candidates.extend(self._shifted(best))
+        return sorted(candidates, key=self._rank, reverse=True)
+
+    def _shifted(self, found: Candidate) -> Iterator[Candidate]:
+        """Yield a candidate on two devices with the layers cut a little before and after.
+
+        Experts are large: which of them fit into what is left depends on where the cut is.
+        """
+        counts = found.settings.tensor_split
+        if len(counts) != 2 or self.wishes.tensor_split is not None:
+            return
+        first, second = counts
+        for shift in _SHIFTS:
+            if min(first + shift, second - shift) < 1:
+                continue
+            wishes = replace(
+                self.wishes,
+                tensor_split=(first + shift, second - shift),
+                n_gpu_layers=found.settings.n_gpu_layers,
+            )
+            filling = Filling(self.inventory, self.machine, wishes, self._tight, self._errors)
+            for by_tensor in (True, False):
+                yield self._judged(filling.fill(found.settings, by_tensor=by_tensor))
 
     def _confirmed(self, best: Candidate) -> Candidate:
         """Return the best with its own compute buffers, filled anew where they are too large."""
         close = self._filling.measured(best.settings, closely=True)
-        if close.fits or not best.fits:
+        if close.fits:
+            return self._fuller(self._judged(close))
+        if not best.fits:
             return self._judged(close)
         # The error is known now, so the same budgets may do; what then is too much is kept free.
         tight = dict(self._tight)
@@ -193,6 +239,23 @@ class Search:
             for name, excess in close.excess.items():
                 tight[name] = max(tight[name] - excess - _SMALL_BYTES, 0)
         return self._judged(close)
+
+    def _fuller(self, found: Candidate) -> Candidate:
+        """Return what a candidate becomes with the room that rough figures kept for nothing."""
+        if not found.settings.devices or self._is_whole(found.filled):
+            return found
+        profile, seen = self.wishes.profile, {found.settings}
+        # A placement of another kind has errors of its own, known after the first look.
+        for by_tensor in (True, False, False):
+            again = self._filling.fill(found.settings, by_tensor=by_tensor)
+            if again.settings in seen:
+                continue
+            seen.add(again.settings)
+            close = self._judged(self._filling.measured(again.settings, closely=True))
+            is_faster = exchange_s(close.speed, profile) < exchange_s(found.speed, profile)
+            if close.fits and is_faster:
+                found = close
+        return found
 
     # --- where to start -------------------------------------------------------------------------
 
@@ -209,23 +272,36 @@ class Search:
         return tuple(dict.fromkeys(found for found in sets if needed <= set(found)))
 
     def _smaller_sets(self, devices: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        """Yield those in this machine, the fastest, and as few of the fastest as may hold all."""
+        """Yield those in this machine, those of some size, single ones, as few as may hold all."""
         remote = {gpu.device for gpu in self.machine.gpus if gpu.kind is GpuKind.RPC}
         near = tuple(device for device in devices if device not in remote)
         loads = LayerLoads(self.inventory, self.machine, self.wishes)
+        whole_bytes = self.inventory.shape.file_bytes
         for among in (devices, near) if near else (devices,):
             yield among
-            groups = speed_groups(loads.speeds(among))
-            for group in groups:
-                group.sort(key=lambda index: -self.budgets[among[index]])
-            by_speed = [among[index] for group in groups for index in group]
-            yield (by_speed[0],)
-            room = 0
-            for count, device in enumerate(by_speed, start=1):
-                room += self.budgets[device]
-                if room > self.inventory.shape.file_bytes:
-                    yield tuple(name for name in among if name in by_speed[:count])
-                    break
+            speeds = dict(zip(among, loads.speeds(among), strict=True))
+            largest = max(self.budgets[device] for device in among)
+            yield tuple(d for d in among if self.budgets[d] >= _SMALL_SHARE * largest)
+            yield from self._single_devices(speeds)
+            groups = speed_groups(list(speeds.values()))
+            by_speed = [
+                device
+                for group in groups
+                for device in sorted((among[k] for k in group), key=lambda d: -self.budgets[d])
+            ]
+            rooms = itertools.accumulate(self.budgets[device] for device in by_speed)
+            enough = next((n for n, room in enumerate(rooms, 1) if room > whole_bytes), 0)
+            if enough:
+                yield tuple(device for device in among if device in by_speed[:enough])
+
+    def _single_devices(self, speeds: Mapping[str, float]) -> Iterator[tuple[str, ...]]:
+        """Yield the fastest device, the largest, and the fastest that may hold everything."""
+        yield (max(speeds, key=lambda d: (speeds[d], self.budgets[d])),)
+        yield (max(speeds, key=lambda d: (self.budgets[d], speeds[d])),)
+        whole_bytes = self.inventory.shape.file_bytes
+        large = [device for device in speeds if self.budgets[device] > whole_bytes]
+        if large:
+            yield (max(large, key=lambda d: (speeds[d], self.budgets[d])),)
 
     @property
     def _needed_devices(self) -> set[str]:
@@ -297,10 +373,10 @@ class Search:
             draft = replace(draft, type_k=kv_type, type_v=kv_type)
         if self.wishes.op_offload is None and devices:
             draft = replace(draft, op_offload=False)
-        filled = self._fill(draft)
+        filled = self._filling.fill(draft)
         if not filled.fits and draft.use_extra_bufts and self.wishes.use_extra_bufts is None:
             # Repacked weights are held in RAM for good; as pages of the file they need not be.
-            without = self._fill(replace(draft, use_extra_bufts=False))
+            without = self._filling.fill(replace(draft, use_extra_bufts=False))
             if without.excess_bytes < filled.excess_bytes:
                 return without
         if filled.fits and devices and self.wishes.op_offload is None and self._is_whole(filled):
@@ -317,7 +393,7 @@ class Search:
             return filled
         if not devices or settings.n_ctx < USUAL_CONTEXTS[0]:
             return filled
-        larger = self._fill(replace(settings, n_ctx=min(LARGE_CONTEXT, most)))
+        larger = self._filling.fill(replace(settings, n_ctx=min(LARGE_CONTEXT, most)))
         return larger if larger.fits and self._is_whole(larger) else filled
 
     def _shrunk(self, first: Filled, devices: Sequence[str], options: Sequence[int]) -> Filled:
@@ -330,7 +406,7 @@ class Search:
                 for kv_type in self._kv_types():
                     filled = self._plain(n_ctx, devices, kv_type)
                     if n_ubatch is not None:
-                        filled = self._fill(with_ubatch(filled.settings, n_ubatch))
+                        filled = self._filling.fill(with_ubatch(filled.settings, n_ubatch))
                     tried.append(filled)
                     if filled.fits:
                         return filled
@@ -350,7 +426,7 @@ class Search:
         ):
             if _drafted(variant) == _drafted(draft):
                 continue
-            filled = self._fill(variant)
+            filled = self._filling.fill(variant)
             if variant.load_mode == "none" and self._holds_too_much(filled):
                 continue
             yield self._judged(filled)
@@ -371,29 +447,18 @@ class Search:
         is_whole = settings.n_gpu_layers > self.inventory.shape.n_layer_all
         return is_whole and not settings.overrides
 
-    def _fill(self, draft: PlanSettings) -> Filled:
-        self._tried += 1
-        return self._filling.fill(draft)
-
     def _judged(self, filled: Filled) -> Candidate:
         speed = forecast(
             self.inventory, self.machine, filled.settings, filled.placement, filled.memory
         )
         return Candidate(filled, speed)
 
-    def _ranked(self, candidates: list[Candidate]) -> Solution:
-        def rank(candidate: Candidate) -> tuple[bool, float, int]:
-            # Of equals the one with fewer devices.
-            devices = -len(candidate.settings.devices)
-            if not candidate.fits:
-                return (False, -float(candidate.filled.excess_bytes), devices)
-            return (True, -round(exchange_s(candidate.speed, self.wishes.profile), 3), devices)
-
-        ordered = sorted(candidates, key=rank, reverse=True)
-        others = [
-            other for other in ordered[1:] if other.fits and _differ(other.speed, ordered[0].speed)
-        ]
-        return Solution(ordered[0], others[0] if others else None, self._tried)
+    def _rank(self, candidate: Candidate) -> tuple[bool, float, int]:
+        """Return a key that is larger the better; of equals the one with fewer devices."""
+        devices = -len(candidate.settings.devices)
+        if not candidate.fits:
+            return (False, -float(candidate.filled.excess_bytes), devices)
+        return (True, -round(exchange_s(candidate.speed, self.wishes.profile), 3), devices)
 
 
 def exchange_s(speed: Speed, profile: Profile) -> float:

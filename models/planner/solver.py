@@ -67,14 +67,11 @@ def measured_plan(
         measured=buffers,
         placement=filled.placement,
     )
-    unified = frozenset(gpu.device for gpu in machine.gpus if gpu.is_unified)
-    excess = excess_of(memory, search.budgets, unified)
+    excess = excess_of(memory, machine, settings, search.budgets)
     exact = Filled(settings, filled.placement, memory, excess)
     speed = forecast(inventory, machine, settings, filled.placement, memory)
     best = Candidate(exact, speed)
-    return _plan(
-        search, Solution(best, None, 1), memory, Tier.EXACT, with_advice=False, before=plan
-    )
+    return _plan(search, Solution(best, None), memory, Tier.EXACT, with_advice=False, before=plan)
 
 
 def _plan(

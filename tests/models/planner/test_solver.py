@@ -136,8 +136,8 @@ def test_an_integrated_gpu_counts_as_ram_too() -> None:
     on = replace(machine([], 32, available_gib=20), gpus=(igpu,))
     plan = planned("v2lite-q8", on)
     assert plan.fits
-    held = used(plan, "Vulkan0") + plan.memory.host.anonymous_bytes
-    assert held <= 20 * GIB
+    # What the device holds is part of what is anonymous.
+    assert used(plan, "Vulkan0") <= plan.memory.host.anonymous_bytes <= 20 * GIB
 
 
 # --- around what is fixed -----------------------------------------------------------------------
