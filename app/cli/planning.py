@@ -29,11 +29,10 @@ def make_planning(session: Session) -> Planning:
 
 
 def _this_machine(session: Session, checkpoint: Path | None) -> Machine:
-    from models.hardware.calibration_store import CalibrationStore
-    from models.hardware.machine import this_machine
-
     from app.cli.devices import ask_devices
     from models.engine_settings import rpc_hosts
+    from models.hardware.calibration_store import CalibrationStore
+    from models.hardware.machine import this_machine
 
     with session.open_engine() as engine:
         listed = ask_devices(engine, rpc_hosts(session.settings))
