@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from app.cli.plan_text import compared_table, plan_text
-from app.cli.planning import make_planning, read_machine, read_wishes
+from app.cli.planning import make_loads, make_planning, read_machine, read_wishes
 from app.cli.session import Session
 from app.cli.terminal import ProgressLine
 from models.errors import BadInputError, FathomError
@@ -30,7 +30,7 @@ def plan(options: argparse.Namespace, session: Session) -> int:
         return _compare(options, session, planning, wishes)
     if len(options.checkpoints) != 1:
         raise BadInputError("Give one checkpoint, or --compare several.")
-    checkpoint, machine, found = _plan_one(planning, options.checkpoints[0], wishes, options)
+    checkpoint, machine, found = _plan_one(options, session, planning, wishes)
     if options.json:
         data = {"checkpoint": _checkpoint_json(checkpoint), **plan_to_json(found)}
         print(json.dumps(data, ensure_ascii=False))
@@ -40,16 +40,18 @@ def plan(options: argparse.Namespace, session: Session) -> int:
 
 
 def _plan_one(
-    planning: Planning, text: str, wishes: Wishes, options: argparse.Namespace
+    options: argparse.Namespace, session: Session, planning: Planning, wishes: Wishes
 ) -> tuple[OpenCheckpoint, Machine, Plan]:
     line = ProgressLine(sys.stderr)
+    text = options.checkpoints[0]
     quiet = options.json
     try:
         if not quiet:
             line.show(f"Reading {text}")
         checkpoint = planning.open(text)
         machine = read_machine(planning, options.machine, checkpoint.path)
-        found = planning.plan(checkpoint, machine, wishes)
+        desk, _ = make_loads(session, planning)
+        machine, found = desk.plan_fully(checkpoint, machine, wishes)
         if not options.fast:
             if not quiet:
                 line.show("Asking llama.cpp")

@@ -1,53 +1,51 @@
-"""Load settings for a verb that loads a checkpoint: planned, as in the window. No Qt here."""
+"""Loads of the command line: planned, as in the window, and remembered. No Qt here."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
-from app.cli.devices import ask_devices
 from app.cli.session import EngineConversation, Session
-from models.engine_settings import load_settings, rpc_hosts
+from models.engine_settings import load_settings
 from models.errors import FathomError
-from models.runtime.protocol import LoadSettings
-from models.stopping import never
+from models.planning.desk import PlannedLoad
+from models.planning.loads import Loads
+from models.runtime.protocol import LoadSettings, Usage
 
 _log = logging.getLogger(__name__)
 
 
-def planned_settings(
-    session: Session, engine: EngineConversation, path: Path, *, n_ctx: int | None
-) -> LoadSettings:
-    """Return how to load a checkpoint on this machine; ``n_ctx`` None takes the setting.
+class VerbLoad:
+    """How a verb loads a checkpoint on this machine.
 
-    Where nothing can be planned, what the settings say: the engine then chooses the rest.
+    Attributes:
+        settings: what the engine is told. Where nothing can be planned, what the settings say: the
+            engine then chooses the rest.
     """
-    plain = load_settings(session.settings, n_ctx=n_ctx)
-    try:
-        return _planned(session, engine, path, plain)
-    except FathomError as error:
-        _log.info("Loading without a plan: %s", error.one_line())
-        return plain
 
+    def __init__(
+        self, session: Session, engine: EngineConversation, path: Path, *, n_ctx: int | None
+    ) -> None:
+        self.settings: LoadSettings = load_settings(session.settings, n_ctx=n_ctx)
+        self._planned: PlannedLoad | None = None
+        self._loads: Loads | None = None
+        try:
+            self._plan(session, engine, path, n_ctx)
+        except FathomError as error:
+            _log.info("Loading without a plan: %s", error.one_line())
 
-def _planned(
-    session: Session, engine: EngineConversation, path: Path, plain: LoadSettings
-) -> LoadSettings:
-    from models.hardware.calibration_store import CalibrationStore
-    from models.hardware.machine import this_machine
-    from models.planner.inventory import Inventory
-    from models.planner.solver import solve
-    from models.planning.load_plan import load_settings_of, rpc_hosts_of
-    from models.planning.local_files import open_local
-    from models.planning.wishes_store import wishes_of_settings
+    def _plan(
+        self, session: Session, engine: EngineConversation, path: Path, n_ctx: int | None
+    ) -> None:
+        from app.cli.planning import make_loads, make_planning
 
-    shape = open_local(path, text=str(path), stop=never).shape
-    listed = ask_devices(engine, rpc_hosts(session.settings))
-    machine = this_machine(
-        listed,
-        checkpoint_path=path,
-        calibration_store=CalibrationStore(session.paths.data_dir),
-        shape=shape,
-    )
-    plan = solve(Inventory(shape), machine, wishes_of_settings(plain))
-    return load_settings_of(plan.settings, rpc_hosts=rpc_hosts_of(machine, plan.settings))
+        _, self._loads = make_loads(session, make_planning(session, engine))
+        self._planned = self._loads.plan(path, n_ctx)
+        # Here nobody has said "load anyway": what does not fit is for the engine to refuse.
+        self.settings = dataclasses.replace(self._planned.load_settings(), check_room=True)
+
+    def keep_run(self, usage: Usage) -> None:
+        """Remember how fast an answer was, for later predictions."""
+        if self._planned is not None and self._loads is not None:
+            self._loads.keep_run(self._planned, usage)

@@ -6,36 +6,59 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from app.cli.session import Session
+from app.cli.devices import ask_devices
+from app.cli.session import EngineConversation, Session
+from models.engine_settings import load_settings, rpc_hosts
 from models.errors import CheckpointNotFoundError, CheckpointUnreadableError
 from models.planner.machine import Machine
 from models.planner.machine_file import machine_from_json
-from models.planner.plan import Profile
+from models.planner.plan import Plan, Profile
 from models.planner.wish_text import with_fixed
 from models.planner.wishes import Wishes
+from models.planning.desk import PlanningDesk
+from models.planning.loads import Loads
+from models.planning.opening import OpenCheckpoint
 from models.planning.service import WORK_FOLDER, Planning
 
 _MAX_MACHINE_BYTES = 1 << 20
 
 
-def make_planning(session: Session) -> Planning:
-    """Return the planner for this user; the engine is asked for devices when they are needed."""
+def make_planning(session: Session, engine: EngineConversation | None = None) -> Planning:
+    """Return the planner for this user; an engine is asked for devices when they are needed.
+
+    Without ``engine`` one is started for the question.
+    """
     return Planning(
         library=session.library(),
         hub=session.hub(),
-        read_machine=lambda checkpoint: _this_machine(session, checkpoint),
+        read_machine=lambda checkpoint: _this_machine(session, checkpoint, engine),
         work_dir=session.paths.cache_dir / WORK_FOLDER,
     )
 
 
-def _this_machine(session: Session, checkpoint: Path | None) -> Machine:
-    from app.cli.devices import ask_devices
-    from models.engine_settings import rpc_hosts
+def make_loads(session: Session, planning: Planning) -> tuple[PlanningDesk, Loads]:
+    """Return what plans with the corrections of real runs, and what keeps such runs."""
+
+    def correct(machine: Machine, checkpoint: OpenCheckpoint, plan: Plan) -> Machine:
+        return loads.corrected(machine, checkpoint, plan)
+
+    desk = PlanningDesk(lambda: planning, correct=correct)
+    loads = Loads(desk, session.paths.data_dir, lambda: load_settings(session.settings))
+    return desk, loads
+
+
+def _this_machine(
+    session: Session, checkpoint: Path | None, engine: EngineConversation | None
+) -> Machine:
     from models.hardware.calibration_store import CalibrationStore
     from models.hardware.machine import this_machine
 
-    with session.open_engine() as engine:
-        listed = ask_devices(engine, rpc_hosts(session.settings))
+    hosts = rpc_hosts(session.settings)
+    if engine is not None:
+        listed = ask_devices(engine, hosts)
+    else:
+        with session.open_engine() as own:
+            listed = ask_devices(own, hosts)
     store = CalibrationStore(session.paths.data_dir)
     return this_machine(listed, checkpoint_path=checkpoint, calibration_store=store)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.failures import INTERRUPTED, print_line
-from app.cli.planned_load import planned_settings
+from app.cli.planned_load import VerbLoad
 from app.cli.question import question
 from app.cli.session import EngineConversation, Session
 from app.cli.terminal import AnswerWriter, ProgressLine
@@ -83,12 +83,14 @@ def run(options: argparse.Namespace, session: Session) -> int:
         how=sampling(settings, temperature=options.temp, seed=options.seed),
     )
     with session.open_engine() as engine, engine.ctrl_c_cancels():
-        how = planned_settings(session, engine, entry.path, n_ctx=options.ctx)
-        loaded = load_checkpoint(engine, entry.path, entry.title, how, quiet=options.json)
+        how = VerbLoad(session, engine, entry.path, n_ctx=options.ctx)
+        loaded = load_checkpoint(engine, entry.path, entry.title, how.settings, quiet=options.json)
         if loaded is None:
             answer = Answer("", "", Usage(), CANCELLED)
         else:
             answer = _ask(engine, request, loaded, quiet=options.json)
+            if not engine.retried:
+                how.keep_run(answer.usage)
         # Printed before the child is stopped: nobody should wait for that.
         if options.json:
             print(json.dumps(answer.to_json(), ensure_ascii=False), flush=True)
