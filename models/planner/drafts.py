@@ -76,6 +76,11 @@ def base_draft(
     )
 
 
+def draft_of(settings: PlanSettings) -> PlanSettings:
+    """Return settings without their placement."""
+    return replace(settings, n_gpu_layers=0, tensor_split=(), overrides=())
+
+
 def with_ubatch(draft: PlanSettings, n_ubatch: int) -> PlanSettings:
     """Return the draft with another ubatch and a batch that holds it."""
     return replace(draft, n_ubatch=n_ubatch, n_batch=max(_LEAST_BATCH, n_ubatch))

@@ -8,12 +8,13 @@ the placement and the placement on them.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from models.gguf.shape import Role
 from models.planner.account import account, planned_buffers
 from models.planner.buffer_rules import maps_file
 from models.planner.compute_rough import close_compute_bytes, rough_compute_bytes
+from models.planner.drafts import draft_of
 from models.planner.inventory import EXPERT_PARTS, Inventory
 from models.planner.layer_loads import LayerLoads
 from models.planner.layout import (
@@ -41,6 +42,23 @@ _ROUNDS = 5
 _FIRST_RESERVE_BYTES = 512 * 2**20
 # Room that is not worth another round.
 _SMALL_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """How many bytes more than all formulas say llama.cpp takes, by device.
+
+    Attributes:
+        by_draft: for drafts (``draft_of``) that it was asked about.
+        otherwise: for all others.
+    """
+
+    by_draft: Mapping[PlanSettings, Mapping[str, int]] = field(default_factory=dict)
+    otherwise: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, settings: PlanSettings) -> Mapping[str, int]:
+        """Return what settings take more; below 0: less."""
+        return self.by_draft.get(draft_of(settings), self.otherwise)
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,7 @@ class Filling:
         wishes: what is fixed of the placement.
         budgets: bytes that may be used by device.
         errors: what is known of rough compute buffers' errors; grows with every close look.
+        offsets: what of the budgets is kept free besides, for some drafts.
     """
 
     def __init__(
@@ -84,9 +103,12 @@ class Filling:
         machine: Machine,
         wishes: Wishes,
         budgets: Mapping[str, int],
+        *,
         errors: RoughErrors,
+        offsets: Offsets,
     ) -> None:
         self._errors = errors
+        self._offsets = offsets
         self._inventory = inventory
         self._machine = machine
         self._wishes = wishes
@@ -200,16 +222,22 @@ class Filling:
         buffers = planned_buffers(
             self._inventory, self._machine, settings, placement, compute=compute
         )
+        budgets = self._room(settings)
         memory = account(
             self._inventory,
             self._machine,
             settings,
-            budgets=self._budgets,
+            budgets=budgets,
             measured=buffers,
             placement=placement,
         )
-        excess = excess_of(memory, self._machine, settings, self._budgets)
+        excess = excess_of(memory, self._machine, settings, budgets)
         return Filled(settings, placement, memory, excess)
+
+    def _room(self, settings: PlanSettings) -> Mapping[str, int]:
+        """Return what settings may use of each device."""
+        own = self._offsets.of(settings)
+        return {name: max(budget - own.get(name, 0), 0) for name, budget in self._budgets.items()}
 
     def _known_errors(self, settings: PlanSettings, placement: Placement) -> dict[str, int]:
         """Return by how much rough compute buffers were off, by buffer, for alike placements."""
@@ -231,7 +259,8 @@ class Filling:
         self, draft: PlanSettings, reserves: Mapping[str, int], *, whole: bool
     ) -> tuple[PlanSettings, dict[str, int]]:
         """Return the draft with a placement, and the bytes that were laid on each device."""
-        rooms = [max(self._budgets[name] - reserves[name], 0) for name in draft.devices]
+        budgets = self._room(draft)
+        rooms = [max(budgets[name] - reserves[name], 0) for name in draft.devices]
         loads = self._loads.of(draft)
         n_layer_all = self._inventory.shape.n_layer_all
         if whole:
@@ -325,7 +354,8 @@ class Filling:
         if self._wishes.n_gpu_layers is not None and not self._expert_parts:
             return True
         total = sum(load.trunk_bytes + load.expert_bytes for load in self._loads.of(draft))
-        return total < sum(self._budgets[device] for device in draft.devices)
+        budgets = self._room(draft)
+        return total < sum(budgets[device] for device in draft.devices)
 
 
 def excess_of(

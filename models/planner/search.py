@@ -20,10 +20,11 @@ from models.planner.drafts import (
     USUAL_CONTEXTS,
     base_draft,
     contexts,
+    draft_of,
     variants,
     with_ubatch,
 )
-from models.planner.filling import Filled, Filling, RoughErrors
+from models.planner.filling import Filled, Filling, Offsets, RoughErrors
 from models.planner.inventory import Inventory
 from models.planner.kv_cache import check_kv
 from models.planner.layer_loads import LayerLoads
@@ -90,8 +91,8 @@ class Search:
         inventory: the checkpoint.
         machine: the machine.
         wishes: what is fixed.
-        offsets: by device, bytes by which llama.cpp's own account was above the closed formulas
-            (below: negative); the search leaves them free.
+        offsets: bytes by which llama.cpp's own account was above the closed formulas; the search
+            leaves them free.
 
     Raises:
         InvalidSettingError: a wish cannot be kept (``check_wishes``).
@@ -102,23 +103,19 @@ class Search:
         inventory: Inventory,
         machine: Machine,
         wishes: Wishes,
-        offsets: Mapping[str, int] | None = None,
+        offsets: Offsets | None = None,
     ) -> None:
         check_wishes(inventory, machine, wishes)
         self.inventory = inventory
         self.machine = machine
         self.wishes = wishes
         self.budgets = budgets_of(machine, wishes)
-        tight = {
-            name: max(budget - (offsets or {}).get(name, 0), 0)
-            for name, budget in self.budgets.items()
-        }
-        self._tight = tight
+        self._offsets = offsets or Offsets()
         # What earlier searches found out serves sliders; a search starts anew, so that the same
         # question always has the same answer.
         self._known: RoughErrors = inventory.remember(("rough errors",), dict)
         self._errors: RoughErrors = {}
-        self._filling = self._filling_with(tight, self._known)
+        self._filling = self._filling_with(self.budgets, self._known)
 
     def near(self, settings: PlanSettings) -> Solution:
         """Fill settings again that were found before, with what is fixed now put in.
@@ -154,13 +151,9 @@ class Search:
             kept = replace(kept, type_k=types[0], type_v=types[1])
         return with_ubatch(kept, kept.n_ubatch)
 
-    def refill(self, settings: PlanSettings) -> Filled:
-        """Account for settings as they are, placement included."""
-        return self._filling.measured(settings, closely=True)
-
     def run(self) -> Solution:
         """Search everything that is left open."""
-        self._filling = self._filling_with(self._tight, self._errors)
+        self._filling = self._filling_with(self.budgets, self._errors)
         ordered = self._searched()
         for _ in range(_SEARCHES - 1):
             close = self._filling.measured(ordered[0].settings, closely=True)
@@ -186,7 +179,9 @@ class Search:
         return best
 
     def _filling_with(self, budgets: Mapping[str, int], errors: RoughErrors) -> Filling:
-        return Filling(self.inventory, self.machine, self.wishes, budgets, errors)
+        return Filling(
+            self.inventory, self.machine, self.wishes, budgets, errors=errors, offsets=self._offsets
+        )
 
     def _searched(self) -> list[Candidate]:
         """Return everything that was tried, the best first, by rough compute buffers."""
@@ -218,7 +213,14 @@ class Search:
                 tensor_split=(first + shift, second - shift),
                 n_gpu_layers=found.settings.n_gpu_layers,
             )
-            filling = Filling(self.inventory, self.machine, wishes, self._tight, self._errors)
+            filling = Filling(
+                self.inventory,
+                self.machine,
+                wishes,
+                self.budgets,
+                errors=self._errors,
+                offsets=self._offsets,
+            )
             for by_tensor in (True, False):
                 yield self._judged(filling.fill(found.settings, by_tensor=by_tensor))
 
@@ -230,7 +232,7 @@ class Search:
         if not best.fits:
             return self._judged(close)
         # The error is known now, so the same budgets may do; what then is too much is kept free.
-        tight = dict(self._tight)
+        tight = dict(self.budgets)
         for _ in range(_CONFIRMATIONS):
             filling = self._filling_with(tight, self._errors)
             close = self._filling.measured(filling.fill(close.settings).settings, closely=True)
@@ -424,7 +426,7 @@ class Search:
             layers_on_cpu=bool(draft.devices and self.inventory.expert_layers)
             and self._level(start) == 1,
         ):
-            if _drafted(variant) == _drafted(draft):
+            if draft_of(variant) == draft_of(draft):
                 continue
             filled = self._filling.fill(variant)
             if variant.load_mode == "none" and self._holds_too_much(filled):
@@ -489,11 +491,6 @@ def _differ(speed: Speed, other: Speed) -> bool:
 
 def _disk_bytes(filled: Filled) -> int:
     return filled.memory.host.disk_bytes
-
-
-def _drafted(settings: PlanSettings) -> PlanSettings:
-    """Return the settings without their placement."""
-    return replace(settings, n_gpu_layers=0, tensor_split=(), overrides=())
 
 
 def _given(wished: bool | None, otherwise: bool) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from models.planner.account import account
 from models.planner.advice import Advisor
 from models.planner.explain import Explainer, warnings_of
-from models.planner.filling import Filled, excess_of
+from models.planner.filling import Filled, Offsets, excess_of
 from models.planner.flags import llama_cpp_flags
 from models.planner.inventory import Inventory
 from models.planner.machine import Machine
+from models.planner.placement import place
 from models.planner.plan import BufferBytes, Memory, Plan, PlanSettings, Tier
 from models.planner.search import Candidate, Search, Solution, with_true_budgets
 from models.planner.speed import forecast
@@ -23,7 +24,7 @@ def solve(
     wishes: Wishes,
     *,
     near: PlanSettings | None = None,
-    offsets: Mapping[str, int] | None = None,
+    offsets: Offsets | None = None,
 ) -> Plan:
     """Return the best plan by closed formulas (tier FAST).
 
@@ -33,14 +34,14 @@ def solve(
         wishes: what is fixed; nothing of it is ever changed.
         near: settings found before; only their placement is found anew, and no alternatives
             are looked for. For a slider that moves.
-        offsets: by device, how much more bytes llama.cpp was found to need than the formulas say.
+        offsets: how many bytes more llama.cpp was found to need than the formulas say.
 
     Raises:
         InvalidSettingError: the wishes contradict the architecture or each other.
     """
     search = Search(inventory, machine, wishes, offsets)
     solution = search.run() if near is None else search.near(near)
-    memory = with_true_budgets(search, solution.best, offset=bool(offsets))
+    memory = with_true_budgets(search, solution.best, offset=offsets is not None)
     return _plan(search, solution, memory, Tier.FAST, with_advice=near is None)
 
 
@@ -50,28 +51,37 @@ def measured_plan(
     wishes: Wishes,
     plan: Plan,
     buffers: Sequence[BufferBytes],
+    *,
+    with_advice: bool = False,
 ) -> Plan:
     """Return the plan with llama.cpp's own account in place of the formulas' (tier EXACT).
 
-    ``fits`` says whether it stays within the budgets with these figures.
+    ``fits`` says whether it stays within the budgets with these figures. Alternatives are those of
+    ``plan``, or with ``with_advice`` looked for anew.
     """
     search = Search(inventory, machine, wishes)
     settings = plan.settings
-    # Places the tensors and counts what is no buffer of llama.cpp's.
-    filled = search.refill(settings)
+    placement = place(inventory, machine, settings)
     memory = account(
         inventory,
         machine,
         settings,
         budgets=search.budgets,
         measured=buffers,
-        placement=filled.placement,
+        placement=placement,
     )
     excess = excess_of(memory, machine, settings, search.budgets)
-    exact = Filled(settings, filled.placement, memory, excess)
-    speed = forecast(inventory, machine, settings, filled.placement, memory)
-    best = Candidate(exact, speed)
-    return _plan(search, Solution(best, None), memory, Tier.EXACT, with_advice=False, before=plan)
+    speed = forecast(inventory, machine, settings, placement, memory)
+    best = Candidate(Filled(settings, placement, memory, excess), speed)
+    before = None if with_advice else plan
+    return _plan(
+        search,
+        Solution(best, None),
+        memory,
+        Tier.EXACT,
+        with_advice=with_advice,
+        before=before,
+    )
 
 
 def _plan(

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from models.errors import StoppedError
 from models.gguf.header_file import HeaderFile
+from models.planner.drafts import draft_of
+from models.planner.filling import Offsets
 from models.planner.inventory import Inventory
 from models.planner.machine import Machine
-from models.planner.plan import Plan, PlanSettings
+from models.planner.names import all_words
+from models.planner.plan import CPU, BufferBytes, Plan, PlanSettings
+from models.planner.search import exchange_s
 from models.planner.solver import measured_plan, solve
 from models.planner.wishes import Wishes
 from models.runtime.oracle import Oracle, OracleStoppedError
 from models.stopping import Stop, never
 
-_ROUNDS = 6
+_ROUNDS = 8
+# For so long other drafts are taken to need what the formulas say.
+_HOPEFUL_ROUNDS = 4
 # Room that the formulas kept and llama.cpp does not need is worth a second look from here on.
 _WORTH_BYTES = 256 * 2**20
+
+
+class Account(Protocol):
+    """What is needed of ``models.runtime.oracle.Oracle``."""
+
+    def account(self, settings: PlanSettings, *, stop: Stop) -> tuple[BufferBytes, ...]:
+        """Return what llama.cpp says that every buffer would hold."""
+
+    @property
+    def cpu_matches(self) -> bool | None:
+        """Whether weights are repacked here as on the described processor."""
+
+    @property
+    def approximate_devices(self) -> tuple[str, ...]:
+        """GPUs whose compute buffers are not exact."""
 
 
 def verify(
@@ -48,7 +70,7 @@ def verify(
 
 
 def verify_with(
-    oracle: Oracle,
+    oracle: Account,
     inventory: Inventory,
     machine: Machine,
     wishes: Wishes,
@@ -62,74 +84,94 @@ def verify_with(
 
 class _Verification:
     def __init__(
-        self, oracle: Oracle, inventory: Inventory, machine: Machine, wishes: Wishes, stop: Stop
+        self, oracle: Account, inventory: Inventory, machine: Machine, wishes: Wishes, stop: Stop
     ) -> None:
         self._oracle = oracle
         self._inventory = inventory
         self._machine = machine
         self._wishes = wishes
         self._stop = stop
-        self._offsets: dict[str, int] = {}
+        # What llama.cpp takes beside the formulas depends on the draft (op_offload, ubatch ...).
+        self._offsets: dict[PlanSettings, dict[str, int]] = {}
+        self._rounds = 0
 
     def run(self, plan: Plan) -> Plan:
         first = plan
         fitting: Plan | None = None
         asked: set[PlanSettings] = set()
-        exact = plan
-        for _ in range(_ROUNDS):
+        closest: Plan | None = None
+        while self._rounds < _ROUNDS:
+            self._rounds += 1
             asked.add(plan.settings)
             exact = self._exact(plan)
-            better = exact.fits and (fitting is None or _gains(exact, fitting))
-            if better:
+            if closest is None or _missing_bytes(exact) < _missing_bytes(closest):
+                closest = exact
+            if exact.fits and (fitting is None or self._is_better(exact, fitting)):
                 fitting = exact
-            if exact.fits and not self._may_step_up(exact):
+            if exact.fits:
+                following = self._stepped_up(exact)
+            elif fitting is not None:
+                # A step up that was one too many.
+                following = None
+            else:
+                following = self._stepped_down(exact)
+            if following is None or following.settings in asked:
                 break
-            plan = self._next(plan, exact)
-            if plan.settings in asked:
-                break
-        found = fitting or exact
-        if found.settings != first.settings:
-            # What was worked out for the first settings may no longer hold.
-            advised = solve(self._inventory, self._machine, self._wishes, offsets=self._offsets)
-            found = replace(found, alternatives=advised.alternatives)
-        return found
+            plan = following
+        found = fitting or closest or plan
+        if found.settings != first.settings or found.fits != first.fits:
+            # What was said of the first plan may no longer hold.
+            found = self._measured(found, found.memory.buffers, with_advice=True)
+        return replace(found, warnings=(*found.warnings, *self._doubts(found)))
 
     def _exact(self, plan: Plan) -> Plan:
         try:
             buffers = self._oracle.account(plan.settings, stop=self._stop)
         except OracleStoppedError as error:
             raise StoppedError from error
-        exact = measured_plan(self._inventory, self._machine, self._wishes, plan, buffers)
+        exact = self._measured(plan, buffers)
         expected = {device.name: device.used_bytes for device in plan.memory.devices}
+        own = self._offsets.setdefault(draft_of(plan.settings), {})
         for device in exact.memory.devices:
             # The allocator is not monotone: what was once needed is kept free from then on.
             more = device.used_bytes - expected[device.name]
-            known = self._offsets.get(device.name)
-            self._offsets[device.name] = more if known is None else max(known, more)
+            own[device.name] = max(own.get(device.name, more), more)
         return exact
 
-    def _next(self, plan: Plan, exact: Plan) -> Plan:
+    def _measured(
+        self, plan: Plan, buffers: Sequence[BufferBytes], *, with_advice: bool = False
+    ) -> Plan:
+        return measured_plan(
+            self._inventory, self._machine, self._wishes, plan, buffers, with_advice=with_advice
+        )
+
+    def _stepped_down(self, exact: Plan) -> Plan:
         """Return the plan that leaves free what llama.cpp was seen to need."""
-        found = self._solve(plan)
-        if found.settings != plan.settings or exact.fits:
+        found = self._solve()
+        if found.settings != exact.settings:
             return found
+        own = self._offsets[draft_of(exact.settings)]
         for device in exact.memory.devices:
             missing = device.used_bytes - device.budget_bytes
             if missing > 0:
-                self._offsets[device.name] = self._offsets.get(device.name, 0) + missing
-        return self._solve(plan)
+                own[device.name] += missing
+        return self._solve()
 
-    def _solve(self, plan: Plan) -> Plan:
-        near = solve(
-            self._inventory,
-            self._machine,
-            self._wishes,
-            near=plan.settings,
-            offsets=self._offsets,
-        )
-        if near.fits:
-            return replace(near, alternatives=plan.alternatives)
-        return solve(self._inventory, self._machine, self._wishes, offsets=self._offsets)
+    def _stepped_up(self, exact: Plan) -> Plan | None:
+        """Return a plan that uses what the formulas kept free for nothing, None: there is none."""
+        if not self._may_step_up(exact):
+            return None
+        return self._solve(near=exact.settings)
+
+    def _solve(self, near: PlanSettings | None = None) -> Plan:
+        worst: dict[str, int] = {}
+        if self._rounds > _HOPEFUL_ROUNDS:
+            # Whatever was tried took more: now everything is thought to.
+            for own in self._offsets.values():
+                for name, more in own.items():
+                    worst[name] = max(worst.get(name, 0), more)
+        offsets = Offsets(self._offsets, worst)
+        return solve(self._inventory, self._machine, self._wishes, near=near, offsets=offsets)
 
     def _may_step_up(self, exact: Plan) -> bool:
         """Whether a GPU has room that the formulas took for used while weights wait in RAM."""
@@ -139,13 +181,36 @@ class _Verification:
         )
         if not settings.devices or not waiting or self._wishes.overrides is not None:
             return False
+        own = self._offsets[draft_of(settings)]
         return any(
-            self._offsets.get(device.name, 0) < -_WORTH_BYTES
+            own.get(device.name, 0) < -_WORTH_BYTES
             and device.budget_bytes - device.used_bytes > _WORTH_BYTES
             for device in exact.memory.devices
             if device.name in settings.devices
         )
 
+    def _is_better(self, plan: Plan, other: Plan) -> bool:
+        profile = self._wishes.profile
+        return exchange_s(plan.speed, profile) < exchange_s(other.speed, profile)
 
-def _gains(plan: Plan, other: Plan) -> bool:
-    return plan.speed.decode.mid >= other.speed.decode.mid
+    def _doubts(self, plan: Plan) -> Iterator[str]:
+        """Yield where even llama.cpp's own account is not that of the other machine."""
+        rough = [name for name in self._oracle.approximate_devices if name in plan.settings.devices]
+        if rough:
+            names = all_words(self._machine, rough)
+            yield f"llama.cpp orders its work anew on {names}: room for computing is approximate."
+        if self._oracle.cpu_matches is False and plan.settings.use_extra_bufts:
+            yield (
+                "This processor cannot repack weights as the other one does: figures of RAM are "
+                "approximate."
+            )
+
+
+def _missing_bytes(plan: Plan) -> int:
+    """Return by how much a plan is over its budgets, all devices together."""
+    ram = next(device for device in plan.memory.devices if device.name == CPU)
+    host = plan.memory.host
+    held = host.anonymous_bytes + host.pinned_bytes
+    gpus = (device for device in plan.memory.devices if device.name != CPU)
+    missing = [max(device.used_bytes - device.budget_bytes, 0) for device in gpus]
+    return sum(missing) + max(held - ram.budget_bytes, 0)
