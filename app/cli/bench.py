@@ -82,7 +82,6 @@ def bench(options: argparse.Namespace, session: Session) -> int:
         raise BadInputError(
             "There is nothing to measure.", hint="Name a checkpoint, or use --calibrate."
         )
-    _warn_when_busy()
     try:
         if options.calibrate:
             return _calibrate(options, session)
@@ -110,6 +109,7 @@ def _warn_when_busy() -> None:
 
 def _calibrate(options: argparse.Namespace, session: Session) -> int:
     checkpoint = _opened(options, session) if options.checkpoint else None
+    _warn_when_busy()
     store = CalibrationStore(session.paths.data_dir)
     line = ProgressLine(sys.stderr)
     with session.open_engine() as engine, engine.ctrl_c_cancels(), _work_dir(session) as folder:
@@ -216,6 +216,7 @@ def _bench(options: argparse.Namespace, session: Session) -> int:
             "Only a checkpoint on this machine can be measured.",
             hint="Use --calibrate to measure with a few layers of it, without download.",
         )
+    _warn_when_busy()
     store = CalibrationStore(session.paths.data_dir)
     depths = tuple(options.depths or DEPTHS)
     need = max(depths) + _PROMPT + _ANSWER

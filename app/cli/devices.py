@@ -15,7 +15,7 @@ from app.cli.failures import print_error
 from app.cli.session import EngineConversation, Session
 from app.cli.table import format_table
 from models.engine_settings import rpc_hosts
-from models.errors import FathomError
+from models.errors import FathomError, StoppedError
 from models.hardware.readouts import GpuReadout, HardwareSnapshot
 from models.hardware.sampler import HardwareSampler
 from models.runtime.protocol import Device, DeviceList
@@ -70,10 +70,12 @@ def ask_devices(engine: EngineConversation, hosts: Sequence[str] = ()) -> Device
 
     Raises:
         FathomError: the child does not start or does not answer.
+        StoppedError: Ctrl-C came first.
     """
     engine.supervisor.start()
     final = engine.last(engine.supervisor.request_devices(hosts), limit_s=_ENGINE_LIMIT_S)
-    assert isinstance(final.body, DeviceList)
+    if not isinstance(final.body, DeviceList):
+        raise StoppedError
     return final.body
 
 

@@ -53,8 +53,7 @@ def inspect(options: argparse.Namespace, session: Session) -> int:
     if options.json:
         print(json.dumps(found.to_json(), ensure_ascii=False))
     else:
-        # Names, types and tags are words of whoever made the file.
-        print("\n".join(without_controls(text) for text in inspection_text(found).split("\n")))
+        print(without_controls(inspection_text(found)))
     return 0
 
 

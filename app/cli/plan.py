@@ -11,8 +11,8 @@ from typing import Any
 from app.cli.plan_text import compared_table, plan_text
 from app.cli.planning import make_loads, make_planning, read_machine, read_wishes
 from app.cli.session import Session
-from app.cli.terminal import ProgressLine
-from models.errors import BadInputError, FathomError
+from app.cli.terminal import ProgressLine, without_controls
+from models.errors import BadInputError, FathomError, StoppedError
 from models.planner.compare import Row, recommended, verdict, where_of, where_words
 from models.planner.machine import Machine
 from models.planner.plan import Plan, PlanSettings
@@ -35,7 +35,7 @@ def plan(options: argparse.Namespace, session: Session) -> int:
         data = {"checkpoint": _checkpoint_json(checkpoint), **plan_to_json(found)}
         print(json.dumps(data, ensure_ascii=False))
     else:
-        print(plan_text(checkpoint, machine, found))
+        print(without_controls(plan_text(checkpoint, machine, found)))
     return 0 if found.fits else 1
 
 
@@ -47,7 +47,7 @@ def _plan_one(
     quiet = options.json
     try:
         if not quiet:
-            line.show(f"Reading {text}")
+            line.show(f"Reading {without_controls(text)}")
         checkpoint = planning.open(text)
         machine = read_machine(planning, options.machine, checkpoint.path)
         desk, _ = make_loads(session, planning)
@@ -100,7 +100,7 @@ def _compare(
     try:
         for number, text in enumerate(texts, start=1):
             if not options.json:
-                line.show(f"Planning {number} of {len(texts)}: {text}")
+                line.show(f"Planning {number} of {len(texts)}: {without_controls(text)}")
             machine = machine or read_machine(planning, options.machine, None)
             found.append(_compared(planning, text, machine, wishes))
     finally:
@@ -112,7 +112,7 @@ def _compare(
     if options.json:
         print(json.dumps({"rows": [_row_json(row, row is chosen) for row in found]}))
     else:
-        print(compared_table(found, chosen))
+        print(without_controls(compared_table(found, chosen)))
     return 0 if chosen is not None else 1
 
 
@@ -123,8 +123,8 @@ def _texts(given: list[str], session: Session) -> list[str]:
         if text.lower().partition("@")[0].endswith(".gguf"):
             texts.append(text)
             continue
-        quants = quants_of(text, hub=session.hub())
-        texts += [quant.text for quant in quants if not quant.missing]
+        # One that lacks parts is a row that says so.
+        texts += [quant.text for quant in quants_of(text, hub=session.hub())]
     if not texts:
         raise BadInputError("There is no checkpoint to compare.", hint="Give files or folders.")
     return texts
@@ -134,7 +134,9 @@ def _compared(planning: Planning, text: str, machine: Machine, wishes: Wishes) -
     try:
         checkpoint = planning.open(text)
         found = planning.plan(checkpoint, machine, wishes)
-    except BadInputError as error:
+    except StoppedError:
+        raise
+    except FathomError as error:
         return Compared(text, text, "", 0, error=error)
     shape = checkpoint.shape
     most = _most_context(planning, checkpoint, machine, wishes, found.settings)

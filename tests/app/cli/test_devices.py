@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import psutil
 import pytest
 
-from app.cli.devices import _gpu_rows, to_json
+from app.cli.devices import _gpu_rows, ask_devices, to_json
 from helpers.fathom_process import fathom, one_object
+from models.errors import StoppedError
 from models.hardware.readouts import CpuReadout, GpuReadout, HardwareSnapshot, RamReadout
+from models.runtime.protocol import Cancelled
+
+if TYPE_CHECKING:
+    from app.cli.session import EngineConversation
 
 KEYS = ["version", "backend", "devices", "gpus", "memory", "cpu", "notes", "error"]
 
@@ -90,3 +97,17 @@ def test_without_an_engine_the_readouts_are_still_there() -> None:
     assert data["devices"] == []
     assert data["gpus"][0]["shared_total_bytes"] == 15_000_000_000
     assert data["notes"] == ["A note."]
+
+
+def test_ctrl_c_before_the_list_came_is_no_bug() -> None:
+    class Interrupted:
+        """A conversation whose question was cancelled."""
+
+        supervisor = SimpleNamespace(start=lambda: None, request_devices=lambda _hosts: 1)
+
+        def last(self, _request_id: int, *, limit_s: float | None = None) -> SimpleNamespace:
+            assert limit_s
+            return SimpleNamespace(body=Cancelled(None))
+
+    with pytest.raises(StoppedError):
+        ask_devices(cast("EngineConversation", Interrupted()))

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.described_machines import machine
 from helpers.fathom_process import assert_one_clear_line, fathom, one_object
+from helpers.tiny_gguf import TinyModel, write_tiny, write_unknown_architecture
 from helpers.true_scale import true_scale
 from models.planner.machine_file import machine_to_json
 
@@ -160,3 +161,64 @@ def test_a_machine_file_that_describes_nothing_is_refused(base_dir: Path, tmp_pa
     file.write_text('{"gpus": 3}')
     done = fathom("plan", "demo", "--machine", file, "--basedir", base_dir)
     assert "gpus" in assert_one_clear_line(done, code=2)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "words"),
+    [
+        ("devices=CUDA9", "no device CUDA9"),
+        ("tensor_split=1,2,3", "3 shares for 1 GPU"),
+        ("gpu_share=CUDA7:50%", "no device CUDA7"),
+        ("overrides=exps=CUDA4", "no device CUDA4"),
+        ("expert_layers=27", "27 layers"),
+        ("n_ctx=100000000", "n_ctx"),
+        ("margin_bytes=-1", "margin_bytes"),
+    ],
+)
+def test_a_wish_that_cannot_be_kept_is_one_line(
+    base_dir: Path, folder: Path, tmp_path: Path, fixed: str, words: str
+) -> None:
+    on = described(tmp_path, 12)
+    path = folder / "v2lite-q4km.gguf"
+    done = fathom("plan", path, "--machine", on, "--fast", "--fix", fixed, "--basedir", base_dir)
+    assert words in assert_one_clear_line(done, code=2)
+
+
+def test_a_set_that_lacks_a_part_is_a_row_that_says_so(
+    base_dir: Path, folder: Path, tmp_path: Path
+) -> None:
+    for file in true_scale("v2lite-q8", 3).files[1:]:
+        with (folder / file.name).open("wb") as stream:
+            stream.write(file.header)
+            stream.truncate(file.size_bytes)
+    on = described(tmp_path, 12)
+    done = fathom("plan", "--compare", folder, "--machine", on, "--json", "--basedir", base_dir)
+    rows = json.loads(done.stdout)["rows"]
+    assert len(rows) == 3
+    assert rows[-1]["error"]["code"] == "missing_shard"
+    assert done.returncode == 0
+
+
+def test_a_hostile_name_writes_nothing_to_the_terminal(base_dir: Path, tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tïny one.gguf", TinyModel(name="evil\x1b[2J\x07name"))
+    on = described(tmp_path, 12)
+    for arguments in (("plan", "--fast"), ("plan", "--compare"), ("inspect",)):
+        verb, *options = arguments
+        machine_file = ("--machine", on) if verb == "plan" else ()
+        done = fathom(verb, path, *options, *machine_file, "--basedir", base_dir)
+        assert done.returncode == 0, done.stderr
+        # A comparison leaves out the name that all rows share.
+        assert "name" in done.stdout or "--compare" in options
+        assert "\x1b" not in done.stdout
+        assert "\x07" not in done.stdout
+
+
+def test_another_architecture_is_planned_and_said_to_be_approximate(
+    base_dir: Path, tmp_path: Path
+) -> None:
+    on = described(tmp_path, 12)
+    path = write_unknown_architecture(tmp_path / "unknown.gguf")
+    done = fathom("plan", path, "--machine", on, "--fast", "--json", "--basedir", base_dir)
+    data = one_object(done.stdout)
+    assert data["checkpoint"]["is_approximate"]
+    assert any("approximate" in text for text in data["warnings"])
