@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from models.errors import FathomError
 CRASH = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +44,9 @@ def guarded(verb: Callable[[], int], *, json_output: bool, log_file: Path | None
     """
     try:
         code = verb()
-        sys.stdout.flush()
+        # There is none where the shell closed it (``>&-``): nobody wants to read.
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except FathomError as error:
         print_error(error, json_output=json_output)
@@ -53,11 +57,18 @@ def guarded(verb: Callable[[], int], *, json_output: bool, log_file: Path | None
     except BrokenPipeError:
         _silence_stdout()
         return BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            return _report_crash(error, log_file)
+        _silence_stdout()
+        print_line("There is no room left to write the answer.")
+        return 1
     except Exception as error:  # noqa: BLE001 - the process boundary: a bug is reported, not shown
         return _report_crash(error, log_file)
 
 
 def _silence_stdout() -> None:
+    """Let nothing more be written."""
     # What is still buffered would fail again when the interpreter flushes at exit.
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())

@@ -104,3 +104,29 @@ def test_a_reader_that_went_away_is_no_failure_worth_a_word(tmp_path: Path) -> N
         child.stdin.close()
         assert child.wait(30) == 141
         assert child.stderr.read() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+@pytest.mark.parametrize(
+    ("ending", "exit_code", "words"),
+    [(">/dev/full", 1, "no room left"), (">&-", 0, "")],
+)
+def test_a_full_or_closed_output_is_no_bug(ending: str, exit_code: int, words: str) -> None:
+    code = (
+        "import sys\n"
+        "from app.cli.failures import guarded\n"
+        "def verb():\n"
+        "    print('an answer')\n"
+        "    return 0\n"
+        "sys.exit(guarded(verb, json_output=False, log_file=None))\n"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {ending}', sys.executable, code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == exit_code
+    assert words in done.stderr
+    assert "bug" not in done.stderr
