@@ -6,9 +6,7 @@ left out silently.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from dataclasses import replace
 
 from models.errors import BadInputError, InvalidSettingError
 from models.gguf.shape import ModelShape
@@ -17,7 +15,7 @@ from models.planner.inventory import Inventory
 from models.planner.kv_cache import check_kv
 from models.planner.machine import Machine
 from models.planner.plan import CPU
-from models.planner.wishes import FLASH_ATTN, LOAD_MODES, Wishes, fixed_names, kv_types
+from models.planner.wishes import FLASH_ATTN, LOAD_MODES, Wishes, kv_types
 
 
 def check_wishes(inventory: Inventory, machine: Machine, wishes: Wishes) -> None:
@@ -34,20 +32,6 @@ def check_wishes(inventory: Inventory, machine: Machine, wishes: Wishes) -> None
     _check_overrides(inventory, machine, wishes)
     _check_layers(inventory.shape, machine, wishes)
     _check_experts(inventory, wishes)
-
-
-def keepable(inventory: Inventory, machine: Machine, wishes: Wishes) -> Wishes:
-    """Return the wishes that can be kept here, one after the other, and none of the others.
-
-    For wishes from earlier, when there may have been another card.
-    """
-    kept = Wishes(profile=wishes.profile)
-    for name in fixed_names(wishes):
-        more = replace(kept, **{name: getattr(wishes, name)})
-        with contextlib.suppress(InvalidSettingError):
-            check_wishes(inventory, machine, more)
-            kept = more
-    return kept
 
 
 def _check_numbers(_machine: Machine, wishes: Wishes) -> None:

@@ -22,7 +22,7 @@ from models.planner.machine_file import machine_from_json
 from models.planner.plan import CPU, Override, Plan, Profile
 from models.planner.plan_json import plan_to_json
 from models.planner.solver import solve
-from models.planner.wish_check import check_wishes, keepable
+from models.planner.wish_check import check_wishes
 from models.planner.wishes import Wishes, fixed_names
 
 _FOLDER = Path(__file__).parents[3] / "benchmarks" / "machines"
@@ -92,23 +92,6 @@ def test_a_dense_checkpoint_has_no_experts_to_place() -> None:
     with pytest.raises(InvalidSettingError, match="1 layer"):
         check_wishes(inventory("qwen7-q4km"), machine([8], 32), Wishes(expert_layers=1))
     check_wishes(inventory("qwen7-q4km"), machine([8], 32), Wishes(expert_layers=0))
-
-
-def test_what_was_kept_for_a_card_that_is_gone_is_left_out() -> None:
-    before = Wishes(
-        profile=Profile.DECODE,
-        n_ctx=8192,
-        devices=("CUDA1",),
-        n_gpu_layers=20,
-        gpu_share={"CUDA1": 0.5},
-        n_threads=4,
-    )
-    one = keepable(inventory("v2lite-q4km"), machine([8], 32), before)
-    assert one == replace(before, devices=None, gpu_share={})
-    none = keepable(inventory("v2lite-q4km"), machine([], 32), before)
-    assert none == Wishes(profile=Profile.DECODE, n_ctx=8192, n_threads=4)
-    same = keepable(inventory("v2lite-q4km"), machine([8, 6], 32), before)
-    assert same == before
 
 
 # --- what is kept -------------------------------------------------------------------------------
@@ -193,9 +176,6 @@ def test_wishes_are_kept_or_refused_and_nothing_else_happens(
     try:
         plan = solve(inventory(name), machines()[on], wishes)
     except InvalidSettingError:
-        check_wishes(
-            inventory(name), machines()[on], keepable(inventory(name), machines()[on], wishes)
-        )
         return
     assert_kept(name, wishes, plan)
     # Every figure is a number that JSON has.
