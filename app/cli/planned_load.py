@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.cli.session import EngineConversation, Session
 from models.engine_settings import load_settings
-from models.errors import FathomError
+from models.errors import FathomError, StoppedError
 from models.planning.desk import PlannedLoad
 from models.planning.loads import Loads
 from models.runtime.protocol import LoadSettings, Usage
@@ -22,6 +22,9 @@ class VerbLoad:
     Attributes:
         settings: what the engine is told. Where nothing can be planned, what the settings say: the
             engine then chooses the rest.
+
+    Raises:
+        StoppedError: Ctrl-C came while it was planned.
     """
 
     def __init__(
@@ -32,6 +35,8 @@ class VerbLoad:
         self._loads: Loads | None = None
         try:
             self._plan(session, engine, path, n_ctx)
+        except StoppedError:
+            raise
         except FathomError as error:
             _log.info("Loading without a plan: %s", error.one_line())
 

@@ -15,8 +15,9 @@ from app.cli.question import question
 from app.cli.session import EngineConversation, Session
 from app.cli.terminal import AnswerWriter, ProgressLine
 from models.engine_settings import sampling
-from models.errors import BadInputError
+from models.errors import BadInputError, StoppedError
 from models.gguf.checkpoint import inspect_checkpoint
+from models.library.library import LibraryEntry
 from models.runtime.protocol import (
     Cancelled,
     Delta,
@@ -83,20 +84,38 @@ def run(options: argparse.Namespace, session: Session) -> int:
         how=sampling(settings, temperature=options.temp, seed=options.seed),
     )
     with session.open_engine() as engine, engine.ctrl_c_cancels():
-        how = VerbLoad(session, engine, entry.path, n_ctx=options.ctx)
-        loaded = load_checkpoint(engine, entry.path, entry.title, how.settings, quiet=options.json)
-        if loaded is None:
+        try:
+            answer = _answer(options, session, engine, entry, request)
+        except StoppedError:
             answer = Answer("", "", Usage(), CANCELLED)
-        else:
-            answer = _ask(engine, request, loaded, quiet=options.json)
-            if not engine.retried:
-                how.keep_run(answer.usage)
         # Printed before the child is stopped: nobody should wait for that.
         if options.json:
             print(json.dumps(answer.to_json(), ensure_ascii=False), flush=True)
         else:
             print_line(_figures(answer))
     return INTERRUPTED if answer.stop_reason == CANCELLED else 0
+
+
+def _answer(
+    options: argparse.Namespace,
+    session: Session,
+    engine: EngineConversation,
+    entry: LibraryEntry,
+    request: GenerateRequest,
+) -> Answer:
+    """Plan, load and ask.
+
+    Raises:
+        StoppedError: Ctrl-C came before the load.
+    """
+    how = VerbLoad(session, engine, entry.path, n_ctx=options.ctx)
+    loaded = load_checkpoint(engine, entry.path, entry.title, how.settings, quiet=options.json)
+    if loaded is None:
+        return Answer("", "", Usage(), CANCELLED)
+    answer = _ask(engine, request, loaded, quiet=options.json)
+    if not engine.retried:
+        how.keep_run(answer.usage)
+    return answer
 
 
 def _prompt(text: str) -> str:
