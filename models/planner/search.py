@@ -7,13 +7,13 @@ placements are filled (filling.py) and whose speeds are compared.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from models.gguf.shape import AttentionKind
 from models.planner.account import account
 from models.planner.budgets import budgets_of, usable_devices
+from models.planner.device_sets import device_sets, needed_devices
 from models.planner.drafts import (
     LARGE_CONTEXT,
     SMALL_UBATCH,
@@ -27,9 +27,8 @@ from models.planner.drafts import (
 from models.planner.filling import Filled, Filling, Offsets, RoughErrors
 from models.planner.inventory import Inventory
 from models.planner.kv_cache import check_kv
-from models.planner.layer_loads import LayerLoads
-from models.planner.layout import is_partly, speed_groups
-from models.planner.machine import GpuKind, Machine
+from models.planner.layout import is_partly
+from models.planner.machine import Machine
 from models.planner.plan import CPU, Memory, PlanSettings, Profile, Speed
 from models.planner.speed import forecast
 from models.planner.wish_check import check_wishes
@@ -45,13 +44,13 @@ _SAME_SHARE = 0.01
 # How often everything is searched when the best turns out to be too large.
 _SEARCHES = 4
 _CONFIRMATIONS = 5
+# A fuller placement is looked at closely from here on.
+_WORTH_GAIN = 1.01
 # How many of what was found are looked at closely until one fits.
 _MOST_CONFIRMED = 6
 # By how many layers a cut between two devices is moved to see whether more experts fit.
 _SHIFTS = (-3, -2, -1, 1, 2, 3)
 _SMALL_BYTES = 16 * 2**20
-# A device with less room than this share of the largest one's may only cost copies.
-_SMALL_SHARE = 0.3
 # Of the RAM that may be used, what a plan holds for good without being asked to.
 _MOST_HELD_SHARE = 0.8
 # An answer slower than this is not worth waiting for.
@@ -125,7 +124,7 @@ class Search:
         usable = usable_devices(self.machine, self.wishes)
         used = settings.devices if self.wishes.devices is None else usable
         kept = tuple(device for device in usable if device in used)
-        if not self._needed_devices <= set(kept):
+        if not needed_devices(self.wishes) <= set(kept):
             kept = usable
         candidates = [self._judged(self._filling.fill(self._kept(settings, kept)))]
         if kept != usable and not (candidates[0].fits and self._is_whole(candidates[0].filled)):
@@ -186,7 +185,7 @@ class Search:
     def _searched(self) -> list[Candidate]:
         """Return everything that was tried, the best first, by rough compute buffers."""
         candidates: list[Candidate] = []
-        for devices in self._device_sets():
+        for devices in device_sets(self.inventory, self.machine, self.wishes, self.budgets):
             start = self._start(devices)
             candidates.append(self._judged(start))
             candidates.extend(self._improved(start))
@@ -246,76 +245,21 @@ class Search:
         """Return what a candidate becomes with the room that rough figures kept for nothing."""
         if not found.settings.devices or self._is_whole(found.filled):
             return found
-        profile, seen = self.wishes.profile, {found.settings}
-        # A placement of another kind has errors of its own, known after the first look.
-        for by_tensor in (True, False, False):
-            again = self._filling.fill(found.settings, by_tensor=by_tensor)
-            if again.settings in seen:
-                continue
-            seen.add(again.settings)
-            close = self._judged(self._filling.measured(again.settings, closely=True))
-            is_faster = exchange_s(close.speed, profile) < exchange_s(found.speed, profile)
-            if close.fits and is_faster:
-                found = close
+        for by_tensor in (True, False):
+            again = self._judged(self._filling.fill(found.settings, by_tensor=by_tensor))
+            # A close look takes as long as the rest of the search.
+            if again.fits and self._gain(again, found) > _WORTH_GAIN:
+                close = self._judged(self._filling.measured(again.settings, closely=True))
+                if close.fits and self._gain(close, found) > 1.0:
+                    found = close
         return found
 
+    def _gain(self, candidate: Candidate, other: Candidate) -> float:
+        """Return how many times as fast an exchange is."""
+        profile = self.wishes.profile
+        return exchange_s(other.speed, profile) / exchange_s(candidate.speed, profile)
+
     # --- where to start -------------------------------------------------------------------------
-
-    def _device_sets(self) -> Iterable[tuple[str, ...]]:
-        """Return the sets of devices to compare: all, fewer and faster ones, none."""
-        devices = usable_devices(self.machine, self.wishes)
-        sets = [devices]
-        if self.wishes.devices is None and self.wishes.tensor_split is None and len(devices) > 1:
-            sets += self._smaller_sets(devices)
-        if self.wishes.devices is None and not self._fixes_gpu_work:
-            # A card too small to be of use only costs copies.
-            sets.append(())
-        needed = self._needed_devices
-        return tuple(dict.fromkeys(found for found in sets if needed <= set(found)))
-
-    def _smaller_sets(self, devices: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        """Yield those in this machine, those of some size, single ones, as few as may hold all."""
-        remote = {gpu.device for gpu in self.machine.gpus if gpu.kind is GpuKind.RPC}
-        near = tuple(device for device in devices if device not in remote)
-        loads = LayerLoads(self.inventory, self.machine, self.wishes)
-        whole_bytes = self.inventory.shape.file_bytes
-        for among in (devices, near) if near else (devices,):
-            yield among
-            speeds = dict(zip(among, loads.speeds(among), strict=True))
-            largest = max(self.budgets[device] for device in among)
-            yield tuple(d for d in among if self.budgets[d] >= _SMALL_SHARE * largest)
-            yield from self._single_devices(speeds)
-            groups = speed_groups(list(speeds.values()))
-            by_speed = [
-                device
-                for group in groups
-                for device in sorted((among[k] for k in group), key=lambda d: -self.budgets[d])
-            ]
-            rooms = itertools.accumulate(self.budgets[device] for device in by_speed)
-            enough = next((n for n, room in enumerate(rooms, 1) if room > whole_bytes), 0)
-            if enough:
-                yield tuple(device for device in among if device in by_speed[:enough])
-
-    def _single_devices(self, speeds: Mapping[str, float]) -> Iterator[tuple[str, ...]]:
-        """Yield the fastest device, the largest, and the fastest that may hold everything."""
-        yield (max(speeds, key=lambda d: (speeds[d], self.budgets[d])),)
-        yield (max(speeds, key=lambda d: (self.budgets[d], speeds[d])),)
-        whole_bytes = self.inventory.shape.file_bytes
-        large = [device for device in speeds if self.budgets[device] > whole_bytes]
-        if large:
-            yield (max(large, key=lambda d: (speeds[d], self.budgets[d])),)
-
-    @property
-    def _needed_devices(self) -> set[str]:
-        """Devices that fixed overrides name."""
-        return {override.device for override in self.wishes.overrides or ()} - {CPU}
-
-    @property
-    def _fixes_gpu_work(self) -> bool:
-        """Whether what is fixed makes sense with a GPU only."""
-        wishes = self.wishes
-        fixed = (wishes.n_gpu_layers, wishes.tensor_split, wishes.overrides, wishes.op_offload)
-        return bool(wishes.expert_layers) or any(value is not None for value in fixed)
 
     def _start(self, devices: Sequence[str]) -> Filled:
         """Return the first draft to fit: as much context as costs no speed."""
