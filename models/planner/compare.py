@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.planner.plan import CPU, Plan
+from models.planner.search import SENSIBLE_TOK_S
 from models.units import format_bytes
 
 # Faster than people read.
 COMFORTABLE_TOK_S = 8.0
-SENSIBLE_TOK_S = 0.5
 # What of a checkpoint may lie in RAM for it still to be called "on the GPU".
 _MOSTLY = 0.97
 
