@@ -218,6 +218,12 @@ class RemoteChangedError(NetworkError):
     code = "remote_changed"
 
 
+class CorruptDownloadError(NetworkError):
+    """What was fetched is not what the hub promised, also after it was fetched again."""
+
+    code = "corrupt_download"
+
+
 class RemoteNotFoundError(BadInputError):
     """There is no such repository, revision or file, or it is not shown to this user."""
 
@@ -323,6 +329,69 @@ class DecodeError(EngineError):
     code = "decode"
 
 
+# --- downloads and the library -------------------------------------------------------------------
+
+
+class UnsafeNameError(BadInputError):
+    """A file name from elsewhere that no file on this machine should get."""
+
+    code = "unsafe_name"
+
+
+class DiskFullError(FathomError):
+    """There is no room for what is to be written; ``missing_bytes`` is how much lacks."""
+
+    code = "disk_full"
+
+    def __init__(
+        self, message: str, *, hint: str = "", details: str = "", missing_bytes: int = 0
+    ) -> None:
+        super().__init__(message, hint=hint, details=details)
+        self.missing_bytes = missing_bytes
+
+
+class DiskError(FathomError):
+    """The disk cannot be read or written: not mounted, read-only, broken, not allowed."""
+
+    code = "disk"
+
+
+class DownloadBusyError(FathomError):
+    """Another Fathom is fetching the same files."""
+
+    code = "download_busy"
+
+
+class DownloadNotFoundError(BadInputError):
+    """There is no such download."""
+
+    code = "download_not_found"
+
+
+class TransferError(FathomError):
+    """The transfer child cannot be started, or ends again and again."""
+
+    code = "transfer"
+
+
+class ChecksumError(FathomError):
+    """A checkpoint's files are not what they were when they were fetched."""
+
+    code = "checksum"
+
+
+class LibraryError(FathomError):
+    """A checkpoint cannot be moved, deleted or added."""
+
+    code = "library"
+
+
+class KeyringError(FathomError):
+    """The system's store of passwords cannot be used."""
+
+    code = "keyring"
+
+
 # --- the installation, stores and settings ------------------------------------------------------
 
 
@@ -330,6 +399,12 @@ class InstallationError(FathomError):
     """A part of Fathom's own installation is missing or broken."""
 
     code = "installation"
+
+
+class CatalogError(InstallationError):
+    """A card of the catalogue is missing something or contradicts itself."""
+
+    code = "catalog"
 
 
 class StoreError(FathomError):

@@ -24,10 +24,14 @@ _QUANT = re.compile(
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a repository; ``path`` as the hub writes it, with ``/``."""
+    """A file of a repository; ``path`` as the hub writes it, with ``/``.
+
+    ``digest`` as in ``models.transfer.remote.FileSpec``, empty when the hub gave none.
+    """
 
     path: str
     size_bytes: int
+    digest: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,19 @@ class LibraryEntry:
         size_bytes: of all its files.
         is_demo: whether it is the one that came with Fathom.
         note: what one should know before loading it; may be empty.
+        source: where it comes from: ``demo``, ``fathom`` (fetched by it), ``added`` (in a folder of
+            the user), ``huggingface``, ``lmstudio``, ``ollama``.
+        root: the folder of the library it was found below, None for the demo.
+        is_read_only: belongs to another program: never written, moved or deleted.
+        is_offline: its drive is not there now; the other facts are from when it was.
+        shards: how many files it has.
+        missing: how many of them are not there.
+        quant: the quantization by its file's name; may be empty.
+        repository: ``owner/name`` on the hub it was fetched from, empty when that is not known.
+        commit: of the repository, 40 hex digits or empty.
+        verified_s: when its content was last checked against its digests, on the clock of
+            ``time.time``; None when never.
+        last_used_s: when it was last loaded; None when never.
     """
 
     name: str
@@ -39,6 +52,17 @@ class LibraryEntry:
     size_bytes: int
     is_demo: bool = False
     note: str = ""
+    source: str = "added"
+    root: Path | None = None
+    is_read_only: bool = False
+    is_offline: bool = False
+    shards: int = 1
+    missing: int = 0
+    quant: str = ""
+    repository: str = ""
+    commit: str = ""
+    verified_s: float | None = None
+    last_used_s: float | None = None
 
 
 class Library:
