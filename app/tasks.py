@@ -19,9 +19,9 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 T = TypeVar("T")
 
 # ``control`` is for what stops something: never behind a slow disk or driver. ``plan`` must answer
-# while a slider moves, so what may take seconds (``verify``) does not stand before it. ``hub`` waits
-# for the network, ``judge`` plans a whole catalogue, ``disk`` hashes and moves files. A lane that
-# nobody uses has no threads.
+# while a slider moves, so what may take seconds (``verify``) does not stand before it. ``hub``
+# waits for the network, ``judge`` plans a whole catalogue, ``disk`` hashes and moves files. A lane
+# that nobody uses has no threads.
 LANES = {
     "general": 2,
     "store": 1,
