@@ -31,6 +31,11 @@ def format_bytes(size_bytes: int) -> str:
     return " ".join(split_bytes(size_bytes))
 
 
+def format_byte_rate(rate_bytes_s: float) -> str:
+    """Return how fast bytes come: ``41.3 MB/s``."""
+    return f"{format_bytes(round(rate_bytes_s))}/s" if math.isfinite(rate_bytes_s) else UNKNOWN
+
+
 def split_rate(rate_tok_s: float) -> tuple[str, str]:
     """Return a rate as value and unit: ``("41.3", "tok/s")``, ``("6,650", "tok/s")``."""
     if math.isfinite(rate_tok_s) and abs(rate_tok_s) >= 999.5:
