@@ -1,42 +1,37 @@
-"""Models: the Library of what is here, and Discover for what could be."""
+"""Models: Library of what is here, Discover for what could be, Downloads for what is on its way."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
-from PySide6.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from app.actions.forecasts import Forecasts
-from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
+from app.actions.load_model import LoadModel
 from app.bridges.settings import SettingsBridge
 from app.tasks import TaskRunner
-from app.theme import SPACE_S
-from app.views.words import tokens_words
+from app.views.library_view import WIDTH, LibraryView
 from app.widgets.buttons import TextButton
-from app.widgets.empty_state import EmptyState
-from app.widgets.labels import text_label
+from app.widgets.labels import leave_out
 from app.widgets.model_row import ModelRow
-from app.widgets.page import Page, ScrollColumn, card, hairline
+from app.widgets.page import Page
 from app.widgets.segmented import SegmentedControl
-from models.errors import FathomError
-from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
+from models.gguf.checkpoint import CheckpointFacts
 from models.library.library import LibraryEntry
-from models.units import format_bytes, format_count, format_duration, split_bytes
 
-if TYPE_CHECKING:
-    from models.planner.plan import Plan
-
-_WIDTH = 960
-_NARROW_BELOW = 780
-_ICONS_ONLY_BELOW = 640
+LIBRARY, DISCOVER, DOWNLOADS = "library", "discover", "downloads"
+_ICONS_ONLY_BELOW = 720
 
 
 class ModelsPage(Page):
-    """Shows what ``load_model`` found; reads headers in the background, one after the other."""
+    """The frame: tabs, what can be added, and one view at a time.
+
+    Discover and Downloads are made when they are first shown, by what is handed in; without a
+    maker their tab is not there.
+    """
 
     chat_requested = Signal()
     plan_requested = Signal(LibraryEntry)
@@ -48,76 +43,72 @@ class ModelsPage(Page):
         settings: SettingsBridge,
         runner: TaskRunner,
         forecasts: Forecasts | None = None,
+        family_of: Callable[[CheckpointFacts], str] | None = None,
+        make_discover: Callable[[], QWidget] | None = None,
+        make_downloads: Callable[[], QWidget] | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__("", width=_WIDTH, parent=parent)
+        """Compose; see ``LibraryView`` for what belongs to the library."""
+        super().__init__("", width=WIDTH, parent=parent)
         self.set_title(self.tr("Models"))
-        self._load_model = load_model
-        self._settings = settings
-        self._runner = runner
-        self._forecasts = forecasts
-        self._rows: dict[LibraryEntry, ModelRow] = {}
-        self._facts: dict[LibraryEntry, CheckpointFacts] = {}
-        self._errors: dict[LibraryEntry, str] = {}
+        self._makers = {DISCOVER: make_discover, DOWNLOADS: make_downloads}
+        self._views: dict[str, QWidget] = {}
         self.setAcceptDrops(True)
-        self.tabs = SegmentedControl(
-            self.tr("Show"),
-            [("library", self.tr("Library")), ("discover", self.tr("Discover"))],
+        self.library = LibraryView(
+            load_model=load_model,
+            settings=settings,
+            runner=runner,
+            forecasts=forecasts,
+            family_of=family_of,
+            can_discover=make_discover is not None,
         )
-        self.tabs.chosen.connect(self._show_tab)
-        self.add_folder_button = TextButton(self.tr("Add folder"), icon_name="folder-plus")
-        self.add_folder_button.clicked.connect(self._ask_for_folder)
-        self.add_file_button = TextButton(self.tr("Add file"), icon_name="file-plus")
-        self.add_file_button.clicked.connect(self._ask_for_file)
-        for widget in (self.tabs, self.add_file_button, self.add_folder_button):
-            self.header.addWidget(widget)
-        self.header.insertStretch(2, 1)
-        self._list = QVBoxLayout()
-        self._make_stack()
-        load_model.entries_changed.connect(self.show_entries)
-        load_model.status_changed.connect(self._show_status)
-        if forecasts is not None:
-            forecasts.found.connect(self._show_forecast)
-        if load_model.entries:
-            self.show_entries(load_model.entries)
-        load_model.refresh()
+        self.library.chat_requested.connect(self.chat_requested)
+        self.library.plan_requested.connect(self.plan_requested)
+        self.library.discover_requested.connect(self._show_discover)
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.library)
+        self._views[LIBRARY] = self.library
+        self.body.addWidget(self._stack)
+        self._fill_header()
 
     def row(self, entry: LibraryEntry) -> ModelRow:
-        """Return the row of a checkpoint; KeyError when it is not listed."""
-        return self._rows[entry]
-
-    @Slot(tuple)
-    def show_entries(self, entries: tuple[LibraryEntry, ...]) -> None:
-        """List the checkpoints; rows of those that stay are kept."""
-        if tuple(self._rows) == entries:
-            return
-        old, self._rows = self._rows, {}
-        self._clear_list()
-        for entry in entries:
-            row = old.pop(entry, None) or self._make_row(entry)
-            if self._rows:
-                self._list.addWidget(hairline())
-            self._rows[entry] = row
-            self._list.addWidget(row)
-            row.show()
-        for row in old.values():
-            row.deleteLater()
-        self._library.setCurrentIndex(1 if entries else 0)
-        self._show_status(self._load_model.status)
+        """Return the row of a checkpoint in the library; KeyError when it is not listed."""
+        return self.library.row(entry)
 
     def add_paths(self, paths: list[Path]) -> None:
         """Add folders or files to the library."""
-        known = self._settings.get("library.roots")
-        roots = list(known) if isinstance(known, tuple) else []
-        roots += [str(path) for path in paths if str(path) not in roots]
-        self._settings.set("library.roots", tuple(roots))
-        self._load_model.refresh()
+        self.library.add_paths(paths)
+
+    @property
+    def current_tab(self) -> str:
+        """``library``, ``discover`` or ``downloads``."""
+        return self.tabs.value
+
+    @Slot(str)
+    def show_tab(self, name: str) -> None:
+        """Bring a tab to the front; one that is not there leaves everything as it is."""
+        view = self._view(name)
+        if view is None:
+            return
+        self.tabs.set_value(name)
+        self._stack.setCurrentWidget(view)
+        for button in (self.add_file_button, self.add_folder_button):
+            button.setVisible(name == LIBRARY)
+
+    def view(self, name: str) -> QWidget | None:
+        """Return the view of a tab that was shown already, None otherwise."""
+        return self._views.get(name)
+
+    @Slot(int)
+    def set_download_count(self, count: int) -> None:
+        """Say beside Downloads how many there are to be done; 0 says nothing."""
+        if self._makers[DOWNLOADS] is not None:
+            word = self.tr("Downloads")
+            self.tabs.set_text(DOWNLOADS, f"{word} {count}" if count else word)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave out what does not fit."""
         super().resizeEvent(event)
-        for row in self._rows.values():
-            row.set_narrow(self.width() < _NARROW_BELOW)
         narrow = self.width() < _ICONS_ONLY_BELOW
         self.add_file_button.set_icon_only(narrow)
         self.add_folder_button.set_icon_only(narrow)
@@ -132,187 +123,37 @@ class ModelsPage(Page):
         self.add_paths(_dropped_paths(event))
         event.acceptProposedAction()
 
-    # --- rows -----------------------------------------------------------------------------------
+    def _fill_header(self) -> None:
+        words = {
+            LIBRARY: self.tr("Library"),
+            DISCOVER: self.tr("Discover"),
+            DOWNLOADS: self.tr("Downloads"),
+        }
+        there = [name for name in words if self._makers.get(name, True) is not None]
+        self.tabs = SegmentedControl(self.tr("Show"), [(name, words[name]) for name in there])
+        leave_out(self.tabs, unless=len(there) > 1)
+        self.tabs.chosen.connect(self.show_tab)
+        self.add_folder_button = TextButton(self.tr("Add folder"), icon_name="folder-plus")
+        self.add_folder_button.clicked.connect(self.library.ask_for_folder)
+        self.add_file_button = TextButton(self.tr("Add file"), icon_name="file-plus")
+        self.add_file_button.clicked.connect(self.library.ask_for_file)
+        self.header.addWidget(self.tabs)
+        self.header.addStretch(1)
+        self.header.addWidget(self.add_file_button)
+        self.header.addWidget(self.add_folder_button)
 
-    def _make_row(self, entry: LibraryEntry) -> ModelRow:
-        badge = self.tr("Demo, not a DeepSeek") if entry.is_demo else ""
-        row = ModelRow(entry.title, badge=badge)
-        row.set_size(*split_bytes(entry.size_bytes))
-        row.set_facts([self.tr("Reading the header")], tooltip=str(entry.path))
-        row.set_narrow(self.width() < _NARROW_BELOW)
-        row.pressed.connect(partial(self._row_pressed, entry))
-        row.plan_requested.connect(partial(self.plan_requested.emit, entry))
-        row.stop_requested.connect(self._load_model.cancel)
-        self._runner.run(
-            partial(inspect_checkpoint, entry.path),
-            done=partial(self._inspected, entry),
-            error=partial(self._not_inspected, entry),
-        )
-        return row
-
-    def _inspected(self, entry: LibraryEntry, facts: CheckpointFacts) -> None:
-        row = self._rows.get(entry)
-        if row is None:
-            return
-        self._facts[entry] = facts
-        words = [
-            facts.quantization,
-            facts.architecture,
-            self.tr("{0} parameters").format(format_count(facts.parameters)),
-            self.tr("{0} context").format(tokens_words(facts.n_ctx_train)),
-        ]
-        if len(facts.shards) > 1:
-            words.append(self.tr("{0} files").format(len(facts.shards)))
-        row.set_size(*split_bytes(facts.size_bytes))
-        row.set_facts(words, tooltip=str(entry.path))
-        if self._forecasts is not None:
-            # Only what is sound; the rows are filled one after the other, behind everything else.
-            self._forecasts.ask(entry)
-            self._show_forecast(entry, self._forecasts.plan(entry))
-
-    @Slot(object, object)
-    def _show_forecast(self, entry: LibraryEntry, plan: Plan | None) -> None:
-        from app.views.forecast_view import forecast_view
-
-        row = self._rows.get(entry)
-        if row is None or plan is None:
-            return
-        view = forecast_view(plan)
-        row.set_forecast(
-            view.fill,
-            rate=view.rate,
-            unit=view.unit,
-            words=view.words,
-            tone=view.tone,
-            tooltip=view.tooltip,
-        )
-
-    def _not_inspected(self, entry: LibraryEntry, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
-        row = self._rows.get(entry)
-        if row is None:
-            return
-        self._errors[entry] = error.one_line()
-        row.plan_button.setEnabled(False)
-        row.set_facts([], tooltip=str(entry.path))
-        self._show_row(entry, row, self._load_model.status)
-
-    def _row_pressed(self, entry: LibraryEntry) -> None:
-        status = self._load_model.status
-        if status.is_ready and status.entry == entry:
-            self.chat_requested.emit()
-        else:
-            self._load_model.load(entry)
-
-    @Slot(ModelStatus)
-    def _show_status(self, status: ModelStatus) -> None:
-        for entry, row in self._rows.items():
-            self._show_row(entry, row, status)
-
-    def _show_row(self, entry: LibraryEntry, row: ModelRow, status: ModelStatus) -> None:
-        mine = status.entry == entry
-        if mine and status.phase is LoadPhase.LOADING:
-            row.set_progress(*self._progress_words(status))
-            row.set_note("", "fail")
-            return
-        row.end_progress()
-        ready = mine and status.is_ready
-        row.set_state(self.tr("Loaded") if ready else "")
-        if ready:
-            row.set_button(self.tr("Chat"), kind="primary")
-        else:
-            usable = entry not in self._errors and not status.is_loading
-            row.set_button(self.tr("Load"), enabled=usable)
-        failed = status.error.one_line() if mine and status.error else ""
-        row.set_note(self._errors.get(entry, failed), "fail")
-
-    def _progress_words(self, status: ModelStatus) -> tuple[str, float, str]:
-        progress = status.progress
-        if status.is_stopping:
-            return self.tr("Stopping"), 0.0, ""
-        if progress is None or not progress.bytes_total:
-            return self.tr("Loading"), 0.0, ""
-        done, total = format_bytes(progress.bytes_done), format_bytes(progress.bytes_total)
-        eta = "" if progress.eta_s is None else format_duration(progress.eta_s)
-        text = self.tr("Loading, {0} of {1}").format(done, total)
-        return text, progress.bytes_done / progress.bytes_total, eta
-
-    # --- frame ----------------------------------------------------------------------------------
-
-    def _make_stack(self) -> None:
-        empty = EmptyState(
-            "boxes",
-            self.tr("No models here yet"),
-            self.tr("Fathom runs GGUF files. Add a folder that has some, or drop a file here."),
-            self.tr("Add folder"),
-        )
-        empty.triggered.connect(self._ask_for_folder)
-        column = ScrollColumn(_WIDTH)
-        frame = card()
-        self._list.setContentsMargins(0, 0, 0, 0)
-        self._list.setSpacing(0)
-        frame.setLayout(self._list)
-        column.column.addWidget(frame)
-        hint = text_label(
-            self.tr("GGUF files can also be dropped here. They stay where they are."),
-            tone="quiet",
-            wrap=True,
-        )
-        column.column.addSpacing(-SPACE_S)
-        column.column.addWidget(hint)
-        column.column.addStretch(1)
-        self._library = QStackedWidget()
-        self._library.addWidget(empty)
-        self._library.addWidget(column)
-        discover = EmptyState(
-            "compass",
-            self.tr("Every DeepSeek, sized for this machine"),
-            self.tr(
-                "This will be the catalogue: what each DeepSeek model is for, whether it fits "
-                "here, and how fast it would run. Until then, add GGUF files you already have."
-            ),
-            self.tr("Add folder"),
-        )
-        discover.triggered.connect(self._ask_for_folder)
-        self._tabs_stack = QStackedWidget()
-        self._tabs_stack.addWidget(self._library)
-        self._tabs_stack.addWidget(discover)
-        self.body.addWidget(self._tabs_stack)
-
-    def _clear_list(self) -> None:
-        while (item := self._list.takeAt(0)) is not None:
-            widget = item.widget()
-            if isinstance(widget, ModelRow):
-                widget.hide()
-            elif widget is not None:
-                widget.deleteLater()
-
-    @Slot(str)
-    def _show_tab(self, name: str) -> None:
-        self._tabs_stack.setCurrentIndex(1 if name == "discover" else 0)
+    def _view(self, name: str) -> QWidget | None:
+        if name not in self._views:
+            make = self._makers.get(name)
+            if make is None:
+                return None
+            self._views[name] = make()
+            self._stack.addWidget(self._views[name])
+        return self._views[name]
 
     @Slot()
-    def _ask_for_folder(self) -> None:
-        dialog = QFileDialog(self, self.tr("Add a folder with models"))
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        self._ask(dialog)
-
-    @Slot()
-    def _ask_for_file(self) -> None:
-        dialog = QFileDialog(self, self.tr("Add a model"))
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
-        dialog.setNameFilter(self.tr("Models (*.gguf)"))
-        self._ask(dialog)
-
-    def _ask(self, dialog: QFileDialog) -> None:
-        dialog.filesSelected.connect(self._selected)
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
-
-    @Slot(list)
-    def _selected(self, names: list[str]) -> None:
-        self.add_paths([Path(name) for name in names])
+    def _show_discover(self) -> None:
+        self.show_tab(DISCOVER)
 
 
 def _dropped_paths(event: QDropEvent) -> list[Path]:

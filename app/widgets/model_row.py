@@ -33,6 +33,10 @@ class ModelRow(QWidget):
         leave_out(self._badge, unless=badge)
         self._facts = ElidedLabel(mode=Qt.TextElideMode.ElideRight)
         self._facts.setProperty("tone", "quiet")
+        self._history = ElidedLabel(mode=Qt.TextElideMode.ElideRight)
+        self._history.setFont(ui_font(SIZE_SMALL, tabular=True))
+        self._history.setProperty("tone", "quiet")
+        self._history.hide()
         self._note = text_label(wrap=True)
         self._note.hide()
         self._bar = DeviceBar()
@@ -63,6 +67,15 @@ class ModelRow(QWidget):
         self._facts.set_full_text("  \N{MIDDLE DOT}  ".join(fact for fact in facts if fact))
         self._title.setToolTip(tooltip)
         self._facts.setVisible(bool(facts) and self.progress.isHidden())
+
+    def set_history(self, words: list[str]) -> None:
+        """Show what happened with it so far, in a smaller line; none takes the line away."""
+        self._history.set_full_text("  \N{MIDDLE DOT}  ".join(words))
+        self._history.setVisible(bool(words) and self.progress.isHidden())
+
+    def set_dimmed(self, dimmed: bool) -> None:
+        """Set it in the quiet tone, as what cannot be used now."""
+        set_tone(self._title, "quiet" if dimmed else "")
 
     def set_size(self, value: str, unit: str) -> None:
         """Show how large the files are."""
@@ -120,7 +133,8 @@ class ModelRow(QWidget):
         if self.progress.isHidden() != shown:
             return
         self.progress.setVisible(shown)
-        self._facts.setVisible(not shown and bool(self._facts.full_text))
+        for label in (self._facts, self._history):
+            label.setVisible(not shown and bool(label.full_text))
         self.button.setVisible(not shown)
 
     def _lay_out(self) -> None:
@@ -133,6 +147,7 @@ class ModelRow(QWidget):
         words.setSpacing(SPACE_XS)
         words.addLayout(first)
         words.addWidget(self._facts)
+        words.addWidget(self._history)
         words.addWidget(self.progress)
         words.addWidget(self._note)
         row = QHBoxLayout(self)

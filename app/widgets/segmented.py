@@ -101,6 +101,14 @@ class SegmentedControl(QWidget):
         """Return the button of one choice."""
         return self._segments[value]
 
+    def set_text(self, value: str, text: str) -> None:
+        """Change what a choice is called, as when it counts something."""
+        segment = self._segments[value]
+        if segment.text() != text:
+            segment.setText(text)
+            segment.setAccessibleName(f"{self.accessibleName()}: {text}")
+            segment.updateGeometry()
+
     def segments(self) -> list[QAbstractButton]:
         """Return all buttons from the left."""
         return list(self._segments.values())

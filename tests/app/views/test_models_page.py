@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QApplication, QFileDialog
+from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.actions.load_model import LoadPhase, ModelStatus
@@ -54,7 +55,7 @@ def refresh(page: ModelsPage, parts: Parts, qtbot: QtBot) -> dict[str, LibraryEn
 
 def test_an_empty_library_says_what_to_do(page: ModelsPage, parts: Parts, qtbot: QtBot) -> None:
     refresh(page, parts, qtbot)
-    assert page._library.currentIndex() == 0
+    assert page.library.stack.currentIndex() == 0
     assert nameless(page) == []
 
 
@@ -91,7 +92,7 @@ def test_files_that_cannot_be_loaded_say_why_in_their_row(
 def test_the_demo_is_called_a_demo(page: ModelsPage, parts: Parts, qtbot: QtBot) -> None:
     refresh(page, parts, qtbot)
     entry = LibraryEntry("demo", "SmolLM2 135M Instruct", Path("/absent"), 98, is_demo=True)
-    page.show_entries((entry,))
+    page.library.show_entries((entry,))
     row = page.row(entry)
     assert row._badge.text() == "Demo, not a DeepSeek"
     qtbot.waitUntil(lambda: bool(row._note.text()))
@@ -182,11 +183,47 @@ def test_the_dialog_for_a_folder_does_not_block(page: ModelsPage, qtbot: QtBot) 
     dialog.reject()
 
 
-def test_discover_says_what_it_will_be(page: ModelsPage, qtbot: QtBot) -> None:
+def test_other_tabs_are_made_when_they_are_first_shown(parts: Parts, qtbot: QtBot) -> None:
+    made: list[str] = []
+
+    def make(name: str) -> QWidget:
+        made.append(name)
+        return QLabel(name)
+
+    page = ModelsPage(
+        load_model=parts.loader,
+        settings=parts.settings_bridge,
+        runner=parts.runner,
+        make_discover=partial(make, "discover"),
+        make_downloads=partial(make, "downloads"),
+    )
+    qtbot.addWidget(page)
+    page.resize(588, 600)
+    page.show()
+    qtbot.waitUntil(lambda: parts.runner.is_idle)
+    assert made == []
+    page.library.empty.button.click()
+    assert made == ["discover"]
+    assert page.current_tab == "discover"
+    assert page.add_folder_button.isHidden()
+    page.tabs.segment("downloads").click()
     page.tabs.segment("discover").click()
-    assert page._tabs_stack.currentIndex() == 1
     page.tabs.segment("library").click()
-    assert page._tabs_stack.currentIndex() == 0
+    assert made == ["discover", "downloads"]
+    assert page.current_tab == "library"
+    assert page.add_folder_button.isVisible()
+    page.set_download_count(12)
+    assert page.tabs.segment("downloads").text() == "Downloads 12"
+    assert page.minimumSizeHint().width() <= 588
+    page.set_download_count(0)
+    assert page.tabs.segment("downloads").text() == "Downloads"
+
+
+def test_without_them_there_are_no_other_tabs(page: ModelsPage) -> None:
+    assert [segment.text() for segment in page.tabs.segments()] == ["Library"]
+    page.set_download_count(3)
+    page.show_tab("downloads")
+    assert page.current_tab == "library"
 
 
 def test_long_names_fit_into_640(page: ModelsPage, parts: Parts, qtbot: QtBot) -> None:

@@ -1,0 +1,356 @@
+"""The library: what can be loaded, one row each, with what is known of it and what can be done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
+
+from app.actions.forecasts import Forecasts
+from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
+from app.bridges.settings import SettingsBridge
+from app.tasks import TaskRunner
+from app.theme import SPACE_S
+from app.views.library_words import facts_words, history_words, source_words
+from app.widgets.empty_state import EmptyState
+from app.widgets.labels import text_label
+from app.widgets.model_row import ModelRow
+from app.widgets.page import ScrollColumn, card, hairline
+from models.errors import FathomError
+from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
+from models.library.library import LibraryEntry
+from models.units import format_bytes, format_duration, split_bytes
+
+if TYPE_CHECKING:
+    from models.planner.plan import Plan
+
+WIDTH = 960
+_NARROW_BELOW = 780
+
+
+@dataclass
+class _Row:
+    """One checkpoint of the list."""
+
+    entry: LibraryEntry
+    widget: ModelRow
+    facts: CheckpointFacts | None = None
+    family: str = ""
+    error: str = ""
+
+
+class LibraryView(QWidget):
+    """Shows what ``load_model`` found; reads headers in the background, one after the other.
+
+    A row belongs to a path: what is written down of a checkpoint (when it was used, when it was
+    verified) changes without its row being made anew.
+    """
+
+    chat_requested = Signal()
+    plan_requested = Signal(LibraryEntry)
+    discover_requested = Signal()
+
+    def __init__(
+        self,
+        *,
+        load_model: LoadModel,
+        settings: SettingsBridge,
+        runner: TaskRunner,
+        forecasts: Forecasts | None = None,
+        can_discover: bool = False,
+        family_of: Callable[[CheckpointFacts], str] | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Compose.
+
+        Args:
+            load_model: what there is, and loading it.
+            settings: keeps the folders that are added.
+            runner: reads headers.
+            forecasts: where a checkpoint would live and how fast it would be.
+            can_discover: whether the empty library may send people to Discover.
+            family_of: what family a checkpoint belongs to, "" for none that is known; called in
+                a background thread.
+            parent: as usual.
+        """
+        super().__init__(parent)
+        self._load_model = load_model
+        self._settings = settings
+        self._runner = runner
+        self._forecasts = forecasts
+        self._family_of = family_of
+        self._rows: dict[Path, _Row] = {}
+        self._list = QVBoxLayout()
+        self.stack = QStackedWidget()
+        self.empty = self._make_empty(can_discover)
+        self.stack.addWidget(self.empty)
+        self.stack.addWidget(self._make_column())
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.stack)
+        load_model.entries_changed.connect(self.show_entries)
+        load_model.status_changed.connect(self._show_status)
+        if forecasts is not None:
+            forecasts.found.connect(self._show_forecast)
+        if load_model.entries:
+            self.show_entries(load_model.entries)
+        load_model.refresh()
+
+    def row(self, entry: LibraryEntry) -> ModelRow:
+        """Return the row of a checkpoint; KeyError when it is not listed."""
+        return self._rows[entry.path].widget
+
+    @Slot(tuple)
+    def show_entries(self, entries: tuple[LibraryEntry, ...]) -> None:
+        """List the checkpoints; rows of those that stay are kept."""
+        if tuple(row.entry for row in self._rows.values()) == entries:
+            return
+        old, self._rows = self._rows, {}
+        self._clear_list()
+        for entry in entries:
+            row = self._kept(old.pop(entry.path, None), entry) or self._make_row(entry)
+            if self._rows:
+                self._list.addWidget(hairline())
+            self._rows[entry.path] = row
+            self._list.addWidget(row.widget)
+            row.widget.show()
+        for row in old.values():
+            row.widget.deleteLater()
+        self.stack.setCurrentIndex(1 if entries else 0)
+        self._show_status(self._load_model.status)
+
+    def add_paths(self, paths: list[Path]) -> None:
+        """Add folders or files to the library."""
+        known = self._settings.get("library.roots")
+        roots = list(known) if isinstance(known, tuple) else []
+        roots += [str(path) for path in paths if str(path) not in roots]
+        self._settings.set("library.roots", tuple(roots))
+        self._load_model.refresh()
+
+    @Slot()
+    def ask_for_folder(self) -> None:
+        """Let a folder be chosen and add it."""
+        dialog = QFileDialog(self, self.tr("Add a folder with models"))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        self._ask(dialog)
+
+    @Slot()
+    def ask_for_file(self) -> None:
+        """Let GGUF files be chosen and add them."""
+        dialog = QFileDialog(self, self.tr("Add a model"))
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        dialog.setNameFilter(self.tr("Models (*.gguf)"))
+        self._ask(dialog)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave out what does not fit."""
+        super().resizeEvent(event)
+        for row in self._rows.values():
+            row.widget.set_narrow(self.width() < _NARROW_BELOW)
+
+    # --- rows -----------------------------------------------------------------------------------
+
+    def _kept(self, row: _Row | None, entry: LibraryEntry) -> _Row | None:
+        """Return the row of a checkpoint that was listed before, None where its files changed."""
+        if row is None:
+            return None
+        if _files(row.entry) != _files(entry):
+            row.widget.hide()
+            row.widget.deleteLater()
+            return None
+        row.entry = entry
+        self._show_words(row)
+        return row
+
+    def _make_row(self, entry: LibraryEntry) -> _Row:
+        widget = ModelRow(entry.title, badge=source_words(entry))
+        row = _Row(entry, widget)
+        widget.set_size(*split_bytes(entry.size_bytes))
+        widget.set_narrow(self.width() < _NARROW_BELOW)
+        widget.pressed.connect(partial(self._row_pressed, entry.path))
+        widget.plan_requested.connect(partial(self._plan_pressed, entry.path))
+        widget.stop_requested.connect(self._load_model.cancel)
+        widget.set_dimmed(entry.is_offline)
+        if entry.is_offline:
+            row.error = self.tr("Its drive is not connected.")
+            widget.plan_button.setEnabled(False)
+            self._show_words(row)
+            return row
+        widget.set_facts([self.tr("Reading the header")], tooltip=str(entry.path))
+        self._show_history(row)
+        self._runner.run(
+            partial(_inspect, entry.path, self._family_of),
+            done=partial(self._inspected, row),
+            error=partial(self._not_inspected, row),
+        )
+        return row
+
+    def _is_listed(self, row: _Row) -> bool:
+        return self._rows.get(row.entry.path) is row
+
+    def _inspected(self, row: _Row, found: tuple[CheckpointFacts, str]) -> None:
+        if not self._is_listed(row):
+            return
+        row.facts, row.family = found
+        row.widget.set_size(*split_bytes(row.facts.size_bytes))
+        self._show_words(row)
+        if self._forecasts is not None:
+            # Only what is sound; the rows are filled one after the other, behind everything else.
+            self._forecasts.ask(row.entry)
+            self._show_forecast(row.entry, self._forecasts.plan(row.entry))
+
+    def _show_words(self, row: _Row) -> None:
+        if row.facts is not None or row.entry.is_offline:
+            words = facts_words(row.entry, row.facts, family=row.family)
+            row.widget.set_facts(words, tooltip=str(row.entry.path))
+        self._show_history(row)
+
+    def _show_history(self, row: _Row) -> None:
+        row.widget.set_history(history_words(row.entry, now_s=time.time()))
+
+    @Slot(object, object)
+    def _show_forecast(self, entry: LibraryEntry, plan: Plan | None) -> None:
+        from app.views.forecast_view import forecast_view
+
+        row = self._rows.get(entry.path)
+        if row is None or plan is None:
+            return
+        view = forecast_view(plan)
+        row.widget.set_forecast(
+            view.fill,
+            rate=view.rate,
+            unit=view.unit,
+            words=view.words,
+            tone=view.tone,
+            tooltip=view.tooltip,
+        )
+
+    def _not_inspected(self, row: _Row, error: Exception) -> None:
+        if not isinstance(error, FathomError):
+            raise error
+        if not self._is_listed(row):
+            return
+        row.error = error.one_line()
+        row.widget.plan_button.setEnabled(False)
+        row.widget.set_facts([], tooltip=str(row.entry.path))
+        self._show_row(row, self._load_model.status)
+
+    def _row_pressed(self, path: Path) -> None:
+        entry, status = self._rows[path].entry, self._load_model.status
+        if status.is_ready and status.entry is not None and status.entry.path == path:
+            self.chat_requested.emit()
+        else:
+            self._load_model.load(entry)
+
+    def _plan_pressed(self, path: Path) -> None:
+        self.plan_requested.emit(self._rows[path].entry)
+
+    @Slot(ModelStatus)
+    def _show_status(self, status: ModelStatus) -> None:
+        for row in self._rows.values():
+            self._show_row(row, status)
+
+    def _show_row(self, row: _Row, status: ModelStatus) -> None:
+        mine = status.entry is not None and status.entry.path == row.entry.path
+        widget = row.widget
+        if mine and status.phase is LoadPhase.LOADING:
+            widget.set_progress(*self._progress_words(status))
+            widget.set_note("", "fail")
+            return
+        widget.end_progress()
+        ready = mine and status.is_ready
+        widget.set_state(self.tr("Loaded") if ready else "")
+        if ready:
+            widget.set_button(self.tr("Chat"), kind="primary")
+        else:
+            widget.set_button(self.tr("Load"), enabled=not row.error and not status.is_loading)
+        failed = status.error.one_line() if mine and status.error else ""
+        widget.set_note(row.error or failed, "quiet" if row.entry.is_offline else "fail")
+
+    def _progress_words(self, status: ModelStatus) -> tuple[str, float, str]:
+        progress = status.progress
+        if status.is_stopping:
+            return self.tr("Stopping"), 0.0, ""
+        if progress is None or not progress.bytes_total:
+            return self.tr("Loading"), 0.0, ""
+        done, total = format_bytes(progress.bytes_done), format_bytes(progress.bytes_total)
+        eta = "" if progress.eta_s is None else format_duration(progress.eta_s)
+        text = self.tr("Loading, {0} of {1}").format(done, total)
+        return text, progress.bytes_done / progress.bytes_total, eta
+
+    # --- frame ----------------------------------------------------------------------------------
+
+    def _make_empty(self, can_discover: bool) -> EmptyState:
+        if can_discover:
+            empty = EmptyState(
+                "boxes",
+                self.tr("No models here yet"),
+                self.tr(
+                    "Find one that suits this machine, or add a folder with GGUF files "
+                    "that you already have."
+                ),
+                self.tr("Find a model"),
+            )
+            empty.triggered.connect(self.discover_requested)
+            return empty
+        empty = EmptyState(
+            "boxes",
+            self.tr("No models here yet"),
+            self.tr("Fathom runs GGUF files. Add a folder that has some, or drop a file here."),
+            self.tr("Add folder"),
+        )
+        empty.triggered.connect(self.ask_for_folder)
+        return empty
+
+    def _make_column(self) -> ScrollColumn:
+        column = ScrollColumn(WIDTH)
+        frame = card()
+        self._list.setContentsMargins(0, 0, 0, 0)
+        self._list.setSpacing(0)
+        frame.setLayout(self._list)
+        column.column.addWidget(frame)
+        hint = text_label(
+            self.tr("GGUF files can also be dropped here. They stay where they are."),
+            tone="quiet",
+            wrap=True,
+        )
+        column.column.addSpacing(-SPACE_S)
+        column.column.addWidget(hint)
+        column.column.addStretch(1)
+        return column
+
+    def _clear_list(self) -> None:
+        while (item := self._list.takeAt(0)) is not None:
+            widget = item.widget()
+            if isinstance(widget, ModelRow):
+                widget.hide()
+            elif widget is not None:
+                widget.deleteLater()
+
+    def _ask(self, dialog: QFileDialog) -> None:
+        dialog.filesSelected.connect(self._selected)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    @Slot(list)
+    def _selected(self, names: list[str]) -> None:
+        self.add_paths([Path(name) for name in names])
+
+
+def _files(entry: LibraryEntry) -> tuple[object, ...]:
+    """Return what has to be the same for a header not to be read again."""
+    return (entry.title, entry.size_bytes, entry.missing, entry.is_offline, entry.source)
+
+
+def _inspect(
+    path: Path, family_of: Callable[[CheckpointFacts], str] | None
+) -> tuple[CheckpointFacts, str]:
+    facts = inspect_checkpoint(path)
+    return facts, family_of(facts) if family_of is not None else ""
