@@ -1,4 +1,7 @@
-"""One engine child from its birth to its end, and the one thread that looks after it. No Qt here.
+"""One child from its birth to its end, and the one thread that looks after it. No Qt here.
+
+The engine child is one such child, the transfer child (models/transfer) another: they differ in
+what a line means.
 
 Everything that touches the process happens in the reader thread: it starts the child, reads both
 of its outputs, writes its input, watches the deadlines its owner names, signals it and reaps it.
@@ -21,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from models.errors import EngineProtocolError
 from models.runtime.pipes import STDERR, STDOUT, Chunk, LineFramer, Pipes, Tail, open_pipes
@@ -40,6 +43,8 @@ _REAP_LIMIT_S = 0.5
 _UNFINISHED_SHOWN_BYTES = 200
 
 OpenPipes = Callable[[subprocess.Popen[bytes]], Pipes]
+_E = TypeVar("_E")
+_E_contra = TypeVar("_E_contra", contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,10 @@ class ChildEnd:
     unfinished: str = ""
 
 
-class ClientOwner(Protocol):
+class ClientOwner(Protocol[_E_contra]):
     """Whom the reader thread tells; every call comes from that thread, with no lock held."""
 
-    def on_event(self, event: Event) -> None:
+    def on_event(self, event: _E_contra) -> None:
         """Take an event; ``EngineProtocolError`` means that it breaks the protocol."""
 
     def on_broken(self, error: EngineProtocolError) -> None:
@@ -76,8 +81,8 @@ class ClientOwner(Protocol):
         """Take note that the child is gone and everything it held is given back; the last call."""
 
 
-class EngineClient:
-    """A child that speaks the engine protocol.
+class ChildClient(Generic[_E]):
+    """A child that speaks a protocol of JSON lines.
 
     ``begin``, ``send``, ``wake``, ``join`` and the properties may be used from any thread;
     ``terminate``, ``kill`` and ``abandon`` belong to the owner's calls in the reader thread
@@ -89,7 +94,9 @@ class EngineClient:
         command: Sequence[str],
         *,
         env: Mapping[str, str],
-        owner: ClientOwner,
+        owner: ClientOwner[_E],
+        decode: Callable[[bytes], _E],
+        subject: str = "engine",
         silence_limit_s: float = 2.0,
         pipes: OpenPipes = open_pipes,
     ) -> None:
@@ -99,12 +106,16 @@ class EngineClient:
             command: the child's command line.
             env: the child's whole environment.
             owner: whom to tell.
+            decode: a line into an event; raises ``EngineProtocolError``.
+            subject: what the child is called in messages and logs.
             silence_limit_s: how long the child may live after it closed its standard output.
             pipes: how to open the child's pipes.
         """
         self._command = list(command)
         self._env = dict(env)
         self._owner = owner
+        self._decode = decode
+        self._subject = subject
         self._silence_limit_s = silence_limit_s
         self._open_pipes = pipes
         self._tail = Tail()
@@ -118,7 +129,7 @@ class EngineClient:
         self._signalled = False
         self._open_outputs = 2
         self._silent_since: float | None = None
-        self._thread = threading.Thread(target=self._run, name="engine-reader", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{subject}-reader", daemon=True)
 
     @property
     def pid(self) -> int | None:
@@ -201,7 +212,7 @@ class EngineClient:
         finally:
             # Also when something above failed: no child may stay without its watchdog.
             self._give_back(process)
-        _LOG.info("the engine child %d ended: %s", process.pid, process.returncode)
+        _LOG.info("the %s child %d ended: %s", self._subject, process.pid, process.returncode)
         unfinished = self._framer.unfinished()[:_UNFINISHED_SHOWN_BYTES]
         return ChildEnd(process.returncode, unfinished=repr(unfinished) if unfinished else "")
 
@@ -233,7 +244,9 @@ class EngineClient:
             silent_since = self._silent_since
             if silent_since is not None and now > silent_since + self._silence_limit_s:
                 self._break(
-                    EngineProtocolError("The engine closed its output but went on running.")
+                    EngineProtocolError(
+                        f"The {self._subject} closed its output but went on running."
+                    )
                 )
 
     def _timeout_s(self, now: float) -> float:
@@ -265,7 +278,7 @@ class EngineClient:
     def _take_lines(self, data: bytes) -> None:
         try:
             for line in self._framer.feed(data):
-                self._owner.on_event(event_from_json(decode_line(line)))
+                self._owner.on_event(self._decode(line))
         except EngineProtocolError as error:
             self._break(error)
 
@@ -289,3 +302,30 @@ class EngineClient:
         for file in (process.stdin, process.stdout, process.stderr):
             if file is not None:
                 file.close()
+
+
+class EngineClient(ChildClient[Event]):
+    """A child that speaks the engine protocol."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        owner: ClientOwner[Event],
+        silence_limit_s: float = 2.0,
+        pipes: OpenPipes = open_pipes,
+    ) -> None:
+        """Prepare; the arguments are those of ``ChildClient``."""
+        super().__init__(
+            command,
+            env=env,
+            owner=owner,
+            decode=_engine_event,
+            silence_limit_s=silence_limit_s,
+            pipes=pipes,
+        )
+
+
+def _engine_event(line: bytes) -> Event:
+    return event_from_json(decode_line(line))

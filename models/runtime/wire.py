@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import types
 import typing
@@ -82,6 +83,11 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
             return float(value)
         except OverflowError as error:
             raise EngineProtocolError(f"{where} is too large.") from error
+    if isinstance(hint, type) and issubclass(hint, enum.StrEnum) and isinstance(value, str):
+        try:
+            return hint(value)
+        except ValueError as error:
+            raise EngineProtocolError(f"{where} cannot be {value[:80]!r}.") from error
     if hint is int and isinstance(value, bool):
         raise EngineProtocolError(f"{where} must be of type int.")
     if not isinstance(value, hint):
