@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from helpers import raw_gguf as raw
+from helpers.fake_hub import fake_hub
 from helpers.fathom_process import assert_one_clear_line, fathom, one_object
-from helpers.hub_server import hub_server
 from helpers.tiny_gguf import TinyModel, truncate, write_text, write_tiny, write_tiny_shards
 
 REPO_ROOT = Path(__file__).resolve().parents[3]
@@ -61,7 +61,7 @@ def test_any_file_of_a_set_stands_for_all(base_dir: Path, tmp_path: Path) -> Non
 
 def test_a_checkpoint_on_the_hub_is_inspected_by_its_header(base_dir: Path) -> None:
     data, size_bytes = raw.true_scale_bytes("v3-q4km")
-    with hub_server() as server:
+    with fake_hub() as server:
         server.add("deep/V3-GGUF", "Q4_K_M/v3.gguf", data, size_bytes=size_bytes)
         done = fathom(
             "inspect",

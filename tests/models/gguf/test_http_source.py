@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from helpers.hub_server import CERTIFICATE, COMMIT, TOKEN, Fault, HubServer, hub_server
+from helpers.fake_hub import CERTIFICATE, COMMIT, TOKEN, FakeHub, Fault, fake_hub
 from helpers.raw_gguf import gguf_bytes, string_entry, tensor
 from models.errors import (
     AccessError,
@@ -42,13 +42,13 @@ QUICK = Patience(first_pause_s=0.0, silence_s=0.3, connect_s=5.0)
 
 
 @pytest.fixture
-def server() -> Iterator[HubServer]:
-    with hub_server() as running:
+def server() -> Iterator[FakeHub]:
+    with fake_hub() as running:
         yield running
 
 
 @pytest.fixture
-def url(server: HubServer) -> str:
+def url(server: FakeHub) -> str:
     return server.add(REPOSITORY, FILE, DATA)
 
 
@@ -426,8 +426,8 @@ def test_after_a_stop_nothing_is_sent(server, url):
 
 
 @pytest.fixture
-def secure_server() -> Iterator[HubServer]:
-    with hub_server(CERTIFICATE) as running:
+def secure_server() -> Iterator[FakeHub]:
+    with fake_hub(CERTIFICATE) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.hub_server import COMMIT, TOKEN, Fault, HubServer, hub_server
+from helpers.fake_hub import COMMIT, TOKEN, FakeHub, Fault, fake_hub
 from models.errors import (
     BadInputError,
     LicenceNotAcceptedError,
@@ -35,8 +35,8 @@ QUICK = Patience(first_pause_s=0.0, silence_s=0.3)
 
 
 @pytest.fixture
-def server() -> Iterator[HubServer]:
-    with hub_server() as running:
+def server() -> Iterator[FakeHub]:
+    with fake_hub() as running:
         running.add("owner/model", "Q4/m.gguf", b"GGUF" + bytes(60))
         running.add("owner/model", "README.md", b"hello")
         yield running
@@ -51,7 +51,7 @@ def no_token_of_this_machine(monkeypatch, private_home: Path) -> None:
     (folder / "token").write_text("hf_of_the_folder")
 
 
-def hub_at(server: HubServer, **options: object) -> Hub:
+def hub_at(server: FakeHub, **options: object) -> Hub:
     return Hub(server.endpoint, **({"patience": QUICK} | options))
 
 

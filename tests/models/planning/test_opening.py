@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.hub_server import COMMIT, Fault, HubServer, hub_server
+from helpers.fake_hub import COMMIT, FakeHub, Fault, fake_hub
 from helpers.raw_gguf import true_scale
 from helpers.tiny_gguf import TinyModel, write_tiny, write_tiny_shards
 from models.errors import (
@@ -36,17 +36,17 @@ QUICK = Patience(first_pause_s=0.0, silence_s=0.5)
 
 
 @pytest.fixture
-def server() -> Iterator[HubServer]:
-    with hub_server() as running:
+def server() -> Iterator[FakeHub]:
+    with fake_hub() as running:
         yield running
 
 
 @pytest.fixture
-def hub(server: HubServer, tmp_path: Path) -> Hub:
+def hub(server: FakeHub, tmp_path: Path) -> Hub:
     return hub_again(server, tmp_path)
 
 
-def hub_again(server: HubServer, tmp_path: Path, **options: object) -> Hub:
+def hub_again(server: FakeHub, tmp_path: Path, **options: object) -> Hub:
     """A hub with the same store, as after a new start of the program."""
     store = HeaderStore(tmp_path / "cache")
     return Hub(server.endpoint, **({"store": store, "patience": QUICK} | options))
@@ -78,7 +78,7 @@ def shards(tmp_path: Path) -> list[Path]:
     return list(write_tiny_shards(tmp_path / "sharded", tensors_each=12))
 
 
-def put(server: HubServer, path: Path, folder: str = "") -> str:
+def put(server: FakeHub, path: Path, folder: str = "") -> str:
     """Put a file into the repository and return the text that opens it."""
     server.add(REPOSITORY, folder + path.name, path.read_bytes())
     return f"{REPOSITORY}/{folder}{path.name}"
