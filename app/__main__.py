@@ -1,4 +1,4 @@
-"""The one entry: window, verb or engine child, chosen before Qt or llama.cpp is imported."""
+"""The one entry: window, verb or child, chosen before Qt or llama.cpp is imported."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from models.runtime.oracle_worker import main as oracle_main
 
         return oracle_main()
+    if arguments[:1] == ["transfer"]:
+        from models.transfer.worker import main as transfer_main
+
+        return transfer_main()
+    if arguments[:1] == ["try-template"]:
+        from models.checks.template_worker import main as template_main
+
+        return template_main()
     if arguments[:1] == ["check-qt"]:
         from app.check_qt import check_qt
 

@@ -386,6 +386,12 @@ class LibraryError(FathomError):
     code = "library"
 
 
+class TemplateCheckError(FathomError):
+    """The child that tries out chat templates cannot be started."""
+
+    code = "template_check"
+
+
 class KeyringError(FathomError):
     """The system's store of passwords cannot be used."""
 
