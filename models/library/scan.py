@@ -29,6 +29,8 @@ class FoundCheckpoint:
         size_bytes: of all its files that are there.
         missing: how many of its shards are not there.
         shards: how many files it has.
+        files: those that are there, in their order.
+        identities: of those files on their drives, whatever name leads to them.
     """
 
     stem: str
@@ -36,12 +38,24 @@ class FoundCheckpoint:
     size_bytes: int
     missing: int
     shards: int
+    files: tuple[Path, ...] = ()
+    identities: frozenset[tuple[int, int]] = frozenset()
+
+    def unfinished(self) -> list[Path]:
+        """Return where a download would leave the shards that are missing; none may be there."""
+        name = parse_shard_name(self.path.name)
+        if name is None:
+            return []
+        siblings = (self.path.with_name(name.sibling(n)) for n in range(1, name.count + 1))
+        present = set(self.files)
+        return [path.with_name(path.name + ".part") for path in siblings if path not in present]
 
 
 @dataclass(frozen=True)
 class _File:
     path: Path
     size_bytes: int
+    identity: tuple[int, int]
 
 
 class Scan:
@@ -62,7 +76,7 @@ class Scan:
     def _set_of(self, path: Path) -> Iterator[_File]:
         try:
             for file in _parts(path):
-                if not self._was_seen(file.path.stat()):
+                if not self._was_seen(file.identity):
                     yield file
         except OSError as error:
             _log.info("File left out of the library: %s", error)
@@ -83,7 +97,7 @@ class Scan:
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
         try:
-            if self._was_seen(folder.stat()):
+            if self._was_seen(_identity(folder.stat())):
                 return []
             with os.scandir(folder) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
@@ -103,13 +117,12 @@ class Scan:
         except OSError as error:
             _log.info("File left out of the library: %s", error)
             return False, None
-        if self._was_seen(status) or self._files_left == 0:
+        if self._was_seen(_identity(status)) or self._files_left == 0:
             return False, None
         self._files_left -= 1
-        return False, _File(Path(entry.path), status.st_size)
+        return False, _file(Path(entry.path), status)
 
-    def _was_seen(self, status: os.stat_result) -> bool:
-        identity = (status.st_dev, status.st_ino)
+    def _was_seen(self, identity: tuple[int, int]) -> bool:
         seen = identity in self._seen
         self._seen.add(identity)
         return seen
@@ -128,7 +141,15 @@ def _parts(path: Path) -> list[_File]:
     parts = [path]
     if parse_shard_name(path.name) is not None:
         parts = [part for part in path.parent.iterdir() if _same_set(part, path)]
-    return [_File(part, part.stat().st_size) for part in parts]
+    return [_file(part, part.stat()) for part in parts]
+
+
+def _file(path: Path, status: os.stat_result) -> _File:
+    return _File(path, status.st_size, _identity(status))
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _same_set(one: Path, other: Path) -> bool:
@@ -156,6 +177,8 @@ def _grouped(files: list[_File]) -> list[FoundCheckpoint]:
             sum(file.size_bytes for file in group),
             count - len(group),
             count,
+            tuple(sorted(file.path for file in group)),
+            frozenset(file.identity for file in group),
         )
         for (_, stem, count), group in groups.items()
     ]
