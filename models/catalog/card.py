@@ -50,6 +50,14 @@ class GgufRepository:
 
 
 @dataclass(frozen=True)
+class KnownQuant:
+    """A quantization that is known to exist; ``size_bytes`` of its files, 0 when not known."""
+
+    name: str
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Card:
     """One family.
 
@@ -70,6 +78,9 @@ class Card:
         caveats: what one should know before choosing it.
         unchecked: names of fields whose fact could not be checked.
         runs: whether the llama.cpp that is built in can run it as text.
+        quants: what the repositories of ``gguf`` have of it, the smallest first; empty: not known,
+            the usual ones are assumed.
+        aliases: other names that files of the family carry.
     """
 
     card_id: str
@@ -92,6 +103,8 @@ class Card:
     caveats: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     runs: bool = True
+    quants: tuple[KnownQuant, ...] = ()
+    aliases: tuple[str, ...] = ()
 
     @property
     def is_moe(self) -> bool:

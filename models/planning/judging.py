@@ -1,0 +1,250 @@
+"""Where a family would live on a machine, before any of its files is there. No Qt here.
+
+The planner is asked about described checkpoints (``models.gguf.described_shape``): the numbers of
+a card or of the first 64 KB of a file, and llama.cpp's standard mix of a quantization. What is
+answered carries a plan, or a reason why there is none; never a guess.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from models.catalog.card import Card, KnownQuant
+from models.errors import BadInputError, StoppedError
+from models.gguf.described_shape import bare_shape, described_shape, extras_of
+from models.gguf.described_tensors import can_describe
+from models.gguf.shape import ModelShape
+from models.gguf.sizing import SizingFacts
+from models.hub.quants import QuantFiles
+from models.planner.compare import COMFORTABLE_TOK_S, Row, Where, recommended, where_of
+from models.planner.machine import Machine
+from models.planner.plan import Plan
+from models.planner.wishes import Wishes
+from models.planning.desk import like
+from models.planning.open_checkpoint import OpenCheckpoint
+from models.stopping import Stop, never
+
+# What nearly every publisher makes of a model, the smallest first.
+USUAL_QUANTS = ("Q2_K", "Q3_K_M", "IQ4_XS", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0")
+
+
+class Planner(Protocol):
+    """What is needed of ``models.planning.desk.PlanningDesk`` or ``service.Planning``."""
+
+    def plan(self, checkpoint: OpenCheckpoint, machine: Machine, wishes: Wishes) -> Plan:
+        """Plan by formulas."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the planner says of a family.
+
+    Attributes:
+        card_id: the card's.
+        where: where most of it would live; None while it is not judged.
+        quant: the one to choose; empty while it is not judged.
+        size_bytes: of that quantization, as foretold.
+        plan: of that quantization.
+        reason: why it is not judged, one sentence; empty when it is.
+    """
+
+    card_id: str
+    where: Where | None
+    quant: str
+    size_bytes: int
+    plan: Plan | None
+    reason: str
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether there is a plan."""
+        return self.plan is not None
+
+
+@dataclass(frozen=True)
+class QuantJudgement:
+    """What the planner says of one quantization of a repository.
+
+    Attributes:
+        files: what was judged.
+        plan: None when it could not be planned; ``reason`` says why.
+        is_recommended: whether it is the one to choose on this machine.
+    """
+
+    files: QuantFiles
+    plan: Plan | None
+    is_recommended: bool = False
+    reason: str = ""
+
+
+def judge_card(
+    card: Card, machine: Machine, wishes: Wishes, *, planning: Planner, stop: Stop = never
+) -> Judgement:
+    """Judge a family by its best quantization for a machine.
+
+    The best is the largest that is comfortably fast, else the fastest sensible one, as
+    ``planner.compare`` recommends; where none is sensible, the fastest there is.
+
+    Raises:
+        StoppedError: ``stop`` said so.
+    """
+    reason = _why_not(card)
+    if reason:
+        return Judgement(card.card_id, None, "", 0, None, reason)
+
+    def plan_of(shape: ModelShape) -> Plan:
+        if stop():
+            raise StoppedError
+        return planning.plan(_described(card.title, shape), machine, wishes)
+
+    try:
+        bare = bare_shape(card.architecture, card.hyperparameters, card.title)
+        row = _best_row(_shapes(card, bare), plan_of)
+    except BadInputError as error:
+        return Judgement(card.card_id, None, "", 0, None, f"Not judged yet: {error.message}")
+    return Judgement(card.card_id, where_of(row.plan), row.name, row.size_bytes, row.plan, "")
+
+
+def judge_quants(
+    quants: Sequence[QuantFiles],
+    facts: ModelShape | SizingFacts,
+    machine: Machine,
+    wishes: Wishes,
+    *,
+    planning: Planner,
+    stop: Stop = never,
+) -> tuple[QuantJudgement, ...]:
+    """Judge every quantization of a repository, in the order given.
+
+    Args:
+        quants: of one model; a set that lacks files is not judged.
+        facts: of any of its files: its first 64 KB are enough.
+        machine: where it would run.
+        wishes: what is fixed.
+        planning: who plans.
+        stop: asked between two plans.
+
+    Raises:
+        StoppedError: ``stop`` said so.
+    """
+    found: list[QuantJudgement] = []
+    for files in quants:
+        if stop():
+            raise StoppedError
+        found.append(_judged_files(files, facts, machine, wishes, planning))
+    planned = [(number, one.plan) for number, one in enumerate(found) if one.plan is not None]
+    rows = [Row(found[n].files.name, found[n].files.size_bytes, plan) for n, plan in planned]
+    best = recommended(rows)
+    if best is not None:
+        number = planned[best][0]
+        found[number] = replace(found[number], is_recommended=True)
+    return tuple(found)
+
+
+class Judge:
+    """Remembers judgements for as long as the machine stays what it is; for any thread.
+
+    Families of one shape (V3 and R1, say) are planned once.
+    """
+
+    def __init__(self, planning: Planner) -> None:
+        self._planning = planning
+        self._lock = threading.Lock()
+        self._machine: Machine | None = None
+        self._wishes: Wishes | None = None
+        self._known: OrderedDict[object, Judgement] = OrderedDict()
+
+    def judge(
+        self, card: Card, machine: Machine, wishes: Wishes, *, stop: Stop = never
+    ) -> Judgement:
+        """Judge a family, or return what was said of one like it on a machine like this.
+
+        Raises:
+            StoppedError: ``stop`` said so.
+        """
+        key = _key(card)
+        with self._lock:
+            if self._machine is None or self._wishes != wishes or not like(self._machine, machine):
+                self._machine, self._wishes = machine, wishes
+                self._known.clear()
+            known = self._known.get(key)
+        if known is not None:
+            return replace(known, card_id=card.card_id)
+        found = judge_card(card, machine, wishes, planning=self._planning, stop=stop)
+        with self._lock:
+            if self._machine is machine and self._wishes == wishes:
+                self._known[key] = found
+        return found
+
+
+def _why_not(card: Card) -> str:
+    if not card.runs:
+        return "Fathom's llama.cpp cannot run it as text."
+    if not card.hyperparameters or not can_describe(card.architecture):
+        return "Not judged yet: its numbers are not known."
+    return ""
+
+
+def _key(card: Card) -> object:
+    numbers = tuple(sorted(card.hyperparameters.items(), key=lambda item: item[0]))
+    return card.architecture, numbers, card.quants, card.runs
+
+
+def _shapes(card: Card, bare: ModelShape) -> tuple[ModelShape, ...]:
+    """Return a family's quantizations as shapes, the smallest first."""
+    quants = card.quants or tuple(KnownQuant(name) for name in USUAL_QUANTS)
+    extras = extras_of(card.hyperparameters)
+    shapes = (
+        described_shape(bare, quant.name, extras=extras, file_bytes=quant.size_bytes)
+        for quant in quants
+    )
+    return tuple(sorted(shapes, key=lambda shape: shape.file_bytes))
+
+
+def _best_row(shapes: Sequence[ModelShape], plan_of: Callable[[ModelShape], Plan]) -> Row:
+    """Return the one to choose, planning only as many as it takes to find it.
+
+    A larger quantization is hardly ever faster, so that the largest comfortable one is found by
+    halving; where none is, the way down has seen the smallest ones.
+    """
+    rows: dict[int, Row] = {}
+    low, high = 0, len(shapes)
+    while low < high:
+        middle = (low + high) // 2
+        shape = shapes[middle]
+        row = rows[middle] = Row(shape.quantization, shape.file_bytes, plan_of(shape))
+        is_comfortable = row.plan.fits and row.plan.speed.decode.mid >= COMFORTABLE_TOK_S
+        low, high = (middle + 1, high) if is_comfortable else (low, middle)
+    seen = list(rows.values())
+    best = recommended(seen)
+    if best is not None:
+        return seen[best]
+    return max(seen, key=lambda row: (row.plan.fits, row.plan.speed.decode.mid, -row.size_bytes))
+
+
+def _judged_files(
+    files: QuantFiles,
+    facts: ModelShape | SizingFacts,
+    machine: Machine,
+    wishes: Wishes,
+    planning: Planner,
+) -> QuantJudgement:
+    if files.missing:
+        return QuantJudgement(files, None, reason="Files of the set are missing.")
+    try:
+        shape = described_shape(facts, files.quant or files.name, file_bytes=files.size_bytes)
+        plan = planning.plan(_described(files.name, shape), machine, wishes)
+    except BadInputError as error:
+        return QuantJudgement(files, None, reason=error.message)
+    return QuantJudgement(files, plan)
+
+
+def _described(name: str, shape: ModelShape) -> OpenCheckpoint:
+    """Return a checkpoint that the planner takes like one that was opened."""
+    return OpenCheckpoint(
+        text=name, name=name, shape=shape, files=(), template=None, is_remote=True, path=None
+    )
