@@ -19,6 +19,7 @@ class ThinBar(QProgressBar):
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._token = "accent"
         self.setRange(0, _STEPS)
         self.setTextVisible(False)
         self.setAccessibleName(name)
@@ -27,6 +28,12 @@ class ThinBar(QProgressBar):
     def set_share(self, share: float) -> None:
         """Fill the bar to ``share``, 0 to 1."""
         self.setValue(round(min(max(share, 0.0), 1.0) * _STEPS))
+
+    def set_token(self, token: str) -> None:
+        """Fill it in another colour of the theme."""
+        if token != self._token:
+            self._token = token
+            self.update()
 
     def sizeHint(self) -> QSize:
         """Return a thin line."""
@@ -39,7 +46,7 @@ class ThinBar(QProgressBar):
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint track and filled part."""
         painter = QPainter(self)
-        paint_bar(painter, QRectF(self.rect()), self.value() / _STEPS, "accent")
+        paint_bar(painter, QRectF(self.rect()), self.value() / _STEPS, self._token)
 
 
 class ProgressRow(QWidget):

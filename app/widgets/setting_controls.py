@@ -110,6 +110,8 @@ class NumberControl(Control):
         minimum: float | None,
         maximum: float | None,
         special: str = "",
+        suffix: str = "",
+        step: float = 0.05,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -125,10 +127,11 @@ class NumberControl(Control):
         else:
             self.box = _CalmDoubleSpinBox()
             self.box.setDecimals(2)
-            self.box.setSingleStep(0.05)
+            self.box.setSingleStep(step)
             self.box.setRange(low, high)
         self.box.setFont(ui_font(tabular=True))
         self.box.setSpecialValueText(special)
+        self.box.setSuffix(suffix)
         self.box.setKeyboardTracking(False)
         self.box.setFixedWidth(_CONTROL_WIDTH)
         # The stylesheet's padding does not reach the field inside a spin box.

@@ -1,0 +1,431 @@
+"""Downloads: the queue in its order, what has ended below it, and what holds for all of them."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from PySide6.QtCore import QPoint, QTimer, QUrl, Signal, Slot
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
+
+from app.actions.download_totals import download_totals
+from app.actions.downloads import Downloads
+from app.theme import SIZE_HEADING, SPACE_S, SPACE_XS
+from app.views import download_words
+from app.views.download_words import download_row_view, kept_words, totals_words, unfinished_first
+from app.widgets.buttons import TextButton
+from app.widgets.download_row import DownloadRow, DownloadRowView
+from app.widgets.empty_state import EmptyState
+from app.widgets.labels import ElidedLabel, Weight, text_label
+from app.widgets.page import ScrollColumn, card, hairline
+from app.widgets.setting_controls import NumberControl
+from models.transfer.job import JobState, JobView
+
+WIDTH = 960
+_NARROW_BELOW = 700
+_COUNTDOWN_MS = 1000
+
+
+class DownloadsView(QWidget):
+    """Shows job views and says what was asked for; knows nobody who downloads.
+
+    Signals with a job's id: ``pause_requested``, ``resume_requested``, ``forget_requested``,
+    ``load_requested`` (with its JobView), ``cancel_requested`` (and whether what was fetched is
+    kept), ``move_requested`` (and the new position in the queue).
+    """
+
+    pause_requested = Signal(str)
+    resume_requested = Signal(str)
+    cancel_requested = Signal(str, bool)
+    move_requested = Signal(str, int)
+    forget_requested = Signal(str)
+    load_requested = Signal(object)
+    settings_requested = Signal()
+    library_requested = Signal()
+    discover_requested = Signal()
+    # Million bytes a second, 0 for none.
+    limit_chosen = Signal(float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._jobs: tuple[JobView, ...] = ()
+        self._rows: dict[str, DownloadRow] = {}
+        self._shown_order: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self._summary = ElidedLabel()
+        self._summary.setProperty("tone", "quiet")
+        self.limit = self._make_limit()
+        self.pause_all_button = TextButton(self.tr("Pause all"), icon_name="pause")
+        self.pause_all_button.clicked.connect(self._pause_all)
+        self.resume_all_button = TextButton(self.tr("Resume all"), icon_name="play")
+        self.resume_all_button.clicked.connect(self._resume_all)
+        self.clear_button = TextButton(self.tr("Clear list"), kind="quiet")
+        self.clear_button.clicked.connect(self._clear_ended)
+        self._queue_list, self._queue_card = _make_list()
+        self._ended_list, self._ended_card = _make_list()
+        self._ended_head = QWidget()
+        self._drop_line = QFrame(self)
+        self._drop_line.setProperty("kind", "drop-line")
+        self._drop_line.setFixedHeight(2)
+        self._drop_line.hide()
+        self._stack = QStackedWidget()
+        self.empty = EmptyState(
+            "download",
+            self.tr("Nothing to download"),
+            self.tr(
+                "What you choose in Discover is fetched here and checked byte by byte. "
+                "It goes on where it was after a lost line, a crash or a new start."
+            ),
+            self.tr("Discover"),
+        )
+        self.empty.triggered.connect(self.discover_requested)
+        self._countdown = QTimer(self)
+        self._countdown.setInterval(_COUNTDOWN_MS)
+        self._countdown.timeout.connect(self._show_rows)
+        self._lay_out()
+        self.show_jobs(())
+
+    def row(self, job_id: str) -> DownloadRow:
+        """Return the row of a download; KeyError when it is not in the list."""
+        return self._rows[job_id]
+
+    def follow(self, downloads: Downloads) -> None:
+        """Show these downloads from now on, and let them hear what is asked for here."""
+        self.show_jobs(downloads.jobs)
+        downloads.changed.connect(self.show_jobs)
+        self.pause_requested.connect(downloads.pause)
+        self.resume_requested.connect(downloads.resume)
+        self.cancel_requested.connect(downloads.cancel)
+        self.move_requested.connect(downloads.move)
+        self.forget_requested.connect(downloads.forget)
+        self.load_requested.connect(downloads.load_wanted)
+        self.settings_requested.connect(downloads.settings_wanted)
+        self.library_requested.connect(downloads.library_wanted)
+        self.limit_chosen.connect(downloads.set_limit)
+        self.set_limit(downloads.limit_mb_s)
+        downloads.limit_changed.connect(self.set_limit)
+
+    @Slot(tuple)
+    def show_jobs(self, jobs: tuple[JobView, ...]) -> None:
+        """Show the queue as it is now; rows of downloads that stay are kept."""
+        self._jobs = jobs
+        queue, ended = unfinished_first(jobs)
+        order = (tuple(job.job_id for job in queue), tuple(job.job_id for job in ended))
+        if order != self._shown_order:
+            self._arrange(order)
+        self._show_rows()
+        totals = download_totals(jobs)
+        self._summary.set_full_text(totals_words(totals))
+        self.pause_all_button.setVisible(any(row.can_pause for row in self._views(queue)))
+        self.resume_all_button.setVisible(
+            self.pause_all_button.isHidden() and any(row.can_resume for row in self._views(queue))
+        )
+        self._queue_card.setVisible(bool(queue))
+        self._ended_card.setVisible(bool(ended))
+        self._ended_head.setVisible(bool(ended))
+        self._stack.setCurrentIndex(1 if jobs else 0)
+        self._count_down()
+
+    def set_limit(self, limit_mb_s: float) -> None:
+        """Show the bandwidth limit, in million bytes a second; 0 for none."""
+        self.limit.set_value(limit_mb_s)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave out what does not fit."""
+        super().resizeEvent(event)
+        narrow = self.width() < _NARROW_BELOW
+        self._limit_name.setVisible(not narrow)
+        for button in (self.pause_all_button, self.resume_all_button):
+            button.set_icon_only(narrow)
+        for row in self._rows.values():
+            row.set_narrow(narrow)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Count down again."""
+        super().showEvent(event)
+        self._show_rows()
+        self._count_down()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Nobody sees the seconds."""
+        super().hideEvent(event)
+        self._countdown.stop()
+
+    # --- rows -----------------------------------------------------------------------------------
+
+    def _arrange(self, order: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+        self._shown_order = order
+        titles = {job.job_id: job.spec.title for job in self._jobs}
+        _empty(self._queue_list)
+        _empty(self._ended_list)
+        gone = set(self._rows) - set(titles)
+        for job_id in gone:
+            self._rows.pop(job_id).deleteLater()
+        for layout, ids in ((self._queue_list, order[0]), (self._ended_list, order[1])):
+            for job_id in ids:
+                if job_id not in self._rows:
+                    self._rows[job_id] = self._make_row(job_id, titles[job_id])
+                if layout.count():
+                    layout.addWidget(hairline())
+                layout.addWidget(self._rows[job_id])
+                self._rows[job_id].show()
+        for index, job_id in enumerate(order[0]):
+            ends = (index == 0, index == len(order[0]) - 1)
+            self._rows[job_id].order.set_ends(is_first=ends[0], is_last=ends[1])
+
+    def _make_row(self, job_id: str, title: str) -> DownloadRow:
+        row = DownloadRow(title)
+        row.set_narrow(self.width() < _NARROW_BELOW)
+        row.pause_requested.connect(partial(self.pause_requested.emit, job_id))
+        row.resume_requested.connect(partial(self.resume_requested.emit, job_id))
+        row.forget_requested.connect(partial(self.forget_requested.emit, job_id))
+        row.cancel_requested.connect(partial(self._ask_cancel, job_id))
+        row.action_requested.connect(partial(self._act, job_id))
+        row.menu_requested.connect(partial(self._open_menu, job_id))
+        row.order.up_requested.connect(partial(self._step, job_id, -1))
+        row.order.down_requested.connect(partial(self._step, job_id, 1))
+        row.order.moved.connect(self._show_drop_line)
+        row.order.dropped.connect(partial(self._drop, job_id))
+        return row
+
+    @Slot()
+    def _show_rows(self) -> None:
+        if not self.isVisible():
+            return
+        now_s = time.time()
+        for job in self._jobs:
+            self._rows[job.job_id].show_view(download_row_view(job, now_s=now_s))
+
+    def _views(self, jobs: tuple[JobView, ...]) -> list[DownloadRowView]:
+        return [download_row_view(job, now_s=0.0) for job in jobs]
+
+    def _job(self, job_id: str) -> JobView | None:
+        return next((job for job in self._jobs if job.job_id == job_id), None)
+
+    def _count_down(self) -> None:
+        waits = any(
+            job.state is JobState.WAITING and job.waits_until_s is not None for job in self._jobs
+        )
+        if waits and self.isVisible():
+            if not self._countdown.isActive():
+                self._countdown.start()
+        else:
+            self._countdown.stop()
+
+    # --- what is asked for ----------------------------------------------------------------------
+
+    def _act(self, job_id: str, action: str) -> None:
+        job = self._job(job_id)
+        if job is None:
+            return
+        if action == download_words.LOAD:
+            self.load_requested.emit(job)
+        elif action in (download_words.RETRY, download_words.RESUME):
+            self.resume_requested.emit(job_id)
+        elif action == download_words.SETTINGS:
+            self.settings_requested.emit()
+        elif action == download_words.SPACE:
+            self.library_requested.emit()
+        elif action == download_words.TERMS:
+            QDesktopServices.openUrl(QUrl(_page_url(job)))
+
+    def _ask_cancel(self, job_id: str, button: QWidget) -> None:
+        job = self._job(job_id)
+        if job is None:
+            return
+        if not job.bytes_done:
+            self.cancel_requested.emit(job_id, False)
+            return
+        menu = self._menu()
+        self._add_cancel(menu, job)
+        _popup(menu, button)
+
+    def _add_cancel(self, menu: QMenu, job: JobView) -> None:
+        size = kept_words(job)
+        keep = menu.addAction(self.tr("Cancel, keep the {0} that are here").format(size))
+        keep.triggered.connect(partial(self.cancel_requested.emit, job.job_id, True))
+        delete = menu.addAction(self.tr("Cancel and delete {0}").format(size))
+        delete.triggered.connect(partial(self.cancel_requested.emit, job.job_id, False))
+
+    def _open_menu(self, job_id: str, button: QWidget) -> None:
+        job = self._job(job_id)
+        if job is None:
+            return
+        menu = self._menu()
+        view = download_row_view(job, now_s=time.time())
+        if view.can_move:
+            self._add_order(menu, job_id)
+        if job.state in (JobState.NO_SPACE, JobState.NEEDS_TOKEN, JobState.NEEDS_LICENCE):
+            again = menu.addAction(self.tr("Try again"))
+            again.triggered.connect(partial(self.resume_requested.emit, job_id))
+        menu.addAction(self.tr("Show in folder")).triggered.connect(partial(_show_folder, job))
+        menu.addAction(self.tr("Open its page on the hub")).triggered.connect(
+            partial(_open_page, job)
+        )
+        if view.note:
+            copied = f"{view.note}\n{view.note_details}".strip()
+            menu.addAction(self.tr("Copy the message")).triggered.connect(partial(_copy, copied))
+        menu.addSeparator()
+        if view.can_forget:
+            forget = menu.addAction(self.tr("Take off the list"))
+            forget.triggered.connect(partial(self.forget_requested.emit, job_id))
+        if job.state is JobState.CANCELLED and job.bytes_done:
+            delete = menu.addAction(self.tr("Delete {0}").format(kept_words(job)))
+            delete.triggered.connect(partial(self.cancel_requested.emit, job_id, False))
+        elif view.can_cancel:
+            self._add_cancel(menu, job)
+        _popup(menu, button)
+
+    def _add_order(self, menu: QMenu, job_id: str) -> None:
+        ids = self._shown_order[0]
+        place = ids.index(job_id)
+        first = menu.addAction(self.tr("Download first"))
+        first.setEnabled(place > 0)
+        first.triggered.connect(partial(self._move_to, job_id, 0))
+        last = menu.addAction(self.tr("Download last"))
+        last.setEnabled(place < len(ids) - 1)
+        last.triggered.connect(partial(self._move_to, job_id, len(ids) - 1))
+        menu.addSeparator()
+
+    def _menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.setAccessibleName(self.tr("Download"))
+        menu.aboutToHide.connect(menu.deleteLater)
+        return menu
+
+    @Slot()
+    def _pause_all(self) -> None:
+        for job in self._jobs:
+            if download_row_view(job, now_s=0.0).can_pause:
+                self.pause_requested.emit(job.job_id)
+
+    @Slot()
+    def _resume_all(self) -> None:
+        for job in self._jobs:
+            if job.state is JobState.PAUSED:
+                self.resume_requested.emit(job.job_id)
+
+    @Slot()
+    def _clear_ended(self) -> None:
+        for job_id in self._shown_order[1]:
+            self.forget_requested.emit(job_id)
+
+    # --- order ----------------------------------------------------------------------------------
+
+    def _step(self, job_id: str, by: int) -> None:
+        self._move_to(job_id, self._shown_order[0].index(job_id) + by)
+
+    def _move_to(self, job_id: str, place: int) -> None:
+        """Put a download before the one that stands at ``place`` among those to be done."""
+        ids = [one for one in self._shown_order[0] if one != job_id]
+        place = min(max(place, 0), len(ids))
+        positions = sorted(job.position for job in self._jobs if job.job_id in (*ids, job_id))
+        self.move_requested.emit(job_id, positions[place])
+
+    @Slot(int)
+    def _show_drop_line(self, screen_y: int) -> None:
+        place = self._place_at(screen_y)
+        ids = self._shown_order[0]
+        row = self._rows[ids[min(place, len(ids) - 1)]]
+        edge = row.rect().topLeft() if place < len(ids) else row.rect().bottomLeft()
+        at = row.mapTo(self, edge)
+        self._drop_line.setGeometry(at.x(), at.y() - 1, row.width(), 2)
+        self._drop_line.show()
+        self._drop_line.raise_()
+
+    def _drop(self, job_id: str, screen_y: int) -> None:
+        self._drop_line.hide()
+        place, now = self._place_at(screen_y), self._shown_order[0].index(job_id)
+        place -= 1 if place > now else 0
+        if place != now:
+            self._move_to(job_id, place)
+
+    def _place_at(self, screen_y: int) -> int:
+        """Return how many rows of the queue have their middle above a height on the screen."""
+        rows = [self._rows[job_id] for job_id in self._shown_order[0]]
+        middles = [row.mapToGlobal(QPoint(0, row.height() // 2)).y() for row in rows]
+        return sum(1 for middle in middles if middle < screen_y)
+
+    # --- frame ----------------------------------------------------------------------------------
+
+    def _make_limit(self) -> NumberControl:
+        limit = NumberControl(
+            self.tr("Bandwidth limit in MB per second"),
+            is_whole=False,
+            minimum=0.0,
+            maximum=100_000.0,
+            special=self.tr("No limit"),
+            suffix=self.tr(" MB/s"),
+            step=1.0,
+        )
+        limit.edited.connect(self._tell_limit)
+        return limit
+
+    @Slot(object)
+    def _tell_limit(self, value: object) -> None:
+        if isinstance(value, (int, float)):
+            self.limit_chosen.emit(float(value))
+
+    def _lay_out(self) -> None:
+        self._limit_name = text_label(self.tr("Limit"), tone="quiet")
+        head = QHBoxLayout()
+        head.setSpacing(SPACE_S)
+        head.addWidget(self._summary, 1)
+        head.addWidget(self._limit_name)
+        head.addWidget(self.limit)
+        head.addWidget(self.pause_all_button)
+        head.addWidget(self.resume_all_button)
+        ended_row = QHBoxLayout(self._ended_head)
+        ended_row.setContentsMargins(0, SPACE_XS, 0, 0)
+        ended_row.addWidget(text_label(self.tr("Ended"), size=SIZE_HEADING, weight=Weight.DemiBold))
+        ended_row.addStretch(1)
+        ended_row.addWidget(self.clear_button)
+        column = ScrollColumn(WIDTH)
+        column.column.setSpacing(SPACE_S)
+        column.column.addLayout(head)
+        for widget in (self._queue_card, self._ended_head, self._ended_card):
+            column.column.addWidget(widget)
+        column.column.addStretch(1)
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(column)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._stack)
+
+
+def _make_list() -> tuple[QVBoxLayout, QFrame]:
+    frame = card()
+    layout = QVBoxLayout(frame)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
+    return layout, frame
+
+
+def _empty(layout: QVBoxLayout) -> None:
+    while (item := layout.takeAt(0)) is not None:
+        widget = item.widget()
+        if isinstance(widget, DownloadRow):
+            widget.hide()
+        elif widget is not None:
+            widget.deleteLater()
+
+
+def _popup(menu: QMenu, button: QWidget) -> None:
+    corner = button.mapToGlobal(QPoint(button.width(), button.height()))
+    menu.popup(QPoint(corner.x() - menu.sizeHint().width(), corner.y() + SPACE_XS))
+
+
+def _page_url(job: JobView) -> str:
+    return f"{job.spec.endpoint}/{job.spec.repository}"
+
+
+def _open_page(job: JobView) -> None:
+    QDesktopServices.openUrl(QUrl(_page_url(job)))
+
+
+def _show_folder(job: JobView) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(job.spec.folder)))
+
+
+def _copy(text: str) -> None:
+    QGuiApplication.clipboard().setText(text)
