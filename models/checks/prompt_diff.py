@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from models.checks.family_format import FamilyFormat
 from models.checks.template_protocol import Rendered, TemplateCase
 
 _MAX_DIFF_CHARS = 32_000
+# Word by word, which takes the square of the length.
+_MAX_COMPARED_CHARS = 8_000
+_MARK = re.compile(r"<[^<>\s]{1,60}>")
 
 
 class Likeness(enum.Enum):
@@ -30,7 +34,7 @@ class PromptComparison:
     Attributes:
         likeness: of the least alike.
         diff: unified, one part for each conversation that differs; empty where none does.
-        added: the lines of the prompts that the family's do not have, in their order.
+        added: runs of words that the family's prompts do not have, in their order.
         refused: titles of conversations that the template could not write, with its words.
     """
 
@@ -45,7 +49,8 @@ def compare_prompts(
 ) -> PromptComparison:
     """Compare what a template wrote with what its family writes."""
     order = list(Likeness)
-    worst, diffs, added, refused, compared = Likeness.SAME, [], [], [], 0
+    worst, refused, compared = Likeness.SAME, [], 0
+    shown = _Shown(family)
     for case, rendered in zip(cases, renderings, strict=False):
         right = family.prompts(case)
         if not right:
@@ -59,17 +64,58 @@ def compare_prompts(
             continue
         worst = max(worst, one, key=order.index)
         nearest = _nearest(rendered.text, right, family)
-        diff, new = _diff(nearest, _bare(rendered.text, family), case.title, family.title)
-        diffs.append(diff)
-        added += [line for line in new if line not in added]
+        shown.add(case, nearest, _bare(rendered.text, family))
     if not compared:
         return PromptComparison(Likeness.NOT_COMPARED)
     if refused and worst is Likeness.SAME:
         worst = Likeness.DIFFERENT
-    diff = "\n".join(diffs)
-    if len(diff) > _MAX_DIFF_CHARS:
-        diff = diff[:_MAX_DIFF_CHARS] + "\n[...]"
-    return PromptComparison(worst, diff, tuple(added), tuple(refused))
+    return PromptComparison(worst, shown.text(), tuple(shown.added), tuple(refused))
+
+
+class _Shown:
+    """Gathers what differs; what all conversations have in common is shown once."""
+
+    def __init__(self, family: FamilyFormat) -> None:
+        self.added: list[str] = []
+        self._family = family
+        self._diffs: list[str] = []
+        self._changes: set[str] = set()
+
+    def add(self, case: TemplateCase, known: str, own: str) -> None:
+        """Compare two prompts of one conversation."""
+        self.added += [run for run in _added_runs(known, own) if run not in self.added]
+        lines = list(
+            difflib.unified_diff(
+                _lines(known),
+                _lines(own),
+                f"{self._family.title}: {case.title}",
+                f"this file: {case.title}",
+                lineterm="",
+            )
+        )
+        changes = {line for line in lines[2:] if line.startswith(("+", "-"))}
+        if not changes <= self._changes:
+            self._diffs.append("\n".join(lines))
+            self._changes |= changes
+
+    def text(self) -> str:
+        """Return all diffs."""
+        diff = "\n".join(self._diffs)
+        return diff if len(diff) <= _MAX_DIFF_CHARS else diff[:_MAX_DIFF_CHARS] + "\n[...]"
+
+
+def _added_runs(known: str, own: str) -> list[str]:
+    before, after = _words(known), _words(own)
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    return [
+        " ".join(after[start:end])
+        for kind, _, _, start, end in matcher.get_opcodes()
+        if kind in ("insert", "replace")
+    ]
+
+
+def _words(text: str) -> list[str]:
+    return _MARK.sub(r" \g<0> ", text[:_MAX_COMPARED_CHARS]).split()
 
 
 def _likeness(
@@ -107,17 +153,9 @@ def _without_reasoning(text: str, thoughts: Sequence[str]) -> str:
 def _nearest(text: str, right: Sequence[str], family: FamilyFormat) -> str:
     own = _bare(text, family)
     bare = [_bare(one, family) for one in right]
-    return max(bare, key=lambda one: difflib.SequenceMatcher(None, one, own[:8192]).ratio())
-
-
-def _diff(known: str, own: str, title: str, family: str) -> tuple[str, list[str]]:
-    lines = list(
-        difflib.unified_diff(
-            _lines(known), _lines(own), f"{family}: {title}", f"this file: {title}", lineterm=""
-        )
+    return max(
+        bare, key=lambda one: difflib.SequenceMatcher(None, one, own[:_MAX_COMPARED_CHARS]).ratio()
     )
-    added = [line[1:] for line in lines[2:] if line.startswith("+")]
-    return "\n".join(lines), added
 
 
 def _lines(text: str) -> list[str]:

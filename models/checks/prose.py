@@ -62,6 +62,6 @@ def is_for_tools(text: TemplateText) -> bool:
     return any(name in _TOOL_NAMES for name in text.conditions)
 
 
-def has_new_prose(lines: Iterable[str]) -> bool:
-    """Whether lines that were added say something."""
-    return is_prose(" ".join(lines))
+def says_something(runs: Iterable[str]) -> bool:
+    """Whether one of the runs of words that were added says something."""
+    return any(is_prose(run) for run in runs)
