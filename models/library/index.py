@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from models.library.atomic import write_atomically
+from models.errors import FathomError
+from models.transfer.disk import write_whole
 
 VERSION = 1
 MAX_FILE_BYTES = 50_000_000
@@ -147,9 +148,9 @@ class LibraryIndex:
         # Pure ASCII: names that are no sound Unicode come back as they were.
         text = json.dumps(_to_json(self._content), indent=1)
         try:
-            write_atomically(self._path, text.encode("ascii"))
-        except OSError as error:
-            _log.info("What the library remembers cannot be written: %s", error)
+            write_whole(self._path, text.encode("ascii"))
+        except FathomError as error:
+            _log.info("What the library remembers cannot be written: %s", error.one_line())
             return
         self._read_of = _file_identity(self._path)
 

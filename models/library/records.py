@@ -15,6 +15,7 @@ from pathlib import Path
 
 from models.library.hugging_face_cache import digest_of_cached
 from models.library.ollama_store import digest_of_blob
+from models.transfer.patience import Layout
 from models.transfer.record import FileRecord, read_record, record_path, write_record
 
 # How much later than its check a file may seem to have been written: FAT keeps even seconds.
@@ -89,12 +90,11 @@ class Records:
         """Keep what a file is now, to compare it with later.
 
         Raises:
-            OSError: it cannot be written; it is known as long as the program runs.
+            DiskFullError, DiskError: it cannot be written; it is known as long as the program runs.
         """
         with self._lock:
             self._taken[path] = record
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
             write_record(self._place(path, self._folder), record)
 
     def drop(self, path: Path) -> None:
@@ -138,7 +138,7 @@ def _by_name(path: Path) -> FileRecord | None:
         path=path.name,
         size_bytes=size_bytes,
         digest=f"sha256:{digest_hex}",
-        block_bytes=0,
+        block_bytes=Layout().block_bytes,
         block_digests=(),
         verified_s=None,
         is_independent=True,
