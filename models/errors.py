@@ -248,6 +248,12 @@ class LicenceNotAcceptedError(AccessError):
     code = "licence_not_accepted"
 
 
+class AccessPendingError(LicenceNotAcceptedError):
+    """Access was asked for, and the publisher has not decided yet."""
+
+    code = "access_pending"
+
+
 class TokenInvalidError(AccessError):
     """The hub does not know the token."""
 

@@ -1,35 +1,44 @@
-"""The one place that calls huggingface_hub, and translates what it raises. No Qt here.
+"""The one place that calls huggingface_hub: lists, pages, who asks, where files lie. No Qt here.
 
-Its habits are kept away from (measured, see the functions): it sends whatever token it finds
-unless told not to, asks a server of its own who calls, waits for ever for an answer, and reads
-its environment while it is imported.
+Its habits are kept away from (measured, see ``models.hub.client``): it sends whatever token it
+finds unless told not to, asks a server of its own who calls, waits for ever for an answer, and
+reads its environment while it is imported.
 """
 
 from __future__ import annotations
 
-import os
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from models.errors import FathomError, ServerAnswerError
-from models.gguf.http_source import http_failure, open_client
-from models.hub.names import is_commit, is_sound_path
+from models.errors import FathomError
+from models.hub.client import HubClient, open_api
+from models.hub.listing import hit_of, page_of
+from models.hub.pages import RepositoryPage, SearchHit, SortBy
 from models.hub.quants import RemoteFile
-from models.network.answers import Asked, error_of_answer, may_pass
-from models.network.calls import CallThread, Line, call_stoppably
+from models.network.answers import Asked
 from models.network.patience import Attempts, Patience
 from models.stopping import Stop
 from models.version import VERSION
 
 if TYPE_CHECKING:
-    import httpx2
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.hf_api import ModelInfo
+    from huggingface_hub.hf_api import ExpandModelProperty_T
 
-# Lists of files are some 100 KB at most; the whole of one is waited for that long.
+_T = TypeVar("_T")
+
+# Lists are some 100 KB at most; the whole of one is waited for that long.
 _LIST_BYTES = 256 * 1024
+_SMALL_BYTES = 4096
+_GGUF = "gguf"
+_HIT_KEYS: tuple[ExpandModelProperty_T, ...] = (
+    "createdAt",
+    "downloads",
+    "gated",
+    "gguf",
+    "lastModified",
+    "likes",
+)
 
 
 @dataclass(frozen=True)
@@ -41,114 +50,108 @@ class RepositoryFiles:
     files: tuple[RemoteFile, ...]
 
 
+@dataclass(frozen=True)
+class FoundFile:
+    """What the hub says about one file; ``location`` may be at another server."""
+
+    location: str
+    etag: str
+    size_bytes: int | None
+    commit: str
+
+
 class HubApi:
-    """Asks one hub as one user."""
+    """Asks one hub as one user; every method may be called from any thread.
+
+    Every method raises, besides what it names:
+        RemoteNotFoundError, AccessError: there is no such thing, or not for this user.
+        NetworkError: the hub gave no answer, or none that makes sense.
+        StoppedError: ``stop`` said so.
+    """
 
     def __init__(self, endpoint: str, token: str | None, patience: Patience) -> None:
         self._endpoint = endpoint
         self._token = token
         self._patience = patience
+        self._client = HubClient(patience)
         self._api: HfApi | None = None
 
-    def files(self, repository: str, revision: str, *, asked: Asked, stop: Stop) -> RepositoryFiles:
-        """Return all files of a repository, and the commit that the revision means now.
+    def page(self, repository: str, revision: str, *, asked: Asked, stop: Stop) -> RepositoryPage:
+        """Return a repository at the commit that the revision means now."""
 
-        Raises:
-            RemoteNotFoundError, AccessError: there is none, or not for this user.
-            NetworkError: the hub gave no answer, or none that makes sense.
-            StoppedError: ``stop`` said so.
-        """
-        attempts = Attempts(self._patience, _LIST_BYTES, stop)
+        def call() -> RepositoryPage:
+            info = self._opened().model_info(
+                repository, revision=revision, files_metadata=True, token=self._token or False
+            )
+            return page_of(repository, revision, self._endpoint, info)
+
+        return self._ask(call, _LIST_BYTES, asked=asked, stop=stop)
+
+    def search(
+        self,
+        words: str,
+        *,
+        author: str,
+        sort: SortBy,
+        limit: int,
+        gguf_only: bool,
+        asked: Asked,
+        stop: Stop,
+    ) -> tuple[SearchHit, ...]:
+        """Return the repositories that a search finds, the first ones by ``sort``."""
+
+        def call() -> tuple[SearchHit, ...]:
+            found = self._opened().list_models(
+                search=words or None,
+                author=author or None,
+                filter=_GGUF if gguf_only else None,
+                sort=sort.value,
+                limit=limit,
+                expand=list(_HIT_KEYS),
+                token=self._token or False,
+            )
+            hits = (hit_of(info) for info in found)
+            return tuple(hit for hit in hits if hit is not None)
+
+        return self._ask(call, _LIST_BYTES, asked=asked, stop=stop)
+
+    def check_access(self, repository: str, *, asked: Asked, stop: Stop) -> None:
+        """Raise ``AccessError`` when this user may not read the files of a repository."""
+
+        def call() -> None:
+            self._opened().auth_check(repository, token=self._token or False)
+
+        self._ask(call, _SMALL_BYTES, asked=asked, stop=stop)
+
+    def user_name(self, *, asked: Asked, stop: Stop) -> str:
+        """Return the name of the user whom the token belongs to; there must be a token."""
+
+        def call() -> str:
+            return str(self._opened().whoami(token=self._token)["name"])
+
+        return self._ask(call, _SMALL_BYTES, asked=asked, stop=stop)
+
+    def locate(self, url: str, *, asked: Asked, stop: Stop) -> FoundFile:
+        """Return where the file behind a ``/resolve/`` address of this hub lies now."""
+
+        def call() -> FoundFile:
+            found = self._opened().get_hf_file_metadata(
+                url=url, token=self._token or False, timeout=self._patience.silence_s
+            )
+            return FoundFile(found.location, found.etag or "", found.size, found.commit_hash or "")
+
+        return self._ask(call, _SMALL_BYTES, asked=asked, stop=stop)
+
+    def _ask(self, call: Callable[[], _T], size_bytes: int, *, asked: Asked, stop: Stop) -> _T:
+        """Call until there is an answer or patience ends."""
+        attempts = Attempts(self._patience, size_bytes, stop)
         while True:
-            outcome = self._ask(repository, revision, asked, attempts.deadline, stop)
-            if isinstance(outcome, RepositoryFiles):
+            outcome = self._client.call(call, asked=asked, stop=stop, deadline=attempts.deadline)
+            if not isinstance(outcome, FathomError):
                 return outcome
             attempts.failed(outcome)
 
-    def _ask(
-        self, repository: str, revision: str, asked: Asked, deadline: float, stop: Stop
-    ) -> RepositoryFiles | FathomError:
-        """Ask once; an error that may pass is returned, any other is raised."""
-        api = self._opened()
-        # After the client: only then is the library imported the way it should be.
-        import httpx2
-        from huggingface_hub.errors import HfHubHTTPError
-
-        def call() -> RepositoryFiles:
-            info = api.model_info(
-                repository,
-                revision=revision,
-                files_metadata=True,
-                token=self._token or False,
-                timeout=self._patience.silence_s,
-            )
-            return _files_of(repository, info)
-
-        line = Line()
-        too_slow = f"{asked.host} sends too slowly."
-        try:
-            return call_stoppably(call, line=line, stop=stop, deadline=deadline, too_slow=too_slow)
-        except HfHubHTTPError as error:
-            return _translated(error, asked)
-        except httpx2.HTTPError as error:
-            return http_failure(error, asked.host)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            # Whatever stands in an answer that is not the hub's: a login page, another API.
-            raise ServerAnswerError(
-                f"{asked.host} does not answer like a hub.",
-                hint="Check HF_ENDPOINT; perhaps the network wants a login first.",
-                details=f"{type(error).__name__}: {str(error)[:300]}",
-            ) from error
-
     def _opened(self) -> HfApi:
         if self._api is None:
-            # It would otherwise tell a server of its own, before the first request, who calls.
-            # Read while it is imported.
-            os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-            from huggingface_hub import HfApi, set_client_factory
-
-            timeout_s, connect_s = self._patience.silence_s, self._patience.connect_s
-            set_client_factory(lambda: _client(timeout_s, connect_s))
-            self._api = HfApi(
-                endpoint=self._endpoint,
-                token=self._token or False,
-                library_name="fathom",
-                library_version=VERSION,
-            )
+            self._api = open_api(self._endpoint, self._token, VERSION)
         return self._api
-
-
-def _client(timeout_s: float, connect_s: float) -> httpx2.Client:
-    """Return the client that huggingface_hub uses for everything from now on."""
-    import httpx2
-
-    def prepare(request: httpx2.Request) -> None:
-        # Some of its calls say that they have no time limit at all.
-        request.extensions["timeout"] = httpx2.Timeout(timeout_s, connect=connect_s).as_dict()
-        thread = threading.current_thread()
-        if isinstance(thread, CallThread):
-            request.extensions["trace"] = thread.line.trace
-
-    # A new connection for each request: only of new ones it is known what to shut down.
-    client = open_client(httpx2.Timeout(timeout_s, connect=connect_s), keeps_connections=False)
-    client.event_hooks = {"request": [prepare]}
-    client.follow_redirects = True
-    return client
-
-
-def _files_of(repository: str, info: ModelInfo) -> RepositoryFiles:
-    if not info.sha or not is_commit(str(info.sha)):
-        raise ValueError("no commit")
-    files = (RemoteFile(str(file.rfilename), int(file.size or 0)) for file in info.siblings or ())
-    sound = tuple(file for file in files if is_sound_path(file.path) and file.size_bytes >= 0)
-    return RepositoryFiles(repository, str(info.sha), sound)
-
-
-def _translated(error: HfHubHTTPError, asked: Asked) -> FathomError:
-    """Return Fathom's error for an answer of the hub; raise it when asking again is no use."""
-    headers = {key.lower(): value for key, value in error.response.headers.items()}
-    status = error.response.status_code
-    translated = error_of_answer(status, headers, asked)
-    if may_pass(status):
-        return translated
-    raise translated from error

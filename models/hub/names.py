@@ -90,6 +90,11 @@ def parse_hub_url(url: str, endpoint: str) -> RepositoryPlace | None:
     return RepositoryPlace(repository, path, rest[1])
 
 
+def is_repository(text: str) -> bool:
+    """Whether a text is ``owner/name``."""
+    return _REPOSITORY.fullmatch(text) is not None
+
+
 def is_web_address(url: str) -> bool:
     """Whether a text is the address of something on a web server."""
     try:

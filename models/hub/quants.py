@@ -20,6 +20,14 @@ _QUANT = re.compile(
     r"|MXFP[48](?:_MOE)?|NVFP4|BF16|FP?(?:8|16|32)))(?=$|[-._/ ])",
     re.IGNORECASE,
 )
+# How publishers name the pieces of a file that was too large for the hub in one; the pieces are no
+# GGUF files and must be joined, unlike shards.
+_CUT = re.compile(
+    r"(?P<whole>.+\.gguf)[.-](?:part-?[0-9]+(?:-?of-?[0-9]+)?|split-[a-z]+|a[a-z])", re.IGNORECASE
+)
+
+# Folder, name without shard number, and how many shards.
+_Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class QuantFiles:
         text: what opens it.
         shards: how many files it has.
         missing: how many of them are not there.
+        path: of its first file, as the hub or the folder has it; empty when not known.
     """
 
     name: str
@@ -53,6 +62,17 @@ class QuantFiles:
     text: str
     shards: int = 1
     missing: int = 0
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class CutCheckpoint:
+    """A checkpoint that cannot be used as it lies on the hub: pieces that must be joined first."""
+
+    name: str
+    quant: str
+    size_bytes: int
+    paths: tuple[str, ...]
 
 
 def quant_name(path: str) -> str:
@@ -78,18 +98,46 @@ def group_quants(files: Sequence[RemoteFile], *, text_of: str) -> tuple[QuantFil
         files: of one repository at one commit; what is no checkpoint is left out.
         text_of: the text that opens one of them, with ``{path}`` for its path.
     """
-    groups: dict[tuple[str, str, int], list[RemoteFile]] = {}
+    groups: dict[_Key, list[RemoteFile]] = {}
     for file in files:
         if is_checkpoint_file(file.path):
-            pure = PurePosixPath(file.path)
-            shard = parse_shard_name(pure.name)
-            count = shard.count if shard else 1
-            groups.setdefault((str(pure.parent), _stem(pure.name), count), []).append(file)
+            groups.setdefault(_key(file.path), []).append(file)
     found = [_quant(key, group, text_of) for key, group in groups.items()]
     return tuple(sorted(found, key=lambda quant: (quant.size_bytes, quant.text)))
 
 
-def _quant(key: tuple[str, str, int], group: Sequence[RemoteFile], text_of: str) -> QuantFiles:
+def files_of_quant(quant: QuantFiles, files: Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:
+    """Return the files of a checkpoint that ``group_quants`` found in ``files``, in their order."""
+    key = _key(quant.path)
+    same = (file for file in files if is_checkpoint_file(file.path) and _key(file.path) == key)
+    return tuple(sorted(same, key=lambda file: file.path))
+
+
+def cut_checkpoints(files: Sequence[RemoteFile]) -> tuple[CutCheckpoint, ...]:
+    """Return the checkpoints that were cut into pieces by hand (``.gguf.part1of2``)."""
+    groups: dict[str, list[RemoteFile]] = {}
+    for file in files:
+        match = _CUT.fullmatch(file.path)
+        if match:
+            groups.setdefault(match["whole"], []).append(file)
+    return tuple(
+        CutCheckpoint(
+            name=_stem(PurePosixPath(whole).name),
+            quant=quant_name(whole),
+            size_bytes=sum(file.size_bytes for file in group),
+            paths=tuple(sorted(file.path for file in group)),
+        )
+        for whole, group in sorted(groups.items())
+    )
+
+
+def _key(path: str) -> _Key:
+    pure = PurePosixPath(path)
+    shard = parse_shard_name(pure.name)
+    return str(pure.parent), _stem(pure.name), shard.count if shard else 1
+
+
+def _quant(key: _Key, group: Sequence[RemoteFile], text_of: str) -> QuantFiles:
     _, stem, count = key
     first = min(file.path for file in group)
     return QuantFiles(
@@ -99,6 +147,7 @@ def _quant(key: tuple[str, str, int], group: Sequence[RemoteFile], text_of: str)
         text=text_of.replace("{path}", first),
         shards=count,
         missing=count - len(group),
+        path=first,
     )
 
 

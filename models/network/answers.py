@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from models.errors import (
     AccessError,
+    AccessPendingError,
     FathomError,
     LicenceNotAcceptedError,
     LoginNeededError,
@@ -43,17 +44,27 @@ class Asked:
         host: who was asked.
         has_token: whether the request said who asks.
         page: where a person can ask for access; may be empty.
+        takes_token: whether a token would be shown to it: a mirror never is.
     """
 
     subject: str
     host: str
     has_token: bool = False
     page: str = ""
+    takes_token: bool = True
 
 
 def may_pass(status: int) -> bool:
     """Whether asking again makes sense: the server is busy or has a problem of its own."""
     return status in (408, 429) or status >= 500
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return when to ask again by the server's own word; the keys are lower-case."""
+    # The header may also hold a date, which no hub sends; this one names its window instead.
+    after = _SECONDS.fullmatch(headers.get("retry-after", "").strip())
+    after = after or _WINDOW.search(headers.get("ratelimit", ""))
+    return float(after[1]) if after else None
 
 
 def error_of_answer(status: int, headers: Mapping[str, str], asked: Asked) -> FathomError:
@@ -82,11 +93,8 @@ def error_of_answer(status: int, headers: Mapping[str, str], asked: Asked) -> Fa
 
 
 def _rate_limited(headers: Mapping[str, str], asked: Asked, details: str) -> RateLimitedError:
-    # The header may also hold a date, which no hub sends; this one names its window instead.
-    after = _SECONDS.fullmatch(headers.get("retry-after", "").strip())
-    after = after or _WINDOW.search(headers.get("ratelimit", ""))
-    retry_after_s = float(after[1]) if after else None
-    when = "in a few minutes" if retry_after_s is None else f"in {retry_after_s:.0f} s"
+    after_s = retry_after_s(headers)
+    when = "in a few minutes" if after_s is None else f"in {after_s:.0f} s"
     hint = f"Try again {when}."
     if not asked.has_token:
         hint += " Users with a token may ask more often."
@@ -94,34 +102,47 @@ def _rate_limited(headers: Mapping[str, str], asked: Asked, details: str) -> Rat
         f"{asked.host} was asked too often from here.",
         hint=hint,
         details=details,
-        retry_after_s=retry_after_s,
+        retry_after_s=after_s,
     )
 
 
 def _access_error(status: int, code: str, words: str, asked: Asked, details: str) -> AccessError:
     where = f" at {asked.page}" if asked.page else ""
     if code == _GATED and asked.has_token:
-        if _PENDING in words.lower():
-            hint = "Access was asked for and is not given yet; wait for the publisher."
-        else:
-            hint = f"Accept its terms{where}, with the account that the token belongs to."
-        return LicenceNotAcceptedError(
-            f"{asked.subject} may only be read by users whom its publisher gave access.",
-            hint=hint,
-            details=details,
-        )
+        return _not_granted(where, words, asked, details)
     if status == 401 and asked.has_token:
         return TokenInvalidError(
             f"{asked.host} does not know the token.",
-            hint="Make a new one that may read, and give it in HF_TOKEN.",
+            hint="Make a new one that may read, and give it in the settings (or in HF_TOKEN).",
             details=details,
         )
     if status == 401 or code == _GATED:
+        hint = f"Accept its terms{where}, and give a token in the settings (or in HF_TOKEN)."
+        if not asked.takes_token:
+            hint = (
+                "A mirror is never shown a token; ask Hugging Face itself (leave the mirror in the "
+                "settings empty, and unset HF_ENDPOINT)."
+            )
         return LoginNeededError(
             f"{asked.subject} is only given to users who are logged in, if it is there at all.",
-            hint=f"Accept its terms{where}, and give a token in HF_TOKEN.",
+            hint=hint,
             details=details,
         )
     return AccessError(
         f"{asked.host} does not let Fathom read {asked.subject} (HTTP {status}).", details=details
+    )
+
+
+def _not_granted(where: str, words: str, asked: Asked, details: str) -> AccessError:
+    """Return why a user who is known may not read a gated repository."""
+    if _PENDING in words.lower():
+        return AccessPendingError(
+            f"Access to {asked.subject} was asked for and is not given yet.",
+            hint=f"Wait for its publisher{where}, then try again.",
+            details=details,
+        )
+    return LicenceNotAcceptedError(
+        f"{asked.subject} may only be read by users whom its publisher gave access.",
+        hint=f"Accept its terms{where}, with the account that the token belongs to.",
+        details=details,
     )

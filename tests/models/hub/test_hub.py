@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers.fake_hub import COMMIT, TOKEN, FakeHub, Fault, fake_hub
+from helpers.fake_hub import COMMIT, PENDING_TOKEN, STRANGER_TOKEN, TOKEN, FakeHub, Fault, fake_hub
 from models.errors import (
+    AccessPendingError,
     BadInputError,
     LicenceNotAcceptedError,
     LoginNeededError,
@@ -30,6 +32,7 @@ from models.hub.quants import RemoteFile
 from models.hub.store import HeaderStore
 from models.network.patience import Patience
 
+DATA = b"GGUF" + bytes(60)
 PLACE = RepositoryPlace("owner/model")
 QUICK = Patience(first_pause_s=0.0, silence_s=0.3)
 
@@ -37,7 +40,7 @@ QUICK = Patience(first_pause_s=0.0, silence_s=0.3)
 @pytest.fixture
 def server() -> Iterator[FakeHub]:
     with fake_hub() as running:
-        running.add("owner/model", "Q4/m.gguf", b"GGUF" + bytes(60))
+        running.add("owner/model", "Q4/m.gguf", DATA)
         running.add("owner/model", "README.md", b"hello")
         yield running
 
@@ -58,7 +61,10 @@ def hub_at(server: FakeHub, **options: object) -> Hub:
 def test_files_with_their_sizes_pinned_to_a_commit(server):
     found = hub_at(server).files(PLACE)
     assert found.commit == COMMIT
-    assert found.files == (RemoteFile("Q4/m.gguf", 64), RemoteFile("README.md", 5))
+    large = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
+    # What `git hash-object` prints for a file of "hello".
+    small = "git-sha1:b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0"
+    assert found.files == (RemoteFile("Q4/m.gguf", 64, large), RemoteFile("README.md", 5, small))
 
 
 def test_nobody_is_told_a_token_that_was_not_given(server):
@@ -96,9 +102,12 @@ def test_the_ways_to_be_kept_out(server):
     server.gated.add("owner/model")
     with pytest.raises(LoginNeededError) as caught:
         hub_at(server).files(PLACE)
+    assert "A mirror is never shown a token" in caught.value.hint
+    with pytest.raises(LicenceNotAcceptedError, match="owner/model") as caught:
+        hub_at(server, token=STRANGER_TOKEN).files(PLACE)
     assert f"{server.endpoint}/owner/model" in caught.value.hint
-    with pytest.raises(LicenceNotAcceptedError, match="owner/model"):
-        hub_at(server, token="hf_pending").files(PLACE)
+    with pytest.raises(AccessPendingError, match="asked for and is not given yet"):
+        hub_at(server, token=PENDING_TOKEN).files(PLACE)
     with pytest.raises(TokenInvalidError):
         hub_at(server, token="hf_wrong").files(PLACE)
     with pytest.raises(RemoteNotFoundError, match="no repository for owner/other"):
@@ -184,7 +193,7 @@ def test_a_list_of_a_branch_is_asked_for_again(server, tmp_path):
     hub = hub_at(server, store=HeaderStore(tmp_path))
     hub.files(PLACE)
     server.add("owner/model", "new.gguf", b"GGUF")
-    assert RemoteFile("new.gguf", 4) in hub.files(PLACE).files
+    assert [file.path for file in hub.files(PLACE).files][-1] == "new.gguf"
 
 
 def test_a_repository_that_is_gone_is_told_though_it_was_seen(server, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from models.errors import (
     AccessError,
+    AccessPendingError,
     LicenceNotAcceptedError,
     LoginNeededError,
     RateLimitedError,
@@ -27,8 +28,8 @@ CASES = [
         403,
         GATED | {"x-error-message": "awaiting a review"},
         SOMEBODY,
-        LicenceNotAcceptedError,
-        "wait",
+        AccessPendingError,
+        "Wait for its publisher at https://hub.test",
     ),
     (401, INVALID, SOMEBODY, TokenInvalidError, "HF_TOKEN"),
     (401, {"x-error-code": "RepoNotFound"}, ANYBODY, RemoteNotFoundError, "no repository"),
@@ -38,6 +39,7 @@ CASES = [
     (404, {}, ANYBODY, RemoteNotFoundError, "nothing at"),
     (410, {}, ANYBODY, RemoteNotFoundError, "nothing at"),
     (401, {}, ANYBODY, LoginNeededError, "logged in"),
+    (401, {}, Asked("owner/model", "mirror.test", takes_token=False), LoginNeededError, "mirror"),
     (403, {}, ANYBODY, AccessError, "does not let"),
     (429, {}, ANYBODY, RateLimitedError, "in a few minutes"),
     (429, {"retry-after": "7"}, ANYBODY, RateLimitedError, "in 7 s"),
