@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
+
+
+def open_standard_streams() -> None:
+    """Give Python's own streams something to write to where the system gave none.
+
+    A program without a console (pythonw, a windowed PyInstaller build) has ``sys.stderr = None``,
+    and whatever prints a warning would end with an AttributeError. Where descriptor 2 is open, it
+    is used: the parent reads it.
+    """
+    if sys.stderr is None:
+        try:
+            sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="replace", closefd=False)
+        except OSError:
+            sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+            os.dup2(sys.stderr.fileno(), 2)
+    if sys.stdout is None:
+        sys.stdout = sys.stderr
 
 
 def take_protocol_fd() -> int:

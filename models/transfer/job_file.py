@@ -1,0 +1,73 @@
+"""A begun download as a small file beside its parts, so that the queue can be lost. No Qt here.
+
+It lies in the folder of records, ``FOLDER/.fathom/JOB_ID.job.json``, from before the first byte
+until the download is ready or cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from models.errors import EngineProtocolError
+from models.transfer.disk import translated, write_whole
+from models.transfer.job import JobSpec
+from models.transfer.protocol import spec_from_json, spec_to_json
+from models.transfer.record import FOLDER
+
+JOB_SUFFIX = ".job.json"
+
+_VERSION = 1
+_LIMIT_BYTES = 4 * 1024 * 1024
+
+
+def job_file_path(spec: JobSpec) -> Path:
+    """Return where a download's file lies."""
+    return spec.folder / FOLDER / f"{spec.job_id}{JOB_SUFFIX}"
+
+
+def write_job_file(spec: JobSpec) -> None:
+    """Write a download's file, whole or not at all.
+
+    Raises:
+        DiskFullError, DiskError: it cannot be written.
+    """
+    data = {"version": _VERSION, "spec": spec_to_json(spec)}
+    write_whole(job_file_path(spec), json.dumps(data).encode())
+
+
+def remove_job_file(spec: JobSpec) -> None:
+    """Remove a download's file; one that is not there is no error.
+
+    Raises:
+        DiskError: it cannot be removed.
+    """
+    path = job_file_path(spec)
+    with translated(path):
+        path.unlink(missing_ok=True)
+
+
+def read_job_file(path: Path) -> JobSpec | None:
+    """Return the download that a file speaks of, None when it makes no sense.
+
+    The folder is where the file lies now: drives may be mounted elsewhere than they were.
+    """
+    try:
+        if path.stat().st_size > _LIMIT_BYTES:
+            return None
+        data = json.loads(path.read_bytes())
+        if not isinstance(data, dict) or int(data.get("version", 0)) > _VERSION:
+            return None
+        spec = spec_from_json(data.get("spec"))
+    except (OSError, ValueError, TypeError, EngineProtocolError):
+        return None
+    folder = path.parent.parent
+    if job_file_path(spec).name != path.name:
+        return None
+    return spec if spec.folder == folder else replace(spec, folder=folder, root=_root_of(folder))
+
+
+def _root_of(folder: Path) -> Path:
+    # ROOT/owner/name
+    return folder.parent.parent
