@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from app.actions.forecasts import Forecasts
 from app.actions.load_model import LoadModel
 from app.actions.load_outcomes import LoadOutcomes
+from app.actions.model_status import LoadGate
 from app.actions.plan import PlanCheckpoint
 from app.actions.plan_verifier import PlanVerifier
 from app.bridges.engine import EngineBridge
@@ -51,8 +52,12 @@ class PlanParts:
         runner: TaskRunner,
         messages: Messages,
         make_planning: Callable[[], PlanningService] | None = None,
+        gate: LoadGate | None = None,
     ) -> None:
-        """Compose; ``make_planning`` makes another planner than this machine's."""
+        """Compose; ``make_planning`` makes another planner than this machine's.
+
+        ``gate`` looks at a checkpoint before it is loaded.
+        """
         self._paths = paths
         self._supervisor = supervisor
         self._library = library
@@ -77,6 +82,7 @@ class PlanParts:
             runner=runner,
             messages=messages,
             loads=self.loads,
+            gate=gate,
         )
         self.plan = PlanCheckpoint(
             desk=self.desk,

@@ -33,6 +33,11 @@ class Paths:
         return self.data_dir / "conversations.sqlite3"
 
     @property
+    def checks_file(self) -> Path:
+        """What was decided about checkpoints that deserve a look (JSON)."""
+        return self.data_dir / "checks.json"
+
+    @property
     def models_dir(self) -> Path:
         """The library root that always exists; downloads go here unless the user says else."""
         return self.data_dir / "models"

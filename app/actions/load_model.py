@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-from app.actions.model_status import LoadPhase, ModelStatus
+from app.actions.model_status import LoadGate, LoadPhase, ModelStatus
 from app.bridges.engine import EngineBridge
 from app.bridges.settings import SettingsBridge
 from app.messages import Messages
@@ -60,12 +60,18 @@ class LoadModel(QObject):
         runner: TaskRunner,
         messages: Messages,
         loads: Loads | None = None,
+        gate: LoadGate | None = None,
         parent: QObject | None = None,
     ) -> None:
-        """Prepare; without ``loads`` the engine chooses how to load by itself."""
+        """Prepare; without ``loads`` the engine chooses how to load by itself.
+
+        ``gate`` may hold a load back, or have it done with another chat template.
+        """
         super().__init__(parent)
         self._supervisor = supervisor
         self._loads = loads
+        self._gate = gate
+        self._template = ""
         self._library = library
         self._settings = settings
         self._runner = runner
@@ -134,9 +140,29 @@ class LoadModel(QObject):
         self.about_to_load.emit()
         self._request_id = None
         self._n_ctx = n_ctx
+        self._template = ""
         self._stop_wanted = False
         self._early.clear()
         self._set(ModelStatus(phase=LoadPhase.LOADING, entry=entry))
+        if self._gate is None:
+            self._begin(entry, planned)
+            return
+        self._planning = self._gate.before_load(
+            entry, partial(self._on_passed, entry, planned), self._on_held
+        )
+
+    def _on_passed(self, entry: LibraryEntry, planned: PlannedLoad | None, template: str) -> None:
+        if self._planning is None or not self._status.is_loading:
+            return
+        self._planning = None
+        self._template = template
+        self._begin(entry, planned)
+
+    def _on_held(self) -> None:
+        if self._planning is not None and self._status.is_loading:
+            self._end_load(None)
+
+    def _begin(self, entry: LibraryEntry, planned: PlannedLoad | None) -> None:
         if planned is not None or self._loads is None:
             self._load_with(entry, planned)
             return
@@ -145,7 +171,7 @@ class LoadModel(QObject):
             self._loads.prepare, done=self._ignore, error=self._on_not_prepared, lane="plan"
         )
         self._planning = self._runner.run(
-            partial(self._loads.plan, entry.path, n_ctx),
+            partial(self._loads.plan, entry.path, self._n_ctx),
             done=partial(self._on_planned, entry),
             error=partial(self._on_not_planned, entry),
             lane="engine",
@@ -242,6 +268,7 @@ class LoadModel(QObject):
         else:
             settings = planned.load_settings()
             self._set(dataclasses.replace(self._status, planned=planned))
+        settings = dataclasses.replace(settings, template=self._template)
         self._when_free(partial(self._send_load, entry, settings))
 
     # --- what the engine is told ----------------------------------------------------------------

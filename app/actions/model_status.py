@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from models.errors import ContextTooLargeError, FathomError, OutOfMemoryError
 from models.library.library import LibraryEntry
 from models.runtime.protocol import Loaded, LoadProgress
 
 if TYPE_CHECKING:
+    from app.tasks import Task
     from models.planning.desk import PlannedLoad
 
 SMALL_CONTEXT_TOKENS = 4096
@@ -63,3 +65,12 @@ class ModelStatus:
     def is_out_of_room(self) -> bool:
         """Whether the load failed because a memory was too small for what was asked."""
         return isinstance(self.error, (OutOfMemoryError, ContextTooLargeError))
+
+
+class LoadGate(Protocol):
+    """Looks at a checkpoint before it is loaded."""
+
+    def before_load(
+        self, entry: LibraryEntry, passed: Callable[[str], None], held: Callable[[], None]
+    ) -> Task:
+        """Call ``passed`` with the chat template to use (empty: its own), or ``held``."""

@@ -52,6 +52,7 @@ class LoadSettings:
     n_outputs_max: int = 0
     check_room: bool = True
     rpc_hosts: tuple[str, ...] = ()
+    template: str = ""
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,8 @@ class LlamaBackend:
             settings = dataclasses.replace(settings, devices=self._rpc.default_devices())
         model_parameters(self._library, settings)  # refuses devices that are not there
         facts = inspect_checkpoint(Path(path))
+        if settings.template:
+            facts = dataclasses.replace(facts, template=settings.template)
         template = ChatTemplate(facts.template)
         self.unload()
         warnings: list[str] = []

@@ -217,9 +217,14 @@ class LoadedCheckpoint:
             n_ctx_train=int(self._api.llama_model_n_ctx_train(self._model)),
             n_layer=int(self._api.llama_model_n_layer(self._model)),
             n_vocab=self.vocabulary.size,
-            template_source="checkpoint" if self._facts.template else "fallback",
+            template_source=self._template_source(),
             quantization=self._facts.quantization,
         )
+
+    def _template_source(self) -> str:
+        if self.settings.template:
+            return "given"
+        return "checkpoint" if self._facts.template else "fallback"
 
     def close(self) -> None:
         """Free context and model; safe to call twice."""
