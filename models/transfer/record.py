@@ -1,31 +1,39 @@
-"""What was verified of a file, kept beside it in ``.fathom``. No Qt here."""
+"""What is known of a file that was fetched and verified: ``.fathom/<name>.json`` beside it. No Qt.
+
+The record belongs to the content, not to the name: it holds the digest of the whole and of each
+block, so that one rotten block of 400 GB costs one block.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from models.transfer.disk import translated, write_whole
+
 FOLDER = ".fathom"
-_MAX_BYTES = 32_000_000
+
+_FORMAT = 1
+_MAX_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file's content and where it was fetched from.
+    """A verified file.
 
     Attributes:
-        endpoint: of the hub or mirror; empty for a file that Fathom did not fetch.
-        repository, commit, path: of the file there.
-        size_bytes: its length.
-        digest: of the whole, as in ``FileSpec``.
-        block_bytes: length of a block, the last one may be shorter; 0 without block digests.
-        block_digests: SHA-256 of each block cut to 16 bytes, as hex.
-        verified_s: when the content was last found to be this, as of ``time.time``.
+        endpoint, repository, commit, path: where it came from; may be empty for a file that the
+            user added.
+        digest: as ``FileSpec.digest``.
+        block_bytes: how it is cut into blocks; 0 without block digests.
+        block_digests: the first 16 bytes of each block's SHA-256, in hex.
+        verified_s: when its content was last compared with ``digest``, on the clock of
+            ``time.time``; None when never.
         is_independent: whether the digest came from somebody else than who sent the bytes.
+        modified_ns: the file's time of change when the record was written; 0 when not known. Only
+            ever a reason for more distrust.
     """
 
     endpoint: str
@@ -38,38 +46,73 @@ class FileRecord:
     block_digests: tuple[str, ...]
     verified_s: float | None
     is_independent: bool
+    modified_ns: int = 0
 
 
 def record_path(target: Path) -> Path:
-    """Return where the record of a file is kept."""
+    """Return where the record of a file lies."""
     return target.parent / FOLDER / f"{target.name}.json"
 
 
 def read_record(target: Path) -> FileRecord | None:
-    """Return what is known of a file, None when nothing is or it cannot be understood."""
+    """Return the record of a file; None when there is none that can be used."""
+    path = record_path(target)
     try:
-        with record_path(target).open("rb") as file:
-            document: Any = json.loads(file.read(_MAX_BYTES))
-        return FileRecord(**{**document, "block_digests": tuple(document["block_digests"])})
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        if path.is_symlink() or path.stat().st_size > _MAX_BYTES:
+            return None
+        return _parsed(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        # Not there, or not ours: the file is then one that nobody vouches for.
         return None
 
 
 def write_record(target: Path, record: FileRecord) -> None:
-    """Keep what is known of a file, in one step and readable by its owner only.
+    """Write it whole or not at all, readable by its owner only.
 
     Raises:
-        OSError: it cannot be written.
+        DiskFullError, DiskError.
     """
-    place = record_path(target)
-    place.parent.mkdir(exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump(asdict(record), file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(place)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    data = {"format": _FORMAT} | asdict(record)
+    data["block_digests"] = list(record.block_digests)
+    write_whole(record_path(target), json.dumps(data, ensure_ascii=False).encode())
+
+
+def forget_record(target: Path) -> None:
+    """Remove the record of a file, if there is one.
+
+    Raises:
+        DiskError: it cannot be removed.
+    """
+    path = record_path(target)
+    with translated(path):
+        path.unlink(missing_ok=True)
+
+
+def _parsed(data: Any) -> FileRecord:
+    """Return what a record holds.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: it is none.
+    """
+    if data["format"] != _FORMAT:
+        raise ValueError("another format")
+    verified_s = data["verified_s"]
+    record = FileRecord(
+        endpoint=str(data["endpoint"]),
+        repository=str(data["repository"]),
+        commit=str(data["commit"]),
+        path=str(data["path"]),
+        size_bytes=int(data["size_bytes"]),
+        digest=str(data["digest"]),
+        block_bytes=int(data["block_bytes"]),
+        block_digests=tuple(str(digest) for digest in data["block_digests"]),
+        verified_s=None if verified_s is None else float(verified_s),
+        is_independent=data["is_independent"] is True,
+        modified_ns=int(data.get("modified_ns", 0)),
+    )
+    if record.size_bytes < 0 or record.block_bytes < 0:
+        raise ValueError("no size")
+    count = -(-record.size_bytes // record.block_bytes) if record.block_bytes else 0
+    if len(record.block_digests) != count:
+        raise ValueError("another number of blocks")
+    return record

@@ -1,0 +1,135 @@
+"""What the disk refuses, in words; small files written whole or not at all. No Qt here.
+
+This is the one place that translates errors of the file system for transfers and records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.errors import DiskError, DiskFullError, FathomError
+from models.units import format_bytes
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESTALE)
+# The largest file of FAT32, less one byte.
+_FAT32_BYTES = 2**32 - 1
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what this user may still write to the drive of a folder; 0 when it does not say."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
+
+
+def disk_failure(error: OSError, path: Path, *, needed_bytes: int = 0) -> FathomError:
+    """Return the error for what the file system refused.
+
+    Args:
+        path: what was read or written.
+        needed_bytes: how much was to be written.
+    """
+    details = f"{type(error).__name__}: {error}"
+    if error.errno in _FULL:
+        return disk_full(path, needed_bytes, details=details)
+    if error.errno == errno.EFBIG:
+        hint = "Choose a folder on a drive with another file system (exFAT, NTFS, ext4, APFS)."
+        if needed_bytes <= _FAT32_BYTES:
+            hint = "A limit of this system or drive is smaller; choose another folder."
+        return DiskError(
+            f"The drive of {path.parent} cannot hold a file as large as {path.name}.",
+            hint=hint,
+            details=details,
+        )
+    if error.errno == errno.EROFS:
+        message = f"{path.parent} is on a drive that can only be read."
+        return DiskError(message, hint="Choose another folder.", details=details)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        message = f"Fathom may not write to {path}."
+        return DiskError(message, hint="Check the permissions there.", details=details)
+    if error.errno == errno.ELOOP:
+        message = f"{path} is a link; Fathom does not write through links."
+        return DiskError(message, hint="Remove it, or choose another folder.", details=details)
+    if error.errno in _NOT_THERE:
+        message = f"{path} is not there (any more)."
+        return DiskError(message, hint="Check whether its drive is connected.", details=details)
+    if error.errno == errno.EIO:
+        message = f"The drive of {path.parent} fails."
+        return DiskError(message, hint="Check the drive; it may be dying.", details=details)
+    return DiskError(f"{path} cannot be used ({error.strerror or error}).", details=details)
+
+
+def disk_full(path: Path, needed_bytes: int, *, details: str = "") -> DiskFullError:
+    """Return the error for a drive without enough room; ``needed_bytes`` were to be written."""
+    missing_bytes = max(needed_bytes - free_bytes(path.parent), 1)
+    return DiskFullError(
+        f"There is no room for {path.name}: {format_bytes(missing_bytes)} are missing.",
+        hint=f"Free some space on the drive of {path.parent}, or choose another folder.",
+        details=details,
+        missing_bytes=missing_bytes,
+    )
+
+
+@contextlib.contextmanager
+def translated(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
+    """Raise Fathom's errors for what the file system refuses.
+
+    Raises:
+        DiskFullError, DiskError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise disk_failure(error, path, needed_bytes=needed_bytes) from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole or as it was before, also after a power cut.
+
+    Raises:
+        DiskFullError, DiskError.
+    """
+    with translated(path, needed_bytes=len(data)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Made with mode 0600 and a name of its own: no link that is there already is followed.
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder survive a power cut, where a system can do that.
+
+    Raises:
+        OSError: the folder cannot be read, or the drive fails.
+    """
+    if sys.platform == "win32":
+        # NTFS logs changes of names by itself; a folder cannot be opened here.
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network drives cannot.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
