@@ -1,0 +1,210 @@
+"""The families of the catalogue as cards, grouped by where they would live on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication, Qt, Signal, SignalInstance, Slot
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from app.actions.discover_ranking import (
+    FilterFamilies,
+    Group,
+    SortFamilies,
+    arranged,
+    is_shown,
+    quality,
+)
+from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, ui_font
+from app.views.discover_words import family_view, group_words, machine_words, purpose_words
+from app.widgets.card_board import BoardSection, CardBoard
+from app.widgets.family_card import FamilyCard, FamilyView
+from app.widgets.labels import ElidedLabel
+from app.widgets.slices import Slices
+
+if TYPE_CHECKING:
+    from app.actions.discover import Discover
+    from models.catalog.card import Card
+    from models.planning.judging import Judgement
+
+_PICKS = "picks"
+
+
+class FamiliesBoard(QWidget):
+    """Shows what ``discover`` knows; cards are made in slices and then only changed."""
+
+    # A Card
+    opened = Signal(object)
+    pressed = Signal(object)
+    # How many families pass the search and the filter.
+    counted = Signal(int)
+
+    def __init__(self, discover: Discover, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._discover = discover
+        self._cards: dict[str, FamilyCard] = {}
+        self._picks: list[FamilyCard] = []
+        self._words = ""
+        self._sort = SortFamilies.BEST
+        self._filter = FilterFamilies.ALL
+        self._machine = ElidedLabel(mode=Qt.TextElideMode.ElideRight)
+        self._machine.setFont(ui_font(SIZE_SMALL))
+        self._machine.setProperty("tone", "quiet")
+        self.board = CardBoard()
+        self._slices = Slices(self)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACE_M)
+        layout.addWidget(self._machine)
+        layout.addWidget(self.board)
+        layout.addSpacing(SPACE_L)
+        discover.families_changed.connect(self.refresh)
+        discover.judged_changed.connect(self.refresh)
+        discover.holdings_changed.connect(self.refresh)
+        discover.fetching_changed.connect(self.refresh)
+        self.refresh()
+
+    def card(self, card_id: str) -> FamilyCard:
+        """Return the card of a family; KeyError while it was not made."""
+        return self._cards[card_id]
+
+    @property
+    def picks(self) -> list[FamilyCard]:
+        """The cards that are shown first."""
+        return self._picks
+
+    def set_words(self, words: str) -> None:
+        """Show the families that these words are in."""
+        if words != self._words:
+            self._words = words
+            self.refresh()
+
+    def set_sort(self, sort: SortFamilies) -> None:
+        """Order the families of each group."""
+        self._sort = sort
+        self.refresh()
+
+    def set_filter(self, chosen: FilterFamilies) -> None:
+        """Show some of the families."""
+        self._filter = chosen
+        self.refresh()
+
+    @Slot()
+    def refresh(self) -> None:
+        """Show what is known now; cards that are not there yet follow in slices."""
+        machine = self._discover.machine
+        words = _tr("Sized for this machine: {0}").format(machine_words(machine)) if machine else ""
+        self._machine.set_full_text(words)
+        self._machine.setVisible(bool(words))
+        cards = sorted(self._discover.cards, key=quality, reverse=True)
+        if all(card.card_id in self._cards for card in cards):
+            self._show()
+        elif not self._slices.is_running:
+            self._slices.run(self._make_cards(cards))
+
+    def _make_cards(self, cards: list[Card]) -> Iterator[object]:
+        for card in cards:
+            if card.card_id not in self._cards:
+                self._cards[card.card_id] = self._new_card(card)
+                yield card
+        self._show()
+
+    def _new_card(self, card: Card) -> FamilyCard:
+        widget = FamilyCard(self.board)
+        widget.opened.connect(partial(self.opened.emit, card))
+        widget.pressed.connect(partial(self.pressed.emit, card))
+        widget.show_view(self._view(card))
+        return widget
+
+    def _view(self, card: Card, *, label: str = "", is_primary: bool = False) -> FamilyView:
+        discover = self._discover
+        return family_view(
+            card,
+            discover.judged.get(card.card_id),
+            discover.holdings,
+            is_judging=discover.is_judging,
+            is_busy=discover.is_fetching(card),
+            label=label,
+            is_primary=is_primary,
+        )
+
+    def _show(self) -> None:
+        judged: dict[str, Judgement] = self._discover.judged
+        shown = [
+            card
+            for card in self._discover.cards
+            if is_shown(card, judged.get(card.card_id), self._words, self._filter)
+        ]
+        sections = [*self._pick_section()]
+        for group, members in arranged(shown, judged, self._sort).items():
+            title, note = group_words(
+                group, self._discover.machine, is_judging=self._discover.is_judging
+            )
+            for card in members:
+                self._cards[card.card_id].show_view(self._view(card))
+            widgets = tuple(self._cards[card.card_id] for card in members)
+            folds = group is Group.NOWHERE and not self._words
+            sections.append(BoardSection(group.value, title, note, widgets, folds=folds))
+        self.board.show_sections(sections)
+        self.counted.emit(len(shown))
+
+    def _pick_section(self) -> Iterator[BoardSection]:
+        """Yield the families to begin with, unless something is looked for."""
+        if self._words or self._filter is not FilterFamilies.ALL:
+            return
+        if self._discover.is_judging:
+            cards = self._pick_cards(1)
+            cards[0].show_view(self._progress_view())
+        else:
+            picks = self._discover.picks
+            cards = self._pick_cards(len(picks))
+            for widget, pick in zip(cards, picks, strict=True):
+                widget.setProperty("family", pick.card)
+                label = purpose_words(pick.purpose)
+                widget.show_view(self._view(pick.card, label=label, is_primary=pick is picks[0]))
+        if cards:
+            yield BoardSection(
+                _PICKS,
+                _tr("Start here"),
+                "",
+                tuple(cards),
+                is_counted=False,
+                has_wide_first=len(cards) != 2,
+            )
+
+    def _pick_cards(self, count: int) -> list[FamilyCard]:
+        while len(self._picks) < count:
+            widget = FamilyCard(self.board)
+            widget.opened.connect(self._pick_opened)
+            widget.pressed.connect(self._pick_pressed)
+            self._picks.append(widget)
+        return self._picks[:count]
+
+    def _progress_view(self) -> FamilyView:
+        done, count = len(self._discover.judged), len(self._discover.cards)
+        self._picks[0].setProperty("family", None)
+        return FamilyView(
+            _tr("Looking for the best one"),
+            _tr("Every DeepSeek family is being sized for this machine."),
+            "",
+            words=_tr("{0} of {1}").format(done, count) if count else "",
+        )
+
+    @Slot()
+    def _pick_opened(self) -> None:
+        self._tell_pick(self.opened)
+
+    @Slot()
+    def _pick_pressed(self) -> None:
+        self._tell_pick(self.pressed)
+
+    def _tell_pick(self, signal: SignalInstance) -> None:
+        card = self.sender().property("family")
+        if card is not None:
+            signal.emit(card)
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Discover", text)

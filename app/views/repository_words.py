@@ -1,0 +1,174 @@
+"""What a repository's page says: data in, words out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication
+
+from app.actions.discover_data import Holdings, PageStatus
+from app.views.discover_words import DOT, ago_words, facts_words, job_words, missing_words
+from app.views.forecast_view import forecast_view
+from app.widgets.quant_row import QuantView
+from models.hub.pages import Gate
+from models.planner.compare import COMFORTABLE_TOK_S, Where, where_of
+from models.planning.judging import QuantJudgement
+from models.units import format_bytes, format_count, split_bytes
+
+if TYPE_CHECKING:
+    from models.hub.pages import RepositoryPage
+    from models.planner.plan import Plan
+
+_BITS = re.compile(r"(?:I?Q|MXFP|NVFP|BF|FP?)([0-9]+)", re.IGNORECASE)
+
+
+def title_words(status: PageStatus) -> str:
+    """Return the page's title: the family, or else the repository's own name."""
+    if status.family is not None:
+        return status.family.title
+    return status.repository.partition("/")[2]
+
+
+def page_facts(page: RepositoryPage, now_s: float | None = None) -> str:
+    """Return licence, downloads, likes and age in one line."""
+    words = [page.licence]
+    if page.downloads:
+        words.append(_tr("{0} downloads a month").format(format_count(page.downloads)))
+    if page.likes:
+        words.append(_tr("{0} likes").format(format_count(page.likes)))
+    if page.updated_s is not None:
+        words.append(_tr("updated {0}").format(ago_words(page.updated_s, now_s)))
+    if page.is_from_store:
+        words.append(_tr("as it was when it was last asked for"))
+    return DOT.join(word for word in words if word)
+
+
+def family_words(status: PageStatus) -> tuple[str, str, tuple[str, ...]]:
+    """Return what a family is for, its facts in one line, and what one should know."""
+    if status.family is None:
+        return "", "", ()
+    card = status.family
+    return card.purpose, DOT.join(facts_words(card)), card.caveats
+
+
+def gate_words(page: RepositoryPage) -> str:
+    """Return what has to be done before files can be fetched; empty when nothing has."""
+    if page.is_readable:
+        return ""
+    if page.gate is Gate.MANUAL:
+        return _tr(
+            "Its publisher lets users in one by one. Ask for access on its page, then give Fathom "
+            "a token of your account in the settings."
+        )
+    if page.gate is Gate.AUTOMATIC:
+        return _tr(
+            "Its publisher wants its terms accepted first. Accept them on its page, then give "
+            "Fathom a token of your account in the settings."
+        )
+    return _tr("These files are only given to users who are logged in: give a token in settings.")
+
+
+def row_name(judged: QuantJudgement, *, is_alone: bool) -> str:
+    """Return what tells a checkpoint from the others of its repository."""
+    quant = judged.files
+    return quant.quant if quant.quant and is_alone else quant.name
+
+
+def quant_view(
+    judged: QuantJudgement, holdings: Holdings, repository: str, *, is_judging: bool, is_alone: bool
+) -> QuantView:
+    """Return what a checkpoint's row shows; ``is_alone``: no other has the same quantization."""
+    quant = judged.files
+    size, unit = split_bytes(quant.size_bytes)
+    note, tone = _note(judged, holdings, repository)
+    view = QuantView(
+        row_name(judged, is_alone=is_alone),
+        size,
+        unit,
+        badge=_tr("Best here") if judged.is_recommended else "",
+        note=note,
+        note_tone=tone,
+        is_usable=not quant.missing,
+    )
+    if judged.plan is None:
+        words = _tr("Sizing") if is_judging else _tr("Not judged")
+        return replace(view, words=words, tooltip="" if is_judging else judged.reason)
+    shown = forecast_view(judged.plan)
+    return replace(
+        view,
+        fill=shown.fill if judged.plan.fits else None,
+        rate=shown.rate,
+        unit=shown.unit,
+        words=shown.words,
+        tone=shown.tone,
+        tooltip=shown.tooltip,
+    )
+
+
+def _note(judged: QuantJudgement, holdings: Holdings, repository: str) -> tuple[str, str]:
+    quant = judged.files
+    job = holdings.job_of(repository, quant)
+    if job is not None:
+        return job_words(job), "accent"
+    if holdings.entry_of(repository, quant) is not None:
+        return _tr("In library"), "good"
+    if quant.missing:
+        return _tr("{0} of {1} parts are missing").format(quant.missing, quant.shards), "fail"
+    if quant.shards > 1:
+        return _tr("{0} files").format(quant.shards), "quiet"
+    return "", "quiet"
+
+
+def verdict_words(judged: QuantJudgement, *, is_judging: bool) -> str:
+    """Return what running a checkpoint here would be like, and what its quantization costs."""
+    if judged.plan is None:
+        if is_judging:
+            return _tr("Being sized for this machine.")
+        return judged.reason or _tr("Not judged yet.")
+    return " ".join(part for part in (_run_words(judged.plan), quality_words(judged)) if part)
+
+
+def _run_words(plan: Plan) -> str:
+    where = where_of(plan)
+    if where is Where.NOWHERE:
+        missing = missing_words(plan)
+        if missing:
+            return _tr("Does not fit this machine: {0} too much.").format(missing)
+        return _tr("Does not fit this machine.")
+    place = {
+        Where.GPU: _tr("Runs on the GPU"),
+        Where.GPU_AND_RAM: _tr("Runs on the GPU and from RAM"),
+        Where.RAM: _tr("Runs from RAM"),
+        Where.DISK: _tr("Runs, with parts read from the disk for every word"),
+    }[where]
+    if plan.speed.decode.mid >= COMFORTABLE_TOK_S:
+        return _tr("{0}, faster than one reads.").format(place)
+    return _tr("{0}, slower than one reads.").format(place)
+
+
+def quality_words(judged: QuantJudgement) -> str:
+    """Return what a quantization costs in quality, by its bits; empty when it has no name."""
+    found = _BITS.search(judged.files.quant)
+    if found is None:
+        return ""
+    bits = int(found[1])
+    if bits >= 8:
+        return _tr("As good as the original.")
+    if bits >= 5:
+        return _tr("Hardly any worse than the original.")
+    if bits == 4:
+        return _tr("The usual compromise of size and quality.")
+    if bits == 3:
+        return _tr("Noticeably worse than the original.")
+    return _tr("Much worse than the original; for models that would not fit otherwise.")
+
+
+def button_words(judged: QuantJudgement) -> str:
+    """Return what the one button says."""
+    return _tr("Download {0}").format(format_bytes(judged.files.size_bytes))
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Repository", text)

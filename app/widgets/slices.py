@@ -1,0 +1,44 @@
+"""Work of the main thread in slices between other events, so that no frame is missed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from PySide6.QtCore import QObject, QTimer, Slot
+
+SLICE_S = 0.006
+
+
+class Slices(QObject):
+    """Runs one iterator at a time, each step a small piece of work; a new one ends the old one."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._steps: Iterator[object] = iter(())
+        self._timer = QTimer(self, interval=0)
+        self._timer.timeout.connect(self._slice)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is work left."""
+        return self._timer.isActive()
+
+    def run(self, steps: Iterator[object]) -> None:
+        """Begin at once, go on when the event loop has time."""
+        self._steps = steps
+        self._timer.start()
+        self._slice()
+
+    def stop(self) -> None:
+        """Leave the rest undone."""
+        self._steps = iter(())
+        self._timer.stop()
+
+    @Slot()
+    def _slice(self) -> None:
+        deadline = time.perf_counter() + SLICE_S
+        for _ in self._steps:
+            if time.perf_counter() > deadline:
+                return
+        self._timer.stop()
