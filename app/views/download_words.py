@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from PySide6.QtCore import QCoreApplication
 
 from app.actions.download_totals import DownloadTotals
+from app.views.words import eta_words
 from app.widgets.download_row import DownloadFileView, DownloadRowView
 from models.transfer.job import ENDED, FileState, FileView, JobState, JobView
-from models.units import format_byte_rate, format_bytes, format_duration, split_bytes
+from models.units import format_byte_rate, format_bytes, split_bytes
 
 # What the one button with words does.
 LOAD, RETRY, RESUME, SETTINGS, TERMS, SPACE = (
@@ -89,19 +90,6 @@ def totals_words(totals: DownloadTotals) -> str:
     return "  \N{MIDDLE DOT}  ".join(words)
 
 
-def eta_words(eta_s: float) -> str:
-    """Return a time that is guessed: whole seconds, and no seconds above ten minutes."""
-    if not math.isfinite(eta_s):
-        return ""
-    if eta_s < 59.5:
-        return _tr("{0} s").format(max(round(eta_s), 1))
-    if eta_s < 600:
-        return format_duration(round(eta_s))
-    if eta_s < 3600:
-        return _tr("{0} min").format(round(eta_s / 60))
-    return format_duration(round(eta_s))
-
-
 def kept_words(job: JobView) -> str:
     """Return how much of a job lies on the disk, in words for a menu."""
     return format_bytes(job.bytes_done)
@@ -126,7 +114,7 @@ def _state_words(job: JobView) -> str:
         # The rate says it.
         _S.DOWNLOADING: "" if job.rate_bytes_s > 0 else _tr("Downloading"),
         _S.VERIFYING: _tr("Checking every byte"),
-        _S.REPAIRING: _tr("Mending damaged parts"),
+        _S.REPAIRING: _tr("Mending"),
         _S.WAITING: _tr("Waiting"),
         _S.PAUSING: _tr("Pausing"),
         _S.PAUSED: _tr("Paused"),

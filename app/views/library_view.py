@@ -14,11 +14,13 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
 
 from app.actions.forecasts import Forecasts
+from app.actions.library import LibraryActions
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
 from app.bridges.settings import SettingsBridge
 from app.tasks import TaskRunner
 from app.theme import SPACE_S
-from app.views.library_words import facts_words, history_words, source_words
+from app.views.library_menu import LibraryMenu
+from app.views.library_words import facts_words, history_words, source_words, task_words
 from app.widgets.empty_state import EmptyState
 from app.widgets.labels import text_label
 from app.widgets.model_row import ModelRow
@@ -64,6 +66,7 @@ class LibraryView(QWidget):
         settings: SettingsBridge,
         runner: TaskRunner,
         forecasts: Forecasts | None = None,
+        actions: LibraryActions | None = None,
         can_discover: bool = False,
         family_of: Callable[[CheckpointFacts], str] | None = None,
         parent: QWidget | None = None,
@@ -75,6 +78,7 @@ class LibraryView(QWidget):
             settings: keeps the folders that are added.
             runner: reads headers.
             forecasts: where a checkpoint would live and how fast it would be.
+            actions: what can be done with a checkpoint; without them rows have no menu.
             can_discover: whether the empty library may send people to Discover.
             family_of: what family a checkpoint belongs to, "" for none that is known; called in
                 a background thread.
@@ -86,6 +90,8 @@ class LibraryView(QWidget):
         self._runner = runner
         self._forecasts = forecasts
         self._family_of = family_of
+        self._actions = actions
+        self.menu = self._make_menu(actions)
         self._rows: dict[Path, _Row] = {}
         self._list = QVBoxLayout()
         self.stack = QStackedWidget()
@@ -111,6 +117,10 @@ class LibraryView(QWidget):
     def show_entries(self, entries: tuple[LibraryEntry, ...]) -> None:
         """List the checkpoints; rows of those that stay are kept."""
         if tuple(row.entry for row in self._rows.values()) == entries:
+            # When it was used and checked plays no part in that.
+            for row, entry in zip(self._rows.values(), entries, strict=True):
+                row.entry = entry
+                self._show_history(row)
             return
         old, self._rows = self._rows, {}
         self._clear_list()
@@ -176,10 +186,12 @@ class LibraryView(QWidget):
         widget.set_narrow(self.width() < _NARROW_BELOW)
         widget.pressed.connect(partial(self._row_pressed, entry.path))
         widget.plan_requested.connect(partial(self._plan_pressed, entry.path))
-        widget.stop_requested.connect(self._load_model.cancel)
+        widget.stop_requested.connect(partial(self._stop_pressed, entry.path))
+        widget.menu_requested.connect(partial(self._menu_wanted, entry.path))
+        widget.set_menu_shown(self._actions is not None)
         widget.set_dimmed(entry.is_offline)
         if entry.is_offline:
-            row.error = self.tr("Its drive is not connected.")
+            row.error = entry.note or self.tr("Its drive is not connected.")
             widget.plan_button.setEnabled(False)
             self._show_words(row)
             return row
@@ -252,6 +264,31 @@ class LibraryView(QWidget):
     def _plan_pressed(self, path: Path) -> None:
         self.plan_requested.emit(self._rows[path].entry)
 
+    def _stop_pressed(self, path: Path) -> None:
+        entry = self._rows[path].entry
+        if self._actions is not None and self._actions.task(entry) is not None:
+            self._actions.stop(entry)
+        else:
+            self._load_model.cancel()
+
+    def _menu_wanted(self, path: Path, button: QWidget) -> None:
+        if self.menu is not None:
+            loaded = self._load_model.status.entry
+            self.menu.open(
+                self._rows[path].entry,
+                button,
+                is_loaded=loaded is not None and loaded.path == path,
+            )
+
+    @Slot(object, object)
+    def _show_task(self, path: Path, _task: object) -> None:
+        if path in self._rows:
+            self._show_row(self._rows[path], self._load_model.status)
+
+    @Slot(object)
+    def _show_damage(self, path: Path) -> None:
+        self._show_task(path, None)
+
     @Slot(ModelStatus)
     def _show_status(self, status: ModelStatus) -> None:
         for row in self._rows.values():
@@ -260,9 +297,13 @@ class LibraryView(QWidget):
     def _show_row(self, row: _Row, status: ModelStatus) -> None:
         mine = status.entry is not None and status.entry.path == row.entry.path
         widget = row.widget
+        task = self._actions.task(row.entry) if self._actions is not None else None
         if mine and status.phase is LoadPhase.LOADING:
             widget.set_progress(*self._progress_words(status))
             widget.set_note("", "fail")
+            return
+        if task is not None:
+            widget.set_progress(*task_words(task))
             return
         widget.end_progress()
         ready = mine and status.is_ready
@@ -272,7 +313,9 @@ class LibraryView(QWidget):
         else:
             widget.set_button(self.tr("Load"), enabled=not row.error and not status.is_loading)
         failed = status.error.one_line() if mine and status.error else ""
-        widget.set_note(row.error or failed, "quiet" if row.entry.is_offline else "fail")
+        damage = self._actions.damage_of(row.entry) if self._actions is not None else ""
+        note = " ".join(text for text in (row.error or failed, damage) if text)
+        widget.set_note(note, "quiet" if row.entry.is_offline else "fail")
 
     def _progress_words(self, status: ModelStatus) -> tuple[str, float, str]:
         progress = status.progress
@@ -284,6 +327,20 @@ class LibraryView(QWidget):
         eta = "" if progress.eta_s is None else format_duration(progress.eta_s)
         text = self.tr("Loading, {0} of {1}").format(done, total)
         return text, progress.bytes_done / progress.bytes_total, eta
+
+    def _make_menu(self, actions: LibraryActions | None) -> LibraryMenu | None:
+        if actions is None:
+            return None
+        menu = LibraryMenu(actions, self)
+        menu.folder_added.connect(self._add_folder)
+        actions.task_changed.connect(self._show_task)
+        actions.damage_changed.connect(self._show_damage)
+        actions.changed.connect(self._load_model.refresh)
+        return menu
+
+    @Slot(object)
+    def _add_folder(self, folder: Path) -> None:
+        self.add_paths([folder])
 
     # --- frame ----------------------------------------------------------------------------------
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
-from PySide6.QtCore import QCoreApplication, QLocale
+from PySide6.QtCore import QCoreApplication, QDate, QLocale
 
-from app.views.words import tokens_words
+from app.actions.library_task import LibraryTaskView, LibraryWork
+from app.views.words import eta_words, tokens_words
 from models.gguf.checkpoint import CheckpointFacts
 from models.library.library import LibraryEntry
-from models.units import format_count
+from models.units import format_bytes, format_count
 
 
 def source_words(entry: LibraryEntry) -> str:
@@ -61,6 +62,21 @@ def history_words(entry: LibraryEntry, *, now_s: float) -> list[str]:
     return words
 
 
+def task_words(task: LibraryTaskView) -> tuple[str, float, str]:
+    """Return what is being done with a checkpoint, how far it is (0 to 1), and for how long."""
+    if task.is_stopping:
+        return _tr("Stopping"), 0.0, ""
+    verbs = {
+        LibraryWork.VERIFY: _tr("Verifying, {0} of {1}"),
+        LibraryWork.MOVE: _tr("Moving, {0} of {1}"),
+        LibraryWork.DELETE: _tr("Deleting"),
+    }
+    done, total = format_bytes(task.bytes_done), format_bytes(task.bytes_total)
+    share = task.bytes_done / task.bytes_total if task.bytes_total else 0.0
+    eta = eta_words(task.eta_s) if task.eta_s is not None else ""
+    return verbs[task.work].format(done, total), share, eta
+
+
 def day_words(when_s: float, *, now_s: float) -> str:
     """Return a day in words: today, yesterday, or its date; ``when_s`` as of ``time.time``."""
     day = dt.datetime.fromtimestamp(when_s).astimezone().date()
@@ -69,7 +85,7 @@ def day_words(when_s: float, *, now_s: float) -> str:
         return _tr("today")
     if day == today - dt.timedelta(days=1):
         return _tr("yesterday")
-    return QLocale().toString(day, QLocale.FormatType.ShortFormat)
+    return QLocale().toString(QDate(day.year, day.month, day.day), QLocale.FormatType.ShortFormat)
 
 
 def _plain(name: str) -> str:

@@ -10,6 +10,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from app.actions.forecasts import Forecasts
+from app.actions.library import LibraryActions
 from app.actions.load_model import LoadModel
 from app.bridges.settings import SettingsBridge
 from app.tasks import TaskRunner
@@ -43,6 +44,7 @@ class ModelsPage(Page):
         settings: SettingsBridge,
         runner: TaskRunner,
         forecasts: Forecasts | None = None,
+        actions: LibraryActions | None = None,
         family_of: Callable[[CheckpointFacts], str] | None = None,
         make_discover: Callable[[], QWidget] | None = None,
         make_downloads: Callable[[], QWidget] | None = None,
@@ -59,6 +61,7 @@ class ModelsPage(Page):
             settings=settings,
             runner=runner,
             forecasts=forecasts,
+            actions=actions,
             family_of=family_of,
             can_discover=make_discover is not None,
         )

@@ -82,6 +82,7 @@ class DownloadRow(QWidget):
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._view: DownloadRowView | None = None
+        self._narrow = False
         self._title = ElidedLabel(title)
         self._title.setFont(ui_font(SIZE_HEADING, Weight.DemiBold))
         self._amount = RunsLabel(keeps_width=True)
@@ -117,6 +118,7 @@ class DownloadRow(QWidget):
         self._title.set_full_text(view.title)
         self._show_numbers(view)
         self._state.setText(view.state)
+        self._state.setVisible(bool(view.state))
         set_tone(self._state, view.tone)
         self.bar.set_share(view.share)
         self.bar.set_token(view.bar_token)
@@ -135,7 +137,9 @@ class DownloadRow(QWidget):
 
     def set_narrow(self, narrow: bool) -> None:
         """Leave out what there is no room for."""
+        self._narrow = narrow
         self.order.set_narrow(narrow)
+        self._fill_fold()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Offer what the button with three dots offers."""
@@ -149,8 +153,7 @@ class DownloadRow(QWidget):
         self._amount.set_runs(runs)
         if view.eta:
             self._eta.set_number(view.eta, "", before=self.tr("about"))
-        else:
-            self._eta.set_runs(())
+        self._eta.setVisible(bool(view.eta))
 
     def _show_buttons(self, view: DownloadRowView) -> None:
         self.action_button.setText(view.action_text)
@@ -176,18 +179,20 @@ class DownloadRow(QWidget):
             self._add_file_line()
         for index, widgets in enumerate(self._file_widgets):
             there = index < len(view.files)
-            for widget in widgets:
-                widget.setVisible(there)
+            name, words, bar = widgets
+            name.setVisible(there)
+            words.setVisible(there)
+            bar.setVisible(there and not self._narrow)
             if there:
                 _show_file(view.files[index], *widgets)
         while len(self._fact_widgets) < len(view.facts):
             self._add_fact_line()
-        for index, (name, value) in enumerate(self._fact_widgets):
+        for index, (label, value) in enumerate(self._fact_widgets):
             there = index < len(view.facts)
-            name.setVisible(there)
+            label.setVisible(there)
             value.setVisible(there)
             if there:
-                name.setText(view.facts[index][0])
+                label.setText(view.facts[index][0])
                 value.set_full_text(view.facts[index][1])
 
     def _add_file_line(self) -> None:

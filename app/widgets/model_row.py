@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from app.theme import SIZE_HEADING, SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XS, ui_font
-from app.widgets.buttons import TextButton
+from app.widgets.buttons import IconButton, TextButton
 from app.widgets.device_bar import BarFill, DeviceBar
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, leave_out, set_tone, text_label
 from app.widgets.progress import ProgressRow
@@ -20,6 +21,8 @@ class ModelRow(QWidget):
     pressed = Signal()
     plan_requested = Signal()
     stop_requested = Signal()
+    # Where the menu may open.
+    menu_requested = Signal(QWidget)
 
     def __init__(self, title: str, *, badge: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,6 +59,9 @@ class ModelRow(QWidget):
         self.button = TextButton("")
         self.button.setMinimumWidth(84)
         self.button.clicked.connect(self.pressed)
+        self.menu_button = IconButton("ellipsis", self.tr("More about {0}").format(title))
+        self.menu_button.clicked.connect(self._ask_menu)
+        self.menu_button.hide()
         self.progress = ProgressRow(title)
         self.progress.stop_requested.connect(self.stop_requested)
         self.progress.hide()
@@ -121,6 +127,18 @@ class ModelRow(QWidget):
         """Show facts and button again."""
         self._show_progress(False)
 
+    def set_menu_shown(self, shown: bool) -> None:
+        """Offer more than the buttons do."""
+        self.menu_button.setVisible(shown)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Offer what the button with three dots offers."""
+        if self.menu_button.isHidden():
+            super().contextMenuEvent(event)
+        else:
+            self.menu_requested.emit(self.menu_button)
+            event.accept()
+
     def set_narrow(self, narrow: bool) -> None:
         """Leave out what there is no room for."""
         self._narrow = narrow
@@ -128,6 +146,10 @@ class ModelRow(QWidget):
         self._bar.setVisible(not narrow and bool(self._rate.text()))
         _keep_room(self._bar, keep=not narrow)
         self.plan_button.set_icon_only(narrow)
+
+    @Slot()
+    def _ask_menu(self) -> None:
+        self.menu_requested.emit(self.menu_button)
 
     def _show_progress(self, shown: bool) -> None:
         if self.progress.isHidden() != shown:
@@ -162,6 +184,7 @@ class ModelRow(QWidget):
         buttons.setSpacing(SPACE_XS)
         buttons.addWidget(self.plan_button)
         buttons.addWidget(self.button)
+        buttons.addWidget(self.menu_button)
         row.addLayout(buttons)
 
 
