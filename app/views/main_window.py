@@ -13,7 +13,9 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QStackedWidget, 
 from app.theme import SIZE_HEADING, SPACE_S
 from app.views.rail import Place, Rail
 from app.views.toast_area import ToastArea
+from app.widgets.drop_cover import DropCover
 from app.widgets.labels import Weight, text_label
+from app.widgets.window_drops import WindowDrops
 
 if TYPE_CHECKING:
     from app.messages import Messages
@@ -26,6 +28,7 @@ MINIMUM_SIZE = QSize(640, 480)
 _ROOM_AROUND = QSize(16, 48)
 
 _SHOW_STOPPING_AFTER_MS = 200
+_CHECKPOINT_SUFFIX = ".gguf"
 
 CHAT, MODELS, MONITOR, SETTINGS = "chat", "models", "monitor", "settings"
 # Has no place in the rail: it belongs to Models.
@@ -44,6 +47,8 @@ class MainWindow(QMainWindow):
     search_requested = Signal()
     plan_requested = Signal()
     visible_changed = Signal(bool)
+    # Paths: checkpoints and folders that were dropped anywhere on the window.
+    files_dropped = Signal(list)
 
     def __init__(
         self,
@@ -68,6 +73,7 @@ class MainWindow(QMainWindow):
         self._lay_out()
         self.toasts = ToastArea(messages, self._stack)
         self._stopping = self._make_stopping()
+        self.drops = self._make_drops()
         # An engine that stops at once should not make the window flash.
         self._stopping_timer = QTimer(self)
         self._stopping_timer.setSingleShot(True)
@@ -148,6 +154,9 @@ class MainWindow(QMainWindow):
     def showEvent(self, event: QShowEvent) -> None:
         """Tell that there is somebody to show figures to."""
         super().showEvent(event)
+        handle = self.windowHandle()
+        if handle is not None:
+            self.drops.watch(handle)
         self.visible_changed.emit(not self.isMinimized())
 
     def hideEvent(self, event: QHideEvent) -> None:
@@ -202,6 +211,18 @@ class MainWindow(QMainWindow):
         layout.addStretch(3)
         cover.hide()
         return cover
+
+    def _make_drops(self) -> WindowDrops:
+        drops = WindowDrops(_CHECKPOINT_SUFFIX, self)
+        cover = DropCover(
+            self.tr("Drop to add to the library"),
+            self.tr("The files stay where they are."),
+            self,
+        )
+        drops.entered.connect(cover.appear)
+        drops.left.connect(cover.disappear)
+        drops.dropped.connect(self.files_dropped)
+        return drops
 
     @Slot()
     def _show_stopping(self) -> None:

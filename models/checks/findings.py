@@ -110,5 +110,7 @@ class CheckFindings:
 
 
 def sorted_findings(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Return the gravest first, those of one weight in the order they were found."""
-    return tuple(sorted(findings, key=lambda one: -ORDER.index(one.weight)))
+    """Return the gravest first, and of one weight those that need a decision."""
+    return tuple(
+        sorted(findings, key=lambda one: (-ORDER.index(one.weight), not one.needs_decision))
+    )

@@ -192,7 +192,7 @@ def _prompts(
 ) -> list[Finding]:
     """Return how its prompts are, compared with its family's."""
     likeness = comparison.likeness
-    whose = f"the one that is known from {same.title}" if same else ""
+    whose = f"the known template of {same.title}" if same else ""
     how = "word for word" if is_exact else "in another layout"
     if family is None or likeness is Likeness.NOT_COMPARED:
         if same is not None:
