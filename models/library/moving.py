@@ -294,7 +294,10 @@ def _copy_verified(file: MovedFile, stage: Path, listen: Listen, stop: Stop) -> 
             copied, block_digests=seen.block_digests, modified_ns=stage.stat().st_mtime_ns
         )
     is_sha = known.digest.startswith(f"{_SHA256}:")
-    if known.size_bytes != file.size_bytes or (is_sha and known.digest != copied.digest):
+    is_same = not is_sha or known.digest == copied.digest
+    if known.block_digests and known.block_bytes == seen.block_bytes:
+        is_same = is_same and known.block_digests == seen.block_digests
+    if known.size_bytes != file.size_bytes or not is_same:
         raise ChecksumError(
             f"{file.source.name} is damaged: it is not what it was when it was fetched.",
             hint="Verify and repair it first. It is where it was.",

@@ -81,6 +81,8 @@ class Records:
         record = self.full(path)
         if record is None or record.size_bytes != status.st_size:
             return ""
+        if record.modified_ns and record.modified_ns != status.st_mtime_ns:
+            return ""
         is_newer = record.verified_s is not None and (
             status.st_mtime > record.verified_s + _CLOCK_STEP_S
         )
@@ -135,7 +137,7 @@ def _by_name(path: Path) -> FileRecord | None:
         endpoint="",
         repository="",
         commit="",
-        path=path.name,
+        path="",
         size_bytes=size_bytes,
         digest=f"sha256:{digest_hex}",
         block_bytes=Layout().block_bytes,

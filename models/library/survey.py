@@ -228,4 +228,4 @@ def _quant(candidate: Candidate) -> str:
     path = candidate.found.path
     if candidate.root is not None and path.is_relative_to(candidate.root):
         path = path.relative_to(candidate.root)
-    return quant_name(path.as_posix()) or quant_name(candidate.name)
+    return quant_name(path.as_posix()) or quant_name(candidate.name.replace(":", "-"))

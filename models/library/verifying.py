@@ -205,7 +205,7 @@ def _verify_one(path: Path, records: Records, listen: Listen, stop: Stop) -> Fil
     kind = record.digest.partition(":")[0] if record else "sha256"
     digest = f"{kind}:{seen.digest_hex}"
     if seen.is_good:
-        _keep(path, own, _updated(record, seen, digest, path), records)
+        _keep(path, own, _updated(record, seen, digest), records)
     return FileVerification(
         path,
         has_reference=record is not None,
@@ -217,14 +217,14 @@ def _verify_one(path: Path, records: Records, listen: Listen, stop: Stop) -> Fil
     )
 
 
-def _updated(record: FileRecord | None, seen: Verification, digest: str, path: Path) -> FileRecord:
+def _updated(record: FileRecord | None, seen: Verification, digest: str) -> FileRecord:
     """Return what is known of a file that was found good."""
     if record is None:
         return FileRecord(
             endpoint="",
             repository="",
             commit="",
-            path=path.name,
+            path="",
             size_bytes=seen.size_bytes,
             digest=digest,
             block_bytes=seen.block_bytes,
