@@ -31,7 +31,7 @@ class WindowDrops(QObject):
             self._window = window
             window.installEventFilter(self)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
         """Take drags of files; leave everything else."""
         kind = event.type()
         if kind == QEvent.Type.DragLeave:
