@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Slot
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from app.actions.hub_token import HubToken
 from app.bridges.settings import SettingsBridge
 from app.theme import (
     SIZE_HEADING,
@@ -18,9 +19,11 @@ from app.theme import (
     SPACE_XS,
     TEXT_COLUMN_WIDTH,
 )
+from app.views.token_row import TokenRow
 from app.widgets.buttons import IconButton
 from app.widgets.labels import Weight, text_label
 from app.widgets.page import Page, ScrollColumn, card, hairline
+from app.widgets.path_controls import FolderControl, LineControl
 from app.widgets.setting_controls import (
     BoolControl,
     ChoiceControl,
@@ -34,12 +37,22 @@ from models.settings import SettingSpec
 
 # Kinds whose control needs the full width, below the words.
 _TALL_KINDS = ("str", "path_list")
+# Texts that are one line, and one that is a folder.
+_LINES = ("hub.endpoint", "engine.rpc_hosts")
+_FOLDERS = ("downloads.folder",)
 
 
 class SettingsPage(Page):
     """Groups of rows: title and help on the left, the control on the right."""
 
-    def __init__(self, settings: SettingsBridge, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        settings: SettingsBridge,
+        *,
+        token: HubToken | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Compose; without ``token`` there is no row for one."""
         super().__init__("", width=TEXT_COLUMN_WIDTH, parent=parent)
         self.set_title(self.tr("Settings"))
         self._settings = settings
@@ -49,6 +62,7 @@ class SettingsPage(Page):
         for spec in settings.specs():
             if not spec.hidden:
                 self._add(spec)
+        self.token_row = self._add_token(token)
         self._add_shortcuts()
         self._column.column.addStretch(1)
         self.body.addWidget(self._column)
@@ -83,21 +97,44 @@ class SettingsPage(Page):
             self._groups[name] = layout
         return self._groups[name]
 
+    @Slot()
+    def show_token(self) -> None:
+        """Bring the row of the token into sight, ready to type."""
+        if self.token_row is not None:
+            self._column.ensureWidgetVisible(self.token_row)
+            self.token_row.field.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _add_token(self, token: HubToken | None) -> TokenRow | None:
+        if token is None:
+            return None
+        row = TokenRow(token)
+        group = self._group("Hub")
+        group.addWidget(hairline())
+        group.addWidget(row)
+        return row
+
     def _make_control(self, spec: SettingSpec) -> Control:
         if spec.kind == "bool":
             return BoolControl(spec.title)
         if spec.kind == "choice":
             return ChoiceControl(spec.title, [(one, self._word(one)) for one in spec.choices])
         if spec.kind in ("int", "float"):
+            suffix, step = self._unit(spec)
             return NumberControl(
                 spec.title,
                 is_whole=spec.kind == "int",
                 minimum=spec.minimum,
                 maximum=spec.maximum,
                 special=self._special(spec),
+                suffix=suffix,
+                step=step,
             )
         if spec.kind == "path_list":
             return PathListControl(spec.title, self.tr("No folders besides Fathom's own."))
+        if spec.key in _FOLDERS:
+            return FolderControl(spec.title, self.tr("Fathom's own folder"))
+        if spec.key in _LINES:
+            return LineControl(spec.title, self.tr("None"))
         return TextControl(spec.title, self.tr("None"))
 
     def _word(self, choice: str) -> str:
@@ -118,9 +155,14 @@ class SettingsPage(Page):
             "engine.n_ctx": self.tr("Automatic"),
             "engine.n_threads": self.tr("Automatic"),
             "sampling.top_k": self.tr("All"),
+            "downloads.limit_mb_s": self.tr("No limit"),
             "sampling.seed": self.tr("Random"),
         }
         return words.get(spec.key, "")
+
+    def _unit(self, spec: SettingSpec) -> tuple[str, float]:
+        """Return what stands behind the number, and by how much a step changes it."""
+        return (self.tr(" MB/s"), 1.0) if spec.key == "downloads.limit_mb_s" else ("", 0.05)
 
     def _edited(self, key: str, value: object) -> None:
         row = self._rows[key]

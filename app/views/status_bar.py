@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Slot
 from PySide6.QtGui import QEnterEvent, QHelpEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QToolTip, QWidget
 
+from app.actions.download_totals import DownloadTotals
 from app.actions.load_model import LoadPhase, ModelStatus
 from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, current_theme
 from app.views.words import tokens_words
@@ -30,6 +31,7 @@ class StatusBar(QAbstractButton):
         self.speed = self._runs_label(reserve="888 tok/s")
         self.ttft = self._runs_label()
         self.context = self._gauge(self.tr("Context"))
+        self.downloads = self._runs_label(keeps_width=True)
         self.no_gpu = self._runs_label()
         self.no_gpu.set_runs([Run(self.tr("No GPU"), "text_quiet")])
         self.ram = self._gauge(self.tr("RAM"))
@@ -89,6 +91,18 @@ class StatusBar(QAbstractButton):
             _show_gpu(gauge, gpu)
         self._arrange()
 
+    @Slot(DownloadTotals)
+    def set_downloads(self, totals: DownloadTotals) -> None:
+        """Show how fast all downloads together are, while there are some."""
+        before = bool(self.downloads.text())
+        if totals.running:
+            value, unit = split_bytes(round(totals.rate_bytes_s))
+            self.downloads.set_number(value, f"{unit}/s", before=self.tr("Downloads"))
+        else:
+            self.downloads.set_runs(())
+        if totals.running or before:
+            self._arrange()
+
     def sizeHint(self) -> QSize:
         """Return the height; the width is the window's."""
         return QSize(400, HEIGHT)
@@ -131,8 +145,14 @@ class StatusBar(QAbstractButton):
             painter.setPen(QPen(theme.color("accent"), 2))
             rounded(painter, QRectF(self.rect()).adjusted(2, 2, -2, -2), 4)
 
-    def _runs_label(self, reserve: str = "") -> RunsLabel:
-        label = RunsLabel(size=SIZE_SMALL, weight=Weight.Medium, reserve=reserve, parent=self)
+    def _runs_label(self, reserve: str = "", *, keeps_width: bool = False) -> RunsLabel:
+        label = RunsLabel(
+            size=SIZE_SMALL,
+            weight=Weight.Medium,
+            reserve=reserve,
+            keeps_width=keeps_width,
+            parent=self,
+        )
         label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         return label
 
@@ -179,6 +199,8 @@ class StatusBar(QAbstractButton):
             widgets.append(self.ttft)
         if level < 5 and self.context.accessibleDescription():
             widgets.append(self.context)
+        if level < 2 and self.downloads.text():
+            widgets.append(self.downloads)
         return widgets
 
     def _right(self, level: int) -> list[QWidget]:
@@ -195,8 +217,8 @@ class StatusBar(QAbstractButton):
 
     def _place(self, left: list[QWidget], right: list[QWidget], bars: bool) -> None:
         shown = {*left, *right}
-        everything = (self.speed, self.ttft, self.context, self.no_gpu, self.more_gpus, self.ram)
-        for widget in (*everything, *self.gpus):
+        left_side = (self.speed, self.ttft, self.context, self.downloads)
+        for widget in (*left_side, self.no_gpu, self.more_gpus, self.ram, *self.gpus):
             widget.setVisible(widget in shown)
             if isinstance(widget, Gauge):
                 widget.set_bar_shown(bars)
