@@ -153,8 +153,14 @@ class BlockMap:
             self._taken -= 1
             self._changed.notify_all()
 
-    def wait_for_room(self, size_bytes: int, stop: Stop) -> None:
+    def wait_for_room(
+        self, size_bytes: int, stop: Stop, request_flush: Callable[[], None] | None = None
+    ) -> None:
         """Wait until so many bytes more may be written without being noted down.
+
+        Args:
+            request_flush: called while there is no room: there is less of it whenever another
+                block ends, and then nobody else asks.
 
         Raises:
             StoppedError: ``stop`` said so.
@@ -163,6 +169,8 @@ class BlockMap:
             while self._unnoted_bytes and self._unnoted_bytes + size_bytes > self._limit_bytes():
                 if stop():
                     raise StoppedError
+                if request_flush is not None:
+                    request_flush()
                 self._changed.wait(POLL_S)
 
     def wrote(self, block: Block, data: bytes) -> bool:

@@ -47,8 +47,10 @@ from models.transfer.protocol import (
     spec_to_json,
     view_of_line,
 )
+from models.transfer.queue_store import QUEUE_FILE, holds_any
+from models.transfer.rebuild import has_begun
 
-__all__ = ["TransferClient"]
+__all__ = ["TransferClient", "has_unfinished"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -358,6 +360,15 @@ class TransferClient:
             finally:
                 with self._lock:
                     self._is_delivering = False
+
+
+def has_unfinished(data_dir: Path) -> bool:
+    """Whether there is anything to go on with, or to be told of, at a start; needs no child."""
+    queue_file = data_dir / QUEUE_FILE
+    if queue_file.exists():
+        return holds_any(queue_file, tuple(sorted(ENDED)))
+    # The queue was lost; Fathom's own folder tells of what was begun in it.
+    return has_begun([data_dir / "models"])
 
 
 def _cannot_start(details: str) -> TransferError:

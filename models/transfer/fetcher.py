@@ -299,7 +299,7 @@ class Fetcher:
         return at, False
 
     def _store(self, work: _Work, data: bytes, at: int) -> None:
-        self._blocks.wait_for_room(len(data), self.halted)
+        self._blocks.wait_for_room(len(data), self.halted, self._request_flush)
         self._part.write(data, at)
         work.got_bytes += len(data)
         if self._blocks.wrote(work.block, data):

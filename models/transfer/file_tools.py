@@ -36,6 +36,7 @@ class BlockTools:
         locator: Locator,
         listen: Listener,
         verify_existing: bool,
+        is_independent: bool,
     ) -> FileTransfer:
         """Return a transfer that was not begun."""
         return FileTransfer(
@@ -46,6 +47,7 @@ class BlockTools:
             limiter=self._limiter,
             listen=listen,
             verify_existing=verify_existing,
+            is_independent=is_independent,
             **self._options,
         )
 

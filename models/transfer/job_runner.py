@@ -65,6 +65,7 @@ class FileTools(Protocol):
         locator: Locator,
         listen: Listener,
         verify_existing: bool,
+        is_independent: bool,
     ) -> Transfer:
         """Return a transfer that was not begun."""
 
@@ -278,6 +279,7 @@ class JobRun(_Threaded):
             locator=locator,
             listen=listen,
             verify_existing=self._spec.repairs,
+            is_independent=self._spec.is_independent,
         )
         self._set(number, replace(self._files[number], state=FileState.DOWNLOADING))
         try:
@@ -346,7 +348,8 @@ class DiscardRun(_Threaded):
         spec = self._spec
         for file, stand in zip(spec.files, self._files, strict=True):
             target = spec.folder / file.target
-            if self._keeps or not _is_plain(file.target):
+            # What is being repaired was there before.
+            if self._keeps or spec.repairs or not _is_plain(file.target):
                 continue
             remote = RemoteObject(spec.endpoint, spec.repository, spec.commit, file)
             self._tools.files.transfer(
@@ -355,8 +358,9 @@ class DiscardRun(_Threaded):
                 locator=self._tools.locator,
                 listen=lambda _: None,
                 verify_existing=False,
+                is_independent=spec.is_independent,
             ).discard()
-            if stand.is_ours and not spec.repairs:
+            if stand.is_ours:
                 self._tools.files.remove(target)
         remove_job_file(spec)
         if not self._keeps:

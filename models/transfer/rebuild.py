@@ -2,43 +2,82 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from models.transfer.job import JobSpec, JobState
 from models.transfer.job_book import Job
 from models.transfer.job_file import JOB_SUFFIX, read_job_file
 from models.transfer.record import FOLDER
+from models.transfer.remote import RemoteObject
+from models.transfer.sidecar import SUFFIX, read_sidecar
 
 _LOG = logging.getLogger(__name__)
 
 # ROOT/owner/name/.fathom; a set may lie one folder deeper.
-_PATTERNS = tuple(f"{'*/' * depth}{FOLDER}/*{JOB_SUFFIX}" for depth in range(4))
+_DEPTHS = range(4)
 
 
 def find_begun(roots: Iterable[Path]) -> list[Job]:
-    """Return the downloads that were begun below some folders, in no order that means anything."""
-    specs = {}
-    for path in _job_files(roots):
+    """Return the downloads that were begun below some folders, in no order that means anything.
+
+    What nothing but a file's own sidecar tells of becomes a download of that file, which rests:
+    what else belonged to it is not known.
+    """
+    roots = tuple(roots)
+    specs: dict[str, JobSpec] = {}
+    for path in _found(roots, f"{FOLDER}/*{JOB_SUFFIX}"):
         spec = read_job_file(path)
         if spec is None:
             _LOG.warning("%s makes no sense and is passed over", path)
         else:
             specs[spec.job_id] = spec
-    return [Job(spec) for spec in specs.values()]
+    jobs = [Job(spec) for spec in specs.values()]
+    known = {spec.folder / file.target for spec in specs.values() for file in spec.files}
+    for root in roots:
+        for path in _found([root], f"*{SUFFIX}"):
+            target = path.with_name(path.name.removesuffix(SUFFIX))
+            sidecar = read_sidecar(target)
+            if sidecar is not None and target not in known:
+                known.add(target)
+                jobs.append(_lone(root, target, sidecar.remote))
+    return jobs
 
 
 def has_begun(roots: Iterable[Path]) -> bool:
     """Whether there is any begun download below some folders."""
-    return next(_job_files(roots), None) is not None
+    names = (f"{FOLDER}/*{JOB_SUFFIX}", f"*{SUFFIX}")
+    return any(next(_found(roots, name), None) is not None for name in names)
 
 
-def _job_files(roots: Iterable[Path]) -> Iterator[Path]:
+def _lone(root: Path, target: Path, remote: RemoteObject) -> Job:
+    file = replace(remote.file, target=target.name)
+    # The same file is the same download, however often it is found.
+    job_id = hashlib.sha256(f"{remote.commit}/{target}".encode(errors="replace")).hexdigest()[:32]
+    spec = JobSpec(
+        job_id=job_id,
+        title=target.stem,
+        endpoint=remote.endpoint,
+        repository=remote.repository,
+        commit=remote.commit,
+        quant="",
+        root=root,
+        folder=target.parent,
+        files=(file,),
+        is_independent=False,
+    )
+    return Job(spec, JobState.PAUSED)
+
+
+def _found(roots: Iterable[Path], name: str) -> Iterator[Path]:
     for root in roots:
-        for pattern in _PATTERNS:
+        for depth in _DEPTHS:
             # A drive may go away, or a folder be closed to us, in the middle of the search.
             try:
-                yield from sorted(root.glob(pattern))
+                yield from sorted(root.glob(f"{'*/' * depth}{name}"))
             except OSError as error:
                 _LOG.info("%s cannot be searched: %s", root, error)
                 break
