@@ -45,7 +45,7 @@ def inspect(options: argparse.Namespace, session: Session) -> int:
         if not options.json:
             line.show(f"Reading {without_controls(options.checkpoint)}")
         checkpoint = open_checkpoint(
-            options.checkpoint, library=session.library(), hub=session.hub()
+            options.checkpoint, library=session.library(), hub=session.hub(text=options.checkpoint)
         )
         found = inspected(checkpoint)
     finally:

@@ -8,6 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from app.cli.hub_parser import (
+    add_pull_options,
+    add_rm_options,
+    add_search_options,
+    add_verify_options,
+)
 from app.cli.plan_parser import add_plan_options
 from models.version import VERSION
 
@@ -20,6 +26,8 @@ Without a verb the window opens.
   fathom run demo --prompt "Why is the sky blue?"
   fathom run ~/models/DeepSeek-R1-Distill-Qwen-7B-Q4_K_M.gguf --prompt "Hi" --json
   fathom inspect ~/models/DeepSeek-V3-0324-Q4_K_M-00001-of-00009.gguf
+  fathom search deepseek r1
+  fathom pull r1-distill-qwen-7b
   fathom devices
 
 "fathom VERB --help" says what a verb takes. Exit codes: 0 done, 1 failed, 2 bad input,
@@ -27,6 +35,7 @@ Without a verb the window opens.
 
 _MAX_TOKENS = 16_777_216
 _MAX_SEED = 4_294_967_294
+_MAX_HITS = 1000
 _WINDOW_OPTIONS = {
     "window_model": "--model",
     "demo_question": "--demo-question",
@@ -128,6 +137,7 @@ def build_parser() -> Parser:
     _add_run(verbs, shared)
     _add_inspect(verbs, shared)
     _add_plan(verbs, shared)
+    _add_library(verbs, shared)
     _add_bench(verbs, shared)
     _add_devices(verbs, shared)
     _add_doctor(verbs, shared)
@@ -212,6 +222,44 @@ def _add_plan(verbs: Any, shared: Parser) -> None:
         "chosen. Exits with 1 when it does not fit.",
     )
     add_plan_options(plan, max_tokens=_MAX_TOKENS)
+
+
+def _add_library(verbs: Any, shared: Parser) -> None:
+    search = _add_verb(
+        verbs,
+        shared,
+        "search",
+        "look for GGUF repositories on the hub",
+        'Without words it looks for "deepseek". Exits with 1 when nothing is found.',
+    )
+    add_search_options(search, _whole(1, _MAX_HITS))
+    pull = _add_verb(
+        verbs,
+        shared,
+        "pull",
+        "fetch a checkpoint from the hub and check it",
+        "Stopped with Ctrl-C or killed, the same command goes on where it was. The path of the "
+        "checkpoint goes to standard output when it is there. --json prints one object per line "
+        "while it comes.",
+    )
+    add_pull_options(pull)
+    _add_verb(verbs, shared, "ls", "list the checkpoints of the library", "")
+    verify = _add_verb(
+        verbs,
+        shared,
+        "verify",
+        "read a whole checkpoint and say whether it is intact",
+        "It is compared with the digests of the hub it came from. Exits with 1 when it is not.",
+    )
+    add_verify_options(verify)
+    rm = _add_verb(
+        verbs,
+        shared,
+        "rm",
+        "delete a checkpoint of the library",
+        "It is shown what goes, and asked. Where the system has a trash, it goes there.",
+    )
+    add_rm_options(rm)
 
 
 def _add_bench(verbs: Any, shared: Parser) -> None:

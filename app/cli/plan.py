@@ -25,7 +25,7 @@ from models.planning.service import Planning
 def plan(options: argparse.Namespace, session: Session) -> int:
     """Print one plan, or one row per checkpoint with ``--compare``; 1 when nothing fits."""
     wishes = read_wishes(options)
-    planning = make_planning(session)
+    planning = make_planning(session, text=" ".join(options.checkpoints))
     if options.compare:
         return _compare(options, session, planning, wishes)
     if len(options.checkpoints) != 1:
@@ -124,7 +124,7 @@ def _texts(given: list[str], session: Session) -> list[str]:
             texts.append(text)
             continue
         # One that lacks parts is a row that says so.
-        texts += [quant.text for quant in quants_of(text, hub=session.hub())]
+        texts += [quant.text for quant in quants_of(text, hub=session.hub(text=text))]
     if not texts:
         raise BadInputError("There is no checkpoint to compare.", hint="Give files or folders.")
     return texts

@@ -23,14 +23,16 @@ from models.planning.service import WORK_FOLDER, Planning
 _MAX_MACHINE_BYTES = 1 << 20
 
 
-def make_planning(session: Session, engine: EngineConversation | None = None) -> Planning:
+def make_planning(
+    session: Session, engine: EngineConversation | None = None, *, text: str = ""
+) -> Planning:
     """Return the planner for this user; an engine is asked for devices when they are needed.
 
-    Without ``engine`` one is started for the question.
+    Without ``engine`` one is started for the question. ``text`` is what is to be planned.
     """
     return Planning(
         library=session.library(),
-        hub=session.hub(),
+        hub=session.hub(text=text),
         read_machine=lambda checkpoint: _this_machine(session, checkpoint, engine),
         work_dir=session.paths.cache_dir / WORK_FOLDER,
     )

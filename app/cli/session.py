@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType, TracebackType
 
 from models.errors import EngineUnresponsiveError, error_from_json
-from models.hub.hub import Hub, hub_of_user
-from models.library.demo import find_demo
+from models.hub.hub import Hub
 from models.library.library import Library
 from models.paths import Paths
 from models.runtime.command import engine_command
@@ -28,6 +28,8 @@ from models.runtime.supervisor import (
     StateChanged,
 )
 from models.settings import Settings
+from models.transfer.events import TransferSettings
+from models.transfer_settings import hub_of_settings, library_of_user, transfer_settings
 
 _log = logging.getLogger(__name__)
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
@@ -45,21 +47,50 @@ class Session:
 
     def library(self) -> Library:
         """Return the checkpoints of this user, the demo included."""
-        roots = (self.paths.models_dir, *self.settings.get_paths("library.roots"))
-        return Library(roots, find_demo())
+        return library_of_user(self.paths, self.settings, os.environ)
 
-    def hub(self) -> Hub:
+    def token(self) -> str:
+        """Return the user's token for the hub, empty without one; the system may ask for it."""
+        from models.hub.tokens import TokenStore
+
+        return TokenStore(os.environ).get()
+
+    def hub(self, *, text: str = "") -> Hub:
         """Return the hub of this user; nothing is asked yet.
 
+        Args:
+            text: what is to be looked up there. Only for what cannot be on this machine the
+                system's store of passwords is opened, which may ask the user.
+
         Raises:
-            BadInputError: HF_ENDPOINT is no web address.
+            BadInputError: the mirror's address is none.
         """
-        is_offline = self.settings.get_bool("hub.offline")
-        return hub_of_user(os.environ, cache_dir=self.paths.cache_dir, is_offline=is_offline)
+        return hub_of_settings(
+            self.settings,
+            os.environ,
+            cache_dir=self.paths.cache_dir,
+            token=self.token() if _is_elsewhere(text) else "",
+        )
+
+    def transfer_settings(self) -> TransferSettings:
+        """Return how downloads are made.
+
+        Raises:
+            BadInputError: the mirror's address is none.
+        """
+        return transfer_settings(self.paths, self.settings, os.environ, token=self.token())
 
     def open_engine(self) -> EngineConversation:
         """Return an engine child to talk to; it starts with the first request."""
         return EngineConversation(self.engine)
+
+
+def _is_elsewhere(text: str) -> bool:
+    """Whether a text can only mean something on the hub."""
+    try:
+        return "/" in text and not Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return True
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from app.cli.failures import guarded, print_error, print_line
 from models.errors import FathomError
 from models.log import configure
 from models.paths import user_paths
 from models.settings import Settings
+
+if TYPE_CHECKING:
+    from app.cli.session import Session
+
+_VERBS = {
+    "bench": ("app.cli.bench", "bench"),
+    "devices": ("app.cli.devices", "devices"),
+    "inspect": ("app.cli.inspect", "inspect"),
+    "ls": ("app.cli.ls", "ls"),
+    "plan": ("app.cli.plan", "plan"),
+    "pull": ("app.cli.pull", "pull"),
+    "rm": ("app.cli.ls", "rm"),
+    "run": ("app.cli.run", "run"),
+    "search": ("app.cli.search", "search"),
+    "verify": ("app.cli.verify", "verify"),
+}
 
 
 def run_verb(options: argparse.Namespace) -> int:
@@ -47,22 +66,13 @@ def _call(options: argparse.Namespace) -> int:
         return doctor(options, session)
     for warning in settings.load():
         print_line(warning)
-    if options.verb == "run":
-        from app.cli.run import run
+    return _verb(options.verb)(options, session)
 
-        return run(options, session)
-    if options.verb == "inspect":
-        from app.cli.inspect import inspect
 
-        return inspect(options, session)
-    if options.verb == "plan":
-        from app.cli.plan import plan
-
-        return plan(options, session)
-    if options.verb == "bench":
-        from app.cli.bench import bench
-
-        return bench(options, session)
-    from app.cli.devices import devices
-
-    return devices(options, session)
+def _verb(name: str) -> Callable[[argparse.Namespace, Session], int]:
+    """Return what does a verb; only its own modules are imported."""
+    module, function = _VERBS[name]
+    found: Callable[[argparse.Namespace, Session], int] = getattr(
+        importlib.import_module(module), function
+    )
+    return found

@@ -83,7 +83,9 @@ def verdict(plan: Plan) -> str:
         return "runs from the disk, slowly"
     if rate < COMFORTABLE_TOK_S:
         return "runs, slower than one reads"
-    return "runs well" if where is Where.GPU else "runs well, in part from RAM"
+    return {Where.GPU: "runs well", Where.RAM: "runs well from RAM"}.get(
+        where, "runs well, in part from RAM"
+    )
 
 
 def recommended(rows: Sequence[Row]) -> int | None:
