@@ -22,6 +22,7 @@ from app.crash import CrashPresenter, CrashReporter
 from app.garbage import MainThreadGarbage
 from app.messages import Action, Messages
 from app.planning import PlanParts
+from app.safety import SafetyParts
 from app.tasks import TaskRunner
 from app.terminal import TerminalSignals
 from app.theme import RESOURCES_DIR, Appearance, load_fonts
@@ -172,6 +173,7 @@ class Fathom(QObject):
         self._core = core
         self._options = options
         self.exit_code = 0
+        self.safety = SafetyParts(paths=core.paths, runner=core.runner, messages=core.messages)
         self.planning = PlanParts(
             paths=core.paths,
             supervisor=core.supervisor,
@@ -181,6 +183,7 @@ class Fathom(QObject):
             runner=core.runner,
             messages=core.messages,
             make_planning=make_planning,
+            gate=self.safety.checks,
         )
         self.loader = self.planning.loader
         self.chat = Chat(
@@ -322,6 +325,12 @@ class Fathom(QObject):
 
     def _connect(self) -> None:
         core = self._core
+        self.safety.connect_window(
+            self.window,
+            loader=self.loader,
+            settings=core.settings_bridge,
+            show_models=partial(self.window.show_page, MODELS),
+        )
         self.loader.status_changed.connect(self.status_bar.set_status)
         core.bridge.stats.connect(self.status_bar.set_stats)
         core.bridge.finished.connect(self._hear_end)

@@ -120,7 +120,8 @@ class Checks(QObject):
             return stamp, None, None
         findings = self._look_at(entry)
         choice = self._decisions.choice(findings)
-        if stamp is not None and not findings.needs_decision and choice is None:
+        may_matter = findings.needs_decision or findings.known_template
+        if stamp is not None and not may_matter:
             self._decisions.note_clear(stamp)
         return stamp, findings, choice
 

@@ -91,10 +91,9 @@ class FindingsDialog(QDialog):
         findings: CheckFindings,
         *,
         title: str,
-        is_held: bool = False,
         parent: QWidget | None = None,
     ) -> None:
-        """Show findings; ``is_held`` when a load waits for the decision."""
+        """Show findings; where there is something to decide, with the ways to load."""
         super().__init__(parent)
         self._findings = findings
         self.setWindowTitle(self.tr("What was found in {0}").format(title))
@@ -102,9 +101,9 @@ class FindingsDialog(QDialog):
         self.known_button = TextButton(self.tr("Load with the known template"), kind="primary")
         self.own_button = TextButton(self.tr("Load as it is"))
         self.close_button = TextButton(self.tr("Close"))
-        can_load = not findings.is_refused and is_held
-        leave_out(self.known_button, unless=can_load and findings.known_template)
-        leave_out(self.own_button, unless=can_load)
+        has_choice = bool(findings.known_template) or findings.needs_decision
+        leave_out(self.known_button, unless=findings.known_template)
+        leave_out(self.own_button, unless=has_choice and not findings.is_refused)
         self.known_button.clicked.connect(self._choose_known)
         self.own_button.clicked.connect(self._choose_own)
         self.close_button.clicked.connect(self.reject)
