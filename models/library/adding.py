@@ -9,8 +9,8 @@ from pathlib import Path
 from models.errors import CheckpointNotFoundError, CheckpointUnreadableError, LibraryError
 from models.gguf.sniff import not_gguf_error
 from models.gguf.source import FileSource
-from models.library.ownership import PART
 from models.library.scan import FoundCheckpoint, Scan, describe_file
+from models.transfer.part_file import SUFFIX as PART
 
 _MAGIC = b"GGUF"
 # Unfinished downloads of this program, of browsers and of others.

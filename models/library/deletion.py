@@ -11,14 +11,17 @@ from models.errors import LibraryError
 from models.library.entry import LibraryEntry
 from models.library.ownership import (
     check_file,
+    check_idle,
     check_own,
     companions,
     records,
     remove_empty_folders,
+    set_paths,
     unfinished,
 )
 from models.library.trash import Trash, find_trash
 from models.stopping import Stop, check_stop, never
+from models.transfer.part_file import SUFFIX as PART
 
 # What POSIX counts a file's blocks in, whatever those of the drive are.
 _BLOCK_BYTES = 512
@@ -30,7 +33,7 @@ class PlannedFile:
 
     path: Path
     size_bytes: int
-    identity: tuple[int, int]
+    identity: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,13 @@ def plan_deletion(entry: LibraryEntry, *, for_good: bool = False) -> DeletionPla
     Raises:
         LibraryError: it is not the user's to delete: of another program, reached through a link,
             outside the library, on a drive that is not there or cannot be written.
+        DownloadBusyError: a download writes to it right now.
     """
     bound = check_own(entry)
+    check_idle(entry)
     files = (*entry.paths, *companions(entry, bound))
-    leftovers = (*unfinished(entry), *records(list(files)))
+    recorded = dict.fromkeys((*files, *set_paths(entry)))
+    leftovers = (*unfinished(entry), *records(list(recorded)))
     statuses = {path: check_file(path, bound) for path in (*files, *leftovers)}
     trash = None if for_good else _common_trash(files)
     linked = [path for path in files if statuses[path].st_nlink > 1]
@@ -98,12 +104,15 @@ def plan_deletion(entry: LibraryEntry, *, for_good: bool = False) -> DeletionPla
         size_bytes=sum(status.st_size for status in statuses.values()),
         frees_bytes=sum(_allocated(status) for status in statuses.values()),
         goes_to_trash=trash is not None,
-        warnings=_warnings(entry, trash, for_good=for_good, linked=len(linked)),
+        warnings=(
+            *_trash_words(trash, for_good=for_good),
+            *_content_words(entry, leftovers, len(linked)),
+        ),
         leftovers=leftovers,
         bound=bound,
         trash=trash,
         planned=tuple(
-            PlannedFile(path, status.st_size, (status.st_dev, status.st_ino))
+            PlannedFile(path, status.st_size, _identity(status))
             for path, status in statuses.items()
         ),
     )
@@ -118,9 +127,11 @@ def delete(plan: DeletionPlan, *, stop: Stop = never) -> DeletionResult:
     Raises:
         LibraryError: something else lies there than when it was planned (nothing is changed), or
             the system refuses (the details say what is left).
+        DownloadBusyError: a download writes to it right now.
         StoppedError: ``stop`` said so before the first file.
     """
     _check_unchanged(plan)
+    check_idle(plan.entry)
     check_stop(stop)
     deleted: list[Path] = []
     # The records last: whatever is left half-way is still known for what it is.
@@ -146,31 +157,30 @@ def _common_trash(files: Sequence[Path]) -> Trash | None:
     return first if all(trash == first for trash in found) else None
 
 
-def _warnings(
-    entry: LibraryEntry, trash: Trash | None, *, for_good: bool, linked: int
-) -> tuple[str, ...]:
-    warnings = []
+def _trash_words(trash: Trash | None, *, for_good: bool) -> tuple[str, ...]:
     if trash is not None:
-        warnings.append("The space becomes free when the trash is emptied.")
-    elif for_good:
-        warnings.append("The files are deleted for good.")
-    else:
-        warnings.append("There is no trash on this drive: the files are deleted for good.")
+        return ("The space becomes free when the trash is emptied.",)
+    if for_good:
+        return ("The files are deleted for good.",)
+    return ("There is no trash on this drive: the files are deleted for good.",)
+
+
+def _content_words(entry: LibraryEntry, leftovers: Sequence[Path], linked: int) -> tuple[str, ...]:
+    words = []
+    if any(path.name.endswith(PART) for path in leftovers):
+        words.append("What an unfinished download of it left is deleted for good.")
     if not entry.repository:
-        warnings.append("Fathom did not fetch this checkpoint and does not know where it is from.")
+        words.append("Fathom did not fetch this checkpoint and does not know where it is from.")
     if linked:
-        words = "One file has" if linked == 1 else f"{linked} files have"
-        warnings.append(f"{words} another name on the drive as well and will free nothing.")
-    return tuple(warnings)
+        count = "One file has" if linked == 1 else f"{linked} files have"
+        words.append(f"{count} another name on the drive as well and will free nothing.")
+    return tuple(words)
 
 
 def _check_unchanged(plan: DeletionPlan) -> None:
     for planned in plan.planned:
         status = check_file(planned.path, plan.bound)
-        if (status.st_size, (status.st_dev, status.st_ino)) != (
-            planned.size_bytes,
-            planned.identity,
-        ):
+        if (status.st_size, _identity(status)) != (planned.size_bytes, planned.identity):
             raise LibraryError(
                 f"{planned.path.name} has changed since this was planned.",
                 hint="Look at the library again.",
@@ -187,6 +197,11 @@ def _refused(
         hint="It is still where it was. Check whether another program uses it.",
         details="Still there:\n" + "\n".join(left[:100]),
     )
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    # A file system gives the number of a deleted file to the next one.
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def _allocated(status: os.stat_result) -> int:

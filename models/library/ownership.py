@@ -11,9 +11,10 @@ from models.errors import LibraryError
 from models.gguf.shards import parse_shard_name
 from models.library.entry import LibraryEntry
 from models.library.scan import Scan
+from models.stopping import never
+from models.transfer.part_file import open_part, part_path
 from models.transfer.record import read_record, record_path
-
-PART, PART_RECORD = ".part", ".part.json"
+from models.transfer.sidecar import sidecar_path
 
 _SUFFIX = ".gguf"
 _PROGRAMS = {"huggingface": "the Hugging Face cache", "lmstudio": "LM Studio", "ollama": "Ollama"}
@@ -93,13 +94,21 @@ def set_paths(entry: LibraryEntry) -> list[Path]:
     return [entry.path.with_name(name.sibling(number)) for number in range(1, name.count + 1)]
 
 
+def check_idle(entry: LibraryEntry) -> None:
+    """Check that no download writes to one of the checkpoint's files right now.
+
+    Raises:
+        DownloadBusyError: one does, in this program or in another one.
+        DiskError: the system does not say.
+    """
+    for target in set_paths(entry):
+        if _is_plain(part_path(target)):
+            open_part(target, lock_s=0.0, stop=never).close()
+
+
 def unfinished(entry: LibraryEntry) -> list[Path]:
     """Return what a download of the same files left that was not finished."""
-    places = [
-        path.with_name(path.name + suffix)
-        for path in set_paths(entry)
-        for suffix in (PART, PART_RECORD)
-    ]
+    places = [place for path in set_paths(entry) for place in (part_path(path), sidecar_path(path))]
     return [place for place in places if _is_plain(place)]
 
 
