@@ -161,7 +161,10 @@ _CODER = PromptFormat(
     assistant_before="### Response:\n",
     assistant_after="\n<|EOT|>\n",
     generation="### Response:",
+    also=("deepseek-coder-newline",),
 )
+# As llama.cpp's built-in format writes it.
+_CODER_NEWLINE = replace(_CODER, format_id="deepseek-coder-newline", generation="### Response:\n")
 # The full-width turn tokens came with V2.5.
 _V25 = PromptFormat(
     "deepseek-v2.5", user_before=USER, assistant_before=ASSISTANT, generation=ASSISTANT
@@ -221,7 +224,7 @@ _OCR = replace(_COMPLETION, format_id="deepseek-ocr", bos="")
 _FORMATS: Mapping[str, PromptFormat] = {
     found.format_id: found
     for found in (
-        *(_LLM, _CODER, _V25, _V3, _R1_FIRST, _R1_DISTILL, _R1, _R1_0528),
+        *(_LLM, _CODER, _CODER_NEWLINE, _V25, _V3, _R1_FIRST, _R1_DISTILL, _R1, _R1_0528),
         *(_V31, _V31_PAIR, _V32, _V32_PAIR, _V4, _COMPLETION, _OCR),
     )
 }

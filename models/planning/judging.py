@@ -8,8 +8,7 @@ answered carries a plan, or a reason why there is none; never a guess.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -30,6 +29,10 @@ from models.stopping import Stop, never
 
 # What nearly every publisher makes of a model, the smallest first.
 USUAL_QUANTS = ("Q2_K", "Q3_K_M", "IQ4_XS", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0")
+# Models below this many parameters lose too much in fewer bits than these: one that is a little
+# slower is then the better choice.
+_SMALL_PARAMETERS = 20e9
+_LEAST_BITS = 4.2
 
 
 class Planner(Protocol):
@@ -92,21 +95,8 @@ def judge_card(
     Raises:
         StoppedError: ``stop`` said so.
     """
-    reason = _why_not(card)
-    if reason:
-        return Judgement(card.card_id, None, "", 0, None, reason)
-
-    def plan_of(shape: ModelShape) -> Plan:
-        if stop():
-            raise StoppedError
-        return planning.plan(_described(card.title, shape), machine, wishes)
-
-    try:
-        bare = bare_shape(card.architecture, card.hyperparameters, card.title)
-        row = _best_row(_shapes(card, bare), plan_of)
-    except BadInputError as error:
-        return Judgement(card.card_id, None, "", 0, None, f"Not judged yet: {error.message}")
-    return Judgement(card.card_id, where_of(row.plan), row.name, row.size_bytes, row.plan, "")
+    question = _Question(machine, wishes, planning, stop)
+    return _judged(card, lambda shape: question.plan(card.title, shape))
 
 
 def judge_quants(
@@ -131,16 +121,27 @@ def judge_quants(
     Raises:
         StoppedError: ``stop`` said so.
     """
+    question = _Question(machine, wishes, planning, stop)
     found: list[QuantJudgement] = []
-    for files in quants:
-        if stop():
-            raise StoppedError
-        found.append(_judged_files(files, facts, machine, wishes, planning))
-    planned = [(number, one.plan) for number, one in enumerate(found) if one.plan is not None]
-    rows = [Row(found[n].files.name, found[n].files.size_bytes, plan) for n, plan in planned]
-    best = recommended(rows)
+    rows: dict[int, Row] = {}
+    parameters = 0
+    for number, files in enumerate(quants):
+        if files.missing:
+            found.append(QuantJudgement(files, None, reason="Files of the set are missing."))
+            continue
+        try:
+            name = files.quant or files.name
+            shape = described_shape(facts, name, file_bytes=files.size_bytes)
+            plan = question.plan(files.name, shape)
+        except BadInputError as error:
+            found.append(QuantJudgement(files, None, reason=error.message))
+            continue
+        parameters = _parameters(shape)
+        rows[number] = Row(files.name, files.size_bytes, plan)
+        found.append(QuantJudgement(files, plan))
+    best = _chosen(list(rows.values()), parameters)
     if best is not None:
-        number = planned[best][0]
+        number = list(rows)[best]
         found[number] = replace(found[number], is_recommended=True)
     return tuple(found)
 
@@ -148,7 +149,7 @@ def judge_quants(
 class Judge:
     """Remembers judgements for as long as the machine stays what it is; for any thread.
 
-    Families of one shape (V3 and R1, say) are planned once.
+    What families of one shape have in common (V3 and R1, say) is planned once.
     """
 
     def __init__(self, planning: Planner) -> None:
@@ -156,7 +157,8 @@ class Judge:
         self._lock = threading.Lock()
         self._machine: Machine | None = None
         self._wishes: Wishes | None = None
-        self._known: OrderedDict[object, Judgement] = OrderedDict()
+        self._known: dict[Hashable, Judgement] = {}
+        self._plans: dict[Hashable, Plan] = {}
 
     def judge(
         self, card: Card, machine: Machine, wishes: Wishes, *, stop: Stop = never
@@ -166,32 +168,83 @@ class Judge:
         Raises:
             StoppedError: ``stop`` said so.
         """
-        key = _key(card)
+        self._forget_others(machine, wishes)
+        numbers = (card.architecture, tuple(sorted(card.hyperparameters.items(), key=_by_key)))
+        key = (numbers, card.quants, card.runs)
         with self._lock:
-            if self._machine is None or self._wishes != wishes or not like(self._machine, machine):
-                self._machine, self._wishes = machine, wishes
-                self._known.clear()
             known = self._known.get(key)
         if known is not None:
             return replace(known, card_id=card.card_id)
-        found = judge_card(card, machine, wishes, planning=self._planning, stop=stop)
+
+        question = _Question(machine, wishes, self._planning, stop)
+
+        def plan_of(shape: ModelShape) -> Plan:
+            plan_key = (numbers, shape.quantization, shape.file_bytes)
+            with self._lock:
+                plan = self._plans.get(plan_key)
+            if plan is None:
+                plan = question.plan(card.title, shape)
+                with self._lock:
+                    if self._machine is machine:
+                        self._plans[plan_key] = plan
+            return plan
+
+        found = _judged(card, plan_of)
         with self._lock:
-            if self._machine is machine and self._wishes == wishes:
+            if self._machine is machine:
                 self._known[key] = found
         return found
+
+    def _forget_others(self, machine: Machine, wishes: Wishes) -> None:
+        """Forget everything when the machine or the wishes are others than before."""
+        with self._lock:
+            if self._machine is None or self._wishes != wishes or not like(self._machine, machine):
+                self._known.clear()
+                self._plans.clear()
+            self._machine, self._wishes = machine, wishes
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is the same for everything that is judged together."""
+
+    machine: Machine
+    wishes: Wishes
+    planning: Planner
+    stop: Stop
+
+    def plan(self, name: str, shape: ModelShape) -> Plan:
+        """Plan a shape like a checkpoint that was opened."""
+        if self.stop():
+            raise StoppedError
+        described = OpenCheckpoint(
+            text=name, name=name, shape=shape, files=(), template=None, is_remote=True, path=None
+        )
+        return self.planning.plan(described, self.machine, self.wishes)
+
+
+def _judged(card: Card, plan_of: Callable[[ModelShape], Plan]) -> Judgement:
+    reason = _why_not(card)
+    if reason:
+        return Judgement(card.card_id, None, "", 0, None, reason)
+    try:
+        bare = bare_shape(card.architecture, card.hyperparameters, card.title)
+        row = _best_row(_shapes(card, bare), plan_of)
+    except BadInputError as error:
+        return Judgement(card.card_id, None, "", 0, None, f"Not judged yet: {error.message}")
+    return Judgement(card.card_id, where_of(row.plan), row.name, row.size_bytes, row.plan, "")
 
 
 def _why_not(card: Card) -> str:
     if not card.runs:
-        return "Fathom's llama.cpp cannot run it as text."
+        return "Fathom cannot chat with it; its card says why."
     if not card.hyperparameters or not can_describe(card.architecture):
         return "Not judged yet: its numbers are not known."
     return ""
 
 
-def _key(card: Card) -> object:
-    numbers = tuple(sorted(card.hyperparameters.items(), key=lambda item: item[0]))
-    return card.architecture, numbers, card.quants, card.runs
+def _by_key(item: tuple[str, object]) -> str:
+    return item[0]
 
 
 def _shapes(card: Card, bare: ModelShape) -> tuple[ModelShape, ...]:
@@ -211,40 +264,31 @@ def _best_row(shapes: Sequence[ModelShape], plan_of: Callable[[ModelShape], Plan
     A larger quantization is hardly ever faster, so that the largest comfortable one is found by
     halving; where none is, the way down has seen the smallest ones.
     """
-    rows: dict[int, Row] = {}
+    seen: list[Row] = []
     low, high = 0, len(shapes)
     while low < high:
         middle = (low + high) // 2
         shape = shapes[middle]
-        row = rows[middle] = Row(shape.quantization, shape.file_bytes, plan_of(shape))
+        row = Row(shape.quantization, shape.file_bytes, plan_of(shape))
+        seen.append(row)
         is_comfortable = row.plan.fits and row.plan.speed.decode.mid >= COMFORTABLE_TOK_S
         low, high = (middle + 1, high) if is_comfortable else (low, middle)
-    seen = list(rows.values())
-    best = recommended(seen)
+    best = _chosen(seen, _parameters(shapes[0]))
     if best is not None:
         return seen[best]
     return max(seen, key=lambda row: (row.plan.fits, row.plan.speed.decode.mid, -row.size_bytes))
 
 
-def _judged_files(
-    files: QuantFiles,
-    facts: ModelShape | SizingFacts,
-    machine: Machine,
-    wishes: Wishes,
-    planning: Planner,
-) -> QuantJudgement:
-    if files.missing:
-        return QuantJudgement(files, None, reason="Files of the set are missing.")
-    try:
-        shape = described_shape(facts, files.quant or files.name, file_bytes=files.size_bytes)
-        plan = planning.plan(_described(files.name, shape), machine, wishes)
-    except BadInputError as error:
-        return QuantJudgement(files, None, reason=error.message)
-    return QuantJudgement(files, plan)
+def _chosen(rows: Sequence[Row], parameters: int) -> int | None:
+    """Return the index of the row to choose, None when none is sensible."""
+    if parameters < _SMALL_PARAMETERS:
+        least_bytes = _LEAST_BITS / 8 * parameters
+        good = [number for number, row in enumerate(rows) if row.size_bytes >= least_bytes]
+        best = recommended([rows[number] for number in good])
+        if best is not None:
+            return good[best]
+    return recommended(rows)
 
 
-def _described(name: str, shape: ModelShape) -> OpenCheckpoint:
-    """Return a checkpoint that the planner takes like one that was opened."""
-    return OpenCheckpoint(
-        text=name, name=name, shape=shape, files=(), template=None, is_remote=True, path=None
-    )
+def _parameters(shape: ModelShape) -> int:
+    return sum(tensor.elements for tensor in shape.tensors)
