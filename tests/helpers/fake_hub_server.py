@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(*certificate)
         self.thread = threading.Thread(
-            target=lambda: self.serve_forever(poll_interval=0.02), name=f"fake {origin}"
+            target=lambda: self.serve_forever(poll_interval=0.005), name=f"fake {origin}"
         )
         self.thread.start()
 
