@@ -144,6 +144,12 @@ class TemplateError(BadInputError):
     code = "template"
 
 
+class UndecidedError(BadInputError):
+    """Something about the checkpoint should be looked at before it is loaded."""
+
+    code = "undecided"
+
+
 class InvalidSettingError(BadInputError):
     """A setting has a type or value outside its declared bounds."""
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 
+from app.cli.safety import findings_of, findings_text
 from app.cli.session import Session
 from app.cli.table import format_table
 from app.cli.terminal import ProgressLine, without_controls
@@ -48,12 +49,16 @@ def inspect(options: argparse.Namespace, session: Session) -> int:
             options.checkpoint, library=session.library(), hub=session.hub(text=options.checkpoint)
         )
         found = inspected(checkpoint)
+        checks = findings_of(checkpoint)
     finally:
         line.clear()
     if options.json:
-        print(json.dumps(found.to_json(), ensure_ascii=False))
+        said = {"checks": checks.to_json() if checks else None}
+        print(json.dumps(found.to_json() | said, ensure_ascii=False))
     else:
         print(without_controls(inspection_text(found)))
+        if checks is not None:
+            print("\n" + without_controls(findings_text(checks, said=found.warnings)))
     return 0
 
 

@@ -194,6 +194,12 @@ def _add_run(verbs: Any, shared: Parser) -> None:
         type=_whole(0, _MAX_TOKENS),
         help="context in tokens; 0: chosen for the checkpoint",
     )
+    run.add_argument(
+        "--template",
+        choices=("own", "known"),
+        help="the checkpoint's own chat template, or the known one of its family; without this, "
+        "what was decided in the window, or the own one if nothing is to be decided",
+    )
 
 
 def _add_inspect(verbs: Any, shared: Parser) -> None:

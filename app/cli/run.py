@@ -12,6 +12,7 @@ from typing import Any
 from app.cli.failures import INTERRUPTED, print_line
 from app.cli.planned_load import VerbLoad
 from app.cli.question import question
+from app.cli.safety import template_to_use
 from app.cli.session import EngineConversation, Session
 from app.cli.terminal import AnswerWriter, ProgressLine
 from models.engine_settings import sampling
@@ -75,6 +76,7 @@ def run(options: argparse.Namespace, session: Session) -> int:
     """Answer ``options.prompt`` with ``options.model``; return the exit code."""
     entry = session.library().resolve(options.model)
     inspect_checkpoint(entry.path)
+    template = template_to_use(entry, session, options.template)
     settings = session.settings
     request = question(
         settings,
@@ -85,7 +87,7 @@ def run(options: argparse.Namespace, session: Session) -> int:
     )
     with session.open_engine() as engine, engine.ctrl_c_cancels():
         try:
-            answer = _answer(options, session, engine, entry, request)
+            answer = _answer(options, session, engine, entry, request, template=template)
         except StoppedError:
             answer = Answer("", "", Usage(), CANCELLED)
         # Printed before the child is stopped: nobody should wait for that.
@@ -102,14 +104,17 @@ def _answer(
     engine: EngineConversation,
     entry: LibraryEntry,
     request: GenerateRequest,
+    *,
+    template: str,
 ) -> Answer:
-    """Plan, load and ask.
+    """Plan, load and ask; ``template`` stands in for the checkpoint's own unless it is empty.
 
     Raises:
         StoppedError: Ctrl-C came before the load.
     """
     how = VerbLoad(session, engine, entry.path, n_ctx=options.ctx)
-    loaded = load_checkpoint(engine, entry.path, entry.title, how.settings, quiet=options.json)
+    settings = replace(how.settings, template=template)
+    loaded = load_checkpoint(engine, entry.path, entry.title, settings, quiet=options.json)
     if loaded is None:
         return Answer("", "", Usage(), CANCELLED)
     answer = _ask(engine, request, loaded, quiet=options.json)

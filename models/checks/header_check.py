@@ -98,7 +98,7 @@ def _format(
             Weight.NOTE,
             "Not a DeepSeek architecture",
             f'Fathom has no rules of its own for the architecture "{shape.architecture[:80]}": '
-            "what it says of memory and speed is approximate.",
+            "what is said of its cache and its active parameters is approximate.",
         )
     behind = sum(_bytes_behind(header) for header in headers)
     if behind > _PADDING_BYTES * len(headers):
