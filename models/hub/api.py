@@ -81,7 +81,11 @@ class HubApi:
 
         def call() -> RepositoryPage:
             info = self._opened().model_info(
-                repository, revision=revision, files_metadata=True, token=self._token or False
+                repository,
+                revision=revision,
+                files_metadata=True,
+                securityStatus=True,
+                token=self._token or False,
             )
             return page_of(repository, revision, self._endpoint, info)
 

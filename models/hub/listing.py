@@ -25,7 +25,7 @@ _MAX_BASES = 20
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 _SHA1_HEX = re.compile(r"[0-9a-f]{40}")
 _BASE_TAG = re.compile(r"base_model:(?:[a-z]+:)?([^:]+/[^:]+)")
-_VERSION = 2
+_VERSION = 3
 
 
 def page_of(repository: str, revision: str, endpoint: str, info: ModelInfo) -> RepositoryPage:
@@ -56,6 +56,7 @@ def page_of(repository: str, revision: str, endpoint: str, info: ModelInfo) -> R
         created_s=_seconds(info.created_at),
         base_models=_bases_of(card, tags),
         tags=tags,
+        flagged=_flagged_of(info.security_repo_status),
     )
 
 
@@ -98,6 +99,7 @@ def unpacked_page(data: bytes) -> RepositoryPage | None:
             gate=Gate(page.gate),
             base_models=tuple(page.base_models),
             tags=tuple(page.tags),
+            flagged=tuple(page.flagged),
             is_from_store=True,
         )
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -146,6 +148,13 @@ def _bases_of(card: Mapping[str, Any], tags: tuple[str, ...]) -> tuple[str, ...]
     named += [match[1] for match in map(_BASE_TAG.fullmatch, tags) if match]
     sound = (str(name) for name in named if is_repository(str(name)))
     return tuple(dict.fromkeys(sound))[:_MAX_BASES]
+
+
+def _flagged_of(status: object) -> tuple[str, ...]:
+    """Return the files that a scanner of the hub warns of; other hubs may say anything here."""
+    issues = status.get("filesWithIssues") if isinstance(status, dict) else None
+    paths = (issue.get("path") for issue in issues or () if isinstance(issue, dict))
+    return tuple(path for path in paths if isinstance(path, str) and is_sound_path(path))
 
 
 def _licence_url(value: object, files_url: str) -> str:

@@ -47,12 +47,15 @@ def expiry_of(url: str, now_s: float) -> float | None:
     """Return when a signed address stops working, on the clock of ``time.time``.
 
     None when it does not say, or says something that has passed: this machine's clock is wrong
-    then. A length (``X-Amz-Expires``) is taken from now on, so that the clock does not matter.
+    then. A length (``X-Amz-Expires``) counts from when the address was signed, or from now on
+    where that makes no sense by this machine's clock.
     """
     query = {key.lower(): values[-1] for key, values in parse_qs(urlsplit(url).query).items()}
     length_s = _number(query.get("x-amz-expires"))
     if length_s is not None:
-        return now_s + length_s
+        signed_s = _moment(query.get("x-amz-date", ""))
+        is_recent = signed_s is not None and now_s - length_s < signed_s <= now_s
+        return (signed_s if signed_s is not None and is_recent else now_s) + length_s
     ends_s = _number(query.get("expires")) or _moment(query.get("se", ""))
     return ends_s if ends_s is not None and ends_s > now_s else None
 

@@ -66,6 +66,7 @@ class RepositoryPage:
         licence: its short name by the model card; may be empty.
         base_models: what it was made from, ``owner/name`` each.
         is_readable: whether this user may fetch its files, as far as that is known.
+        flagged: files that the hub's own scanners warn of; empty also where it does not say.
         access_note: why not and what to do about it; empty when they may be fetched.
         is_from_store: read before and kept, because the hub cannot be asked now.
     """
@@ -87,6 +88,7 @@ class RepositoryPage:
     is_readable: bool = True
     is_from_store: bool = False
     access_note: str = ""
+    flagged: tuple[str, ...] = ()
 
     @property
     def publisher(self) -> str:

@@ -26,6 +26,7 @@ class Facts:
     Attributes:
         commit: what ``main`` means now.
         gate: ``auto`` or ``manual`` where access must be asked for.
+        flagged: files that a scanner of the hub warns of.
         gguf: the hub's own reading of one GGUF file, such as ``{"architecture": "deepseek2"}``.
     """
 
@@ -40,6 +41,7 @@ class Facts:
     card: dict[str, Any] = field(default_factory=dict)
     gguf: dict[str, Any] = field(default_factory=dict)
     base_models: list[str] = field(default_factory=list)
+    flagged: list[str] = field(default_factory=list)
 
 
 Files = Mapping[str, Content]
@@ -60,6 +62,9 @@ def model_json(
     whole["sha"] = commit
     has_sizes = query.get("blobs", [""])[0].lower() == "true"
     whole["siblings"] = [_sibling(path, files[path], has_sizes=has_sizes) for path in files]
+    if query.get("securityStatus", [""])[0].lower() == "true":
+        issues = [{"path": path, "level": "unsafe"} for path in facts.flagged]
+        whole["securityRepoStatus"] = {"scansDone": True, "filesWithIssues": issues}
     expanded = _expanded(query)
     if expanded:
         return {key: value for key, value in whole.items() if key in {"id", *expanded}}

@@ -195,6 +195,7 @@ def test_a_page_has_all_that_the_hub_says(server):
     assert (page.downloads, page.likes, page.gate) == (12_345, 67, Gate.OPEN)
     assert page.is_readable
     assert not page.is_from_store
+    assert page.flagged == ()
     assert page.files[0] == RemoteFile(
         "DeepSeek-R1-Q4_K_M.gguf", len(DATA), f"sha256:{hashlib.sha256(DATA).hexdigest()}"
     )
@@ -225,6 +226,11 @@ def test_licences_as_cards_give_them(server, card, tags, wanted):
     server.describe(NAME, card=card, tags=tags)
     page = hub_at(server).page(PLACE)
     assert (page.licence, page.licence_url.removeprefix(server.endpoint)) == wanted
+
+
+def test_files_that_the_hubs_own_scanners_warn_of(server):
+    server.describe(NAME, flagged=["DeepSeek-R1-Q4_K_M.gguf"])
+    assert hub_at(server).page(PLACE).flagged == ("DeepSeek-R1-Q4_K_M.gguf",)
 
 
 def test_a_page_is_pinned_to_its_commit(server):
@@ -296,7 +302,7 @@ def test_a_page_that_is_gone_is_told_though_it_was_seen(server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [b"{}", b"[1]", b"null", b'{"version": 2, "page": {"files": 3}}']
+    "damage", [b"{}", b"[1]", b"null", b'{"version": 3, "page": {"files": 3}}']
 )
 def test_a_kept_page_that_makes_no_sense_is_as_good_as_none(server, tmp_path, damage):
     store = HeaderStore(tmp_path)
@@ -550,7 +556,11 @@ def test_over_tls_it_never_leads_out_of_it(server, monkeypatch):
 NOW_S = 1_800_000_000.0
 ADDRESSES = {
     "https://c/x?Expires=1800000600&Signature=a": NOW_S + 600,
+    # Signed ten minutes ago; at a time that this machine's clock makes no sense of; some time.
+    "https://c/x?X-Amz-Date=20270115T075000Z&X-Amz-Expires=3600": NOW_S + 3000,
     "https://c/x?X-Amz-Date=20200101T000000Z&X-Amz-Expires=3600": NOW_S + 3600,
+    "https://c/x?X-Amz-Date=20270115T090000Z&X-Amz-Expires=3600": NOW_S + 3600,
+    "https://c/x?X-Amz-Expires=60": NOW_S + 60,
     "https://c/x?se=2027-01-15T09%3A00%3A00Z&sig=a": datetime(
         2027, 1, 15, 9, tzinfo=UTC
     ).timestamp(),
