@@ -335,7 +335,6 @@ class LibraryView(QWidget):
         menu.folder_added.connect(self._add_folder)
         actions.task_changed.connect(self._show_task)
         actions.damage_changed.connect(self._show_damage)
-        actions.changed.connect(self._load_model.refresh)
         return menu
 
     @Slot(object)

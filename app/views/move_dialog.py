@@ -48,7 +48,8 @@ class MoveDialog(ConfirmDialog):
         self._choices.setSpacing(SPACE_S)
         self.buttons: dict[Path, QRadioButton] = {}
         for root in roots:
-            if root != entry.root:
+            # A checkpoint that was added alone is a root as well, and no place to move to.
+            if root != entry.root and root.suffix.lower() != ".gguf":
                 self._offer(root)
         self.other_button = TextButton(self.tr("Another folder"), icon_name="folder-plus")
         self.other_button.setAutoDefault(False)

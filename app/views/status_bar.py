@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Slot
-from PySide6.QtGui import QEnterEvent, QHelpEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal, Slot
+from PySide6.QtGui import (
+    QEnterEvent,
+    QHelpEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QToolTip, QWidget
 
 from app.actions.download_totals import DownloadTotals
@@ -20,7 +28,12 @@ HEIGHT = 32
 
 
 class StatusBar(QAbstractButton):
-    """One wide button: everything in it is a readout, pressing it opens Monitor."""
+    """One wide button: everything in it is a readout, pressing it opens Monitor.
+
+    A click on the speed of downloads is ``downloads_clicked`` and not ``clicked``.
+    """
+
+    downloads_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -32,6 +45,7 @@ class StatusBar(QAbstractButton):
         self.ttft = self._runs_label()
         self.context = self._gauge(self.tr("Context"))
         self.downloads = self._runs_label(keeps_width=True)
+        self.downloads.setToolTip(self.tr("Open Downloads"))
         self.no_gpu = self._runs_label()
         self.no_gpu.set_runs([Run(self.tr("No GPU"), "text_quiet")])
         self.ram = self._gauge(self.tr("RAM"))
@@ -119,11 +133,22 @@ class StatusBar(QAbstractButton):
     def event(self, event: QEvent) -> bool:
         """Show the tooltip of the readout under the pointer."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
-            hit = (w for w in (self.context, self.ram, *self.gpus) if w.isVisible())
+            readouts = (self.context, self.downloads, self.ram, *self.gpus)
+            hit = (w for w in readouts if w.isVisible())
             text = next((w.toolTip() for w in hit if w.geometry().contains(event.pos())), "")
             QToolTip.showText(event.globalPos(), text or self.tr("Open Monitor"), self)
             return True
         return super().event(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Lead to the downloads where they are meant."""
+        label = self.downloads
+        if self.isDown() and label.isVisible() and label.geometry().contains(event.pos()):
+            self.setDown(False)
+            self.downloads_clicked.emit()
+            event.accept()
+        else:
+            super().mouseReleaseEvent(event)
 
     def enterEvent(self, event: QEnterEvent) -> None:
         """Show that this can be pressed."""
