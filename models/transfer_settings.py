@@ -10,6 +10,7 @@ from models.hub.hub import Hub, endpoint_of_user, hub_of_user, is_official
 from models.library.demo import find_demo
 from models.library.foreign import find_foreign
 from models.library.library import Library
+from models.library.presence import Presence
 from models.library.roots import library_roots
 from models.paths import Paths
 from models.settings import Settings
@@ -65,6 +66,6 @@ def library_of_user(paths: Paths, settings: Settings, environ: Mapping[str, str]
         library_roots(paths, settings),
         find_demo(),
         data_dir=paths.data_dir,
-        find_foreign=partial(find_foreign, environ, Path.home()),
+        find_foreign=partial(find_foreign, environ, Path.home(), presence=Presence()),
         shows_foreign=settings.get_bool("library.finds_others"),
     )

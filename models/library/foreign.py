@@ -17,6 +17,7 @@ from pathlib import Path
 from models.library.entry import HUGGING_FACE, LM_STUDIO, OLLAMA
 from models.library.hugging_face_cache import scan_hugging_face
 from models.library.ollama_store import scan_ollama
+from models.library.presence import Presence, RootState
 from models.library.scan import FoundCheckpoint, Scan
 
 _MAX_SETTINGS_BYTES = 1_000_000
@@ -55,13 +56,17 @@ class ForeignCheckpoint:
     commit: str = ""
 
 
-def find_foreign(environ: Mapping[str, str], home: Path) -> tuple[ForeignStore, ...]:
+def find_foreign(
+    environ: Mapping[str, str], home: Path, *, presence: Presence | None = None
+) -> tuple[ForeignStore, ...]:
     """Return the stores of other programs that exist, each once.
 
     Args:
         environ: environment variables; those that the programs themselves obey.
         home: the user's home folder.
+        presence: asks whether they are there; one that is kept asks a dead drive only once.
     """
+    presence = presence or Presence()
     places = [
         *(ForeignStore(HUGGING_FACE, folder) for folder in _hugging_face(environ, home)),
         *(ForeignStore(LM_STUDIO, folder) for folder in _lm_studio(home)),
@@ -69,7 +74,7 @@ def find_foreign(environ: Mapping[str, str], home: Path) -> tuple[ForeignStore, 
     ]
     found: dict[str, ForeignStore] = {}
     for store in places:
-        if _is_folder(store.folder):
+        if presence.of(store.folder) is RootState.PRESENT and store.folder.is_dir():
             found.setdefault(os.path.realpath(store.folder), store)
     return tuple(found.values())
 
@@ -152,11 +157,3 @@ def _read(path: Path) -> str:
             return file.read(_MAX_SETTINGS_BYTES).decode(errors="replace")
     except OSError:
         return ""
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError as error:
-        _log.info("A folder of another program cannot be read: %s", error)
-        return False

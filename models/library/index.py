@@ -21,7 +21,7 @@ from models.transfer.disk import write_whole
 VERSION = 1
 MAX_FILE_BYTES = 50_000_000
 # Of checkpoints that are gone the times are kept for a while: a drive may come back.
-MAX_STAMPS = 5_000
+MAX_STAMPS = 1_000
 
 _log = logging.getLogger(__name__)
 

@@ -206,8 +206,7 @@ class Library:
         return [
             item
             for item in self._index.checkpoints()
-            if item.path not in present
-            and is_offline(item, roots=roots, absent=found.absent, volumes=volumes)
+            if item.path not in present and is_offline(item, found, roots=roots, volumes=volumes)
         ]
 
     def _away_entries(

@@ -65,11 +65,13 @@ class Survey:
 
     Attributes:
         candidates: what is there, the user's own first.
-        absent: the roots that are not there or do not answer.
+        absent: the roots that are not there.
+        silent: the roots that do not answer.
     """
 
     candidates: tuple[Candidate, ...]
     absent: frozenset[Path]
+    silent: frozenset[Path]
 
 
 def survey(
@@ -82,20 +84,24 @@ def survey(
 ) -> Survey:
     """Look at all roots, and at the stores of other programs where they are to be shown."""
     scan = Scan()
-    absent: set[Path] = set()
-    own: list[Candidate] = []
-    for root in roots:
-        if presence.of(root) is not RootState.PRESENT:
-            absent.add(root)
-            continue
-        own += [candidate_of(found, root, stores, records) for found in scan.run(root)]
+    states = {root: presence.of(root) for root in roots}
+    own = [
+        candidate_of(found, root, stores, records)
+        for root, state in states.items()
+        if state is RootState.PRESENT
+        for found in scan.run(root)
+    ]
     foreign = _foreign(stores) if shows_foreign else []
     # A folder of another program that the user added: its own layout says more.
     shown = {identity for item in foreign for identity in item.found.identities}
     own = [item for item in own if not (item.is_read_only and item.found.identities <= shown)]
     mine = {identity for item in own for identity in item.found.identities}
     others = [item for item in foreign if not item.found.identities <= mine]
-    return Survey((*own, *others), frozenset(absent))
+    absent, silent = (
+        frozenset(root for root, found in states.items() if found is state)
+        for state in (RootState.ABSENT, RootState.SILENT)
+    )
+    return Survey((*own, *others), absent, silent)
 
 
 def candidate_of(
@@ -123,20 +129,21 @@ def candidate_of(
     )
 
 
-def is_offline(
-    item: Remembered, *, roots: Sequence[Path], absent: frozenset[Path], volumes: Volumes
-) -> bool:
+def is_offline(item: Remembered, found: Survey, *, roots: Sequence[Path], volumes: Volumes) -> bool:
     """Whether a checkpoint that is not there lies on a drive that is not there.
 
-    Else it was deleted or moved by somebody: it is gone. A folder that does not exist counts as
-    absent. So does one that exists where a drive was mounted and is not: the system often leaves
-    the empty folder. A file that was added alone is gone when only it is missing.
+    Else it was deleted or moved by somebody: it is gone. A folder that does not exist or does not
+    answer counts as absent. So does one that exists where a drive was mounted and is not: the
+    system often leaves the empty folder. A file that was added alone is gone when only it is
+    missing.
     """
     if item.root not in roots:
         return False
+    if item.root in found.silent:
+        return True
     if item.mount and not volumes.is_mounted(item.mount):
         return True
-    if item.root not in absent:
+    if item.root not in found.absent:
         return False
     was_file = item.root == item.path or item.root in item.files
     return not (was_file and item.root.parent.is_dir())

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from helpers.library_samples import COMMIT, REPOSITORY, content, fetched, only_entry, put, sha256
 from models.errors import CheckpointNotFoundError
+from models.library.foreign import find_foreign
 from models.library.index import MAX_STAMPS, VERSION, LibraryIndex
 from models.library.library import Library
 from models.library.presence import Presence, RootState
@@ -122,6 +125,36 @@ def test_names_stay_apart_when_a_drive_is_absent(tmp_path: Path, usb: Path) -> N
     assert sorted(names) == ["same", "usb/same"]
 
 
+def test_a_real_drive_is_mounted_and_unmounted(usb: Path) -> None:
+    program = (
+        "import subprocess, sys; from pathlib import Path;"
+        "from models.library.library import Library;"
+        "usb = Path(sys.argv[1]); home = usb.parent.parent;"
+        "mount = lambda: subprocess.run(['mount', '-t', 'tmpfs', 'none', usb], check=True);"
+        "look = lambda: [(e.name, e.is_offline) for e in"
+        " Library([usb], None, data_dir=home).entries()];"
+        "mount(); (usb / 'a.gguf').write_bytes(b'GGUF'); print(look());"
+        "subprocess.run(['umount', usb], check=True); print(look());"
+        "mount(); print(look())"
+    )
+    # Mounts of its own need no rights where users may have name spaces.
+    command = ["unshare", "--user", "--map-root-user", "--mount"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*command, "true"], check=False).returncode
+    ):
+        pytest.skip("no mounts without rights here")
+    ran = subprocess.run(
+        [*command, sys.executable, "-c", program, str(usb)],
+        check=True,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    # The last mount is another, empty drive at the same place: nothing of the old one is there.
+    assert ran.stdout.splitlines() == ["[('a', False)]", "[('a', True)]", "[]"]
+
+
 # --- drives that do not answer -----------------------------------------------------------------
 
 
@@ -150,6 +183,31 @@ def test_a_drive_that_never_answers_does_not_hold_up_the_rest(tmp_path: Path) ->
         hangs.set()
         asked[1].join(30)
     assert [entry.is_offline for entry in library.entries()] == [False, False]
+
+
+def test_a_dead_drive_with_another_program_s_folder_holds_up_nothing(tmp_path: Path) -> None:
+    store = tmp_path / ".lmstudio" / "models"
+    put(store / "p" / "r" / "a.gguf", content(1))
+    put(tmp_path / "mine" / "b.gguf", content(2))
+    hangs, asked = threading.Event(), []
+
+    def look(path: Path) -> object:
+        if path == store:
+            asked.append(threading.current_thread())
+            hangs.wait(60)
+        return path.stat()
+
+    presence = Presence(look, answer_s=0.05)
+    find = partial(find_foreign, {}, tmp_path, presence=presence)
+    library = Library([tmp_path / "mine"], None, find_foreign=find)
+    try:
+        for _ in range(2):
+            assert [entry.name for entry in library.entries()] == ["b"]
+        assert len(asked) == 1
+    finally:
+        hangs.set()
+        asked[0].join(30)
+    assert [entry.name for entry in library.entries()] == ["a", "b"]
 
 
 def test_a_folder_is_present_absent_or_nonsense(tmp_path: Path) -> None:
