@@ -31,8 +31,8 @@ class LibraryActions(QObject):
     """Does one long thing at a time with a checkpoint, in the lane ``disk``.
 
     ``task_changed`` carries the path of a checkpoint and its LibraryTaskView, None at its end.
-    ``changed`` says that the library is to be looked at again (``LoadModel.refresh``). ``damage_changed`` carries a path:
-    what ``damage_of`` says of it is new.
+    ``changed`` says that the library is to be looked at again (``LoadModel.refresh``).
+    ``damage_changed`` carries a path: what ``damage_of`` says of it is new.
     """
 
     task_changed = Signal(object, object)

@@ -38,15 +38,16 @@ class Rig:
 
 @pytest.fixture
 def rig(parts: Parts, qtbot: QtBot, tmp_path: Path) -> Iterator[Rig]:
+    heard: list[Rig] = []
     root, other = parts.folder / "models", tmp_path / "other"
     other.mkdir()
 
     def make_repair(entry: LibraryEntry) -> JobSpec:
-        rig.repaired.append(entry)
+        heard[0].repaired.append(entry)
         return job_spec()
 
     def start(spec: JobSpec) -> None:
-        rig.started.append(spec)
+        heard[0].started.append(spec)
 
     actions = LibraryActions(
         library=parts.library,
@@ -57,6 +58,7 @@ def rig(parts: Parts, qtbot: QtBot, tmp_path: Path) -> Iterator[Rig]:
         start_download=start,
     )
     rig = Rig(actions, root, other)
+    heard.append(rig)
     actions.task_changed.connect(lambda _path, task: rig.tasks.append(task))
     actions.changed.connect(lambda: setattr(rig, "looked", rig.looked + 1))
     parts.messages.posted.connect(rig.notices.append)
