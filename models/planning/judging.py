@@ -8,7 +8,7 @@ answered carries a plan, or a reason why there is none; never a guess.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,9 +19,9 @@ from models.gguf.described_tensors import can_describe
 from models.gguf.shape import ModelShape
 from models.gguf.sizing import SizingFacts
 from models.hub.quants import QuantFiles
-from models.planner.compare import COMFORTABLE_TOK_S, Row, Where, recommended, where_of
+from models.planner.compare import Row, Where, recommended, where_of
 from models.planner.machine import Machine
-from models.planner.plan import Plan
+from models.planner.plan import Plan, PlanSettings
 from models.planner.wishes import Wishes
 from models.planning.desk import like
 from models.planning.open_checkpoint import OpenCheckpoint
@@ -34,12 +34,22 @@ USUAL_QUANTS = ("Q2_K", "Q3_K_M", "IQ4_XS", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0")
 _SMALL_PARAMETERS = 20e9
 _LEAST_BITS = 4.2
 
+# Plans a shape, near settings found before or by a search of its own.
+Ask = Callable[[ModelShape, "PlanSettings | None"], Plan]
+
 
 class Planner(Protocol):
     """What is needed of ``models.planning.desk.PlanningDesk`` or ``service.Planning``."""
 
-    def plan(self, checkpoint: OpenCheckpoint, machine: Machine, wishes: Wishes) -> Plan:
-        """Plan by formulas."""
+    def plan(
+        self,
+        checkpoint: OpenCheckpoint,
+        machine: Machine,
+        wishes: Wishes,
+        *,
+        near: PlanSettings | None = None,
+    ) -> Plan:
+        """Plan by formulas; ``near`` are settings found before, instead of a search."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ def judge_card(
         StoppedError: ``stop`` said so.
     """
     question = _Question(machine, wishes, planning, stop)
-    return _judged(card, lambda shape: question.plan(card.title, shape))
+    return _judged(card, lambda shape, near: question.plan(card.title, shape, near))
 
 
 def judge_quants(
@@ -178,18 +188,18 @@ class Judge:
 
         question = _Question(machine, wishes, self._planning, stop)
 
-        def plan_of(shape: ModelShape) -> Plan:
+        def ask(shape: ModelShape, near: PlanSettings | None) -> Plan:
             plan_key = (numbers, shape.quantization, shape.file_bytes)
             with self._lock:
                 plan = self._plans.get(plan_key)
             if plan is None:
-                plan = question.plan(card.title, shape)
+                plan = question.plan(card.title, shape, near)
                 with self._lock:
-                    if self._machine is machine:
+                    if self._machine is machine and near is None:
                         self._plans[plan_key] = plan
             return plan
 
-        found = _judged(card, plan_of)
+        found = _judged(card, ask)
         with self._lock:
             if self._machine is machine:
                 self._known[key] = found
@@ -213,23 +223,23 @@ class _Question:
     planning: Planner
     stop: Stop
 
-    def plan(self, name: str, shape: ModelShape) -> Plan:
+    def plan(self, name: str, shape: ModelShape, near: PlanSettings | None = None) -> Plan:
         """Plan a shape like a checkpoint that was opened."""
         if self.stop():
             raise StoppedError
         described = OpenCheckpoint(
             text=name, name=name, shape=shape, files=(), template=None, is_remote=True, path=None
         )
-        return self.planning.plan(described, self.machine, self.wishes)
+        return self.planning.plan(described, self.machine, self.wishes, near=near)
 
 
-def _judged(card: Card, plan_of: Callable[[ModelShape], Plan]) -> Judgement:
+def _judged(card: Card, ask: Ask) -> Judgement:
     reason = _why_not(card)
     if reason:
         return Judgement(card.card_id, None, "", 0, None, reason)
     try:
         bare = bare_shape(card.architecture, card.hyperparameters, card.title)
-        row = _best_row(_shapes(card, bare), plan_of)
+        row = _best_row(_shapes(card, bare), ask)
     except BadInputError as error:
         return Judgement(card.card_id, None, "", 0, None, f"Not judged yet: {error.message}")
     return Judgement(card.card_id, where_of(row.plan), row.name, row.size_bytes, row.plan, "")
@@ -258,25 +268,36 @@ def _shapes(card: Card, bare: ModelShape) -> tuple[ModelShape, ...]:
     return tuple(sorted(shapes, key=lambda shape: shape.file_bytes))
 
 
-def _best_row(shapes: Sequence[ModelShape], plan_of: Callable[[ModelShape], Plan]) -> Row:
-    """Return the one to choose, planning only as many as it takes to find it.
+def _best_row(shapes: Sequence[ModelShape], ask: Ask) -> Row:
+    """Return the one to choose, searching only as many plans as it takes to be sure.
 
-    A larger quantization is hardly ever faster, so that the largest comfortable one is found by
-    halving; where none is, the way down has seen the smallest ones.
+    One plan is searched for; the others are that plan filled with their own weights, which takes
+    milliseconds and finds nothing faster than a search would. Then what these let expect to be the
+    best is searched for too, until it is what was expected.
     """
-    seen: list[Row] = []
-    low, high = 0, len(shapes)
-    while low < high:
-        middle = (low + high) // 2
-        shape = shapes[middle]
-        row = Row(shape.quantization, shape.file_bytes, plan_of(shape))
-        seen.append(row)
-        is_comfortable = row.plan.fits and row.plan.speed.decode.mid >= COMFORTABLE_TOK_S
-        low, high = (middle + 1, high) if is_comfortable else (low, middle)
-    best = _chosen(seen, _parameters(shapes[0]))
+    first = len(shapes) // 2
+    plans = {first: ask(shapes[first], None)}
+    near = plans[first].settings
+    rough = {n: ask(shape, near) for n, shape in enumerate(shapes) if n != first}
+    while True:
+        found = {**rough, **plans}
+        best = _expected(shapes, found)
+        if best in plans:
+            return Row(shapes[best].quantization, shapes[best].file_bytes, plans[best])
+        plans[best] = ask(shapes[best], None)
+
+
+def _expected(shapes: Sequence[ModelShape], plans: Mapping[int, Plan]) -> int:
+    """Return the number of the shape to choose by these plans."""
+    rows = [
+        Row(shape.quantization, shape.file_bytes, plans[number])
+        for number, shape in enumerate(shapes)
+    ]
+    best = _chosen(rows, _parameters(shapes[0]))
     if best is not None:
-        return seen[best]
-    return max(seen, key=lambda row: (row.plan.fits, row.plan.speed.decode.mid, -row.size_bytes))
+        return best
+    order = [(row.plan.fits, row.plan.speed.decode.mid, -row.size_bytes) for row in rows]
+    return max(range(len(rows)), key=order.__getitem__)
 
 
 def _chosen(rows: Sequence[Row], parameters: int) -> int | None:
