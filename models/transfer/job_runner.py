@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,8 +29,9 @@ from models.stopping import Stop, check_stop
 from models.transfer.disk import translated
 from models.transfer.job import FileState, JobSpec, JobState
 from models.transfer.job_book import FileStand
-from models.transfer.job_file import remove_job_file, write_job_file
-from models.transfer.record import FOLDER
+from models.transfer.job_file import job_file_path, remove_job_file, write_job_file
+from models.transfer.leftovers import remove_leftovers
+from models.transfer.record import FOLDER, record_path
 from models.transfer.remote import (
     FileProgress,
     FileSpec,
@@ -38,6 +40,7 @@ from models.transfer.remote import (
     Locator,
     RemoteObject,
 )
+from models.transfer.sidecar import sidecar_path
 from models.transfer.space import Claim, SpaceLedger
 
 _LOG = logging.getLogger(__name__)
@@ -171,6 +174,7 @@ class JobRun(_Threaded):
         super().__init__("download", lambda error: on_ended(self, error))
         self._spec = spec
         self._tools = tools
+        self._began_s = time.time()
         self._lock = threading.Lock()
         self._state = _S.RESOLVING
         self._files = list(files)
@@ -212,6 +216,7 @@ class JobRun(_Threaded):
             check_stop(stop)
             check_shards(self._spec)
             remove_job_file(self._spec)
+            remove_leftovers(_small_files(self._spec), before_s=self._began_s)
         finally:
             self._tools.ledger.release(self._spec.job_id)
 
@@ -339,6 +344,7 @@ class DiscardRun(_Threaded):
         self._files = files
         self._tools = tools
         self._keeps = keeps
+        self._began_s = time.time()
 
     def snapshot(self) -> None:
         """Return nothing: there is nothing to show."""
@@ -363,6 +369,7 @@ class DiscardRun(_Threaded):
             if stand.is_ours:
                 self._tools.files.remove(target)
         remove_job_file(spec)
+        remove_leftovers(_small_files(spec), before_s=self._began_s)
         if not self._keeps:
             _remove_empty(spec)
 
@@ -404,6 +411,15 @@ def check_shards(spec: JobSpec) -> None:
     for parts in sets.values():
         parts.sort(key=lambda part: part[0].number)
         check_set([read_header(path) for _, path in parts])
+
+
+def _small_files(spec: JobSpec) -> list[Path]:
+    """Return the small files that a download writes beside its large ones."""
+    targets = [spec.folder / file.target for file in spec.files]
+    found = [job_file_path(spec)]
+    for target in targets:
+        found += [sidecar_path(target), record_path(target)]
+    return found
 
 
 def _is_plain(target: str) -> bool:

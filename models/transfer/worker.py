@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from models.errors import EngineProtocolError, FathomError
 from models.runtime.child_setup import open_standard_streams, take_protocol_fd
@@ -45,6 +45,7 @@ from models.transfer.protocol import (
 )
 from models.transfer.queue_keeper import KeeperNotice, Kept, Opened, QueueKeeper
 from models.transfer.queue_store import QUEUE_FILE, StoredJob
+from models.transfer.remote import Locator
 from models.transfer.slots import Slots
 from models.transfer.space import SpaceLedger
 from models.version import VERSION
@@ -84,6 +85,13 @@ class _Over:
 
 _Mail = _Ended | _Asked | _Malformed | _Over | KeeperNotice
 MakeFileTools = Callable[[Slots, RateLimiter], FileTools]
+
+
+class SettableLocator(Locator, Protocol):
+    """A locator that is told of settings."""
+
+    def configure(self, settings: TransferSettings) -> None:
+        """Ask with other settings from now on."""
 
 
 class LineWriter:
@@ -137,13 +145,14 @@ class Worker:
         *,
         make_file_tools: MakeFileTools,
         ledger: SpaceLedger | None = None,
+        locator: SettableLocator | None = None,
     ) -> None:
         self._requests = requests
         self._writer = writer
         self._inbox: queue.SimpleQueue[_Mail] = queue.SimpleQueue()
         self._slots = Slots()
         self._limiter = RateLimiter()
-        self._locator = HubLocator()
+        self._locator = locator or HubLocator()
         self._settings = TransferSettings()
         files = make_file_tools(self._slots, self._limiter)
         tools = RunTools(files, self._locator, ledger or SpaceLedger())
@@ -305,12 +314,18 @@ def _integer(value: object) -> int:
     return value
 
 
-def main(make_file_tools: MakeFileTools | None = None, *, ledger: SpaceLedger | None = None) -> int:
+def main(
+    make_file_tools: MakeFileTools | None = None,
+    *,
+    ledger: SpaceLedger | None = None,
+    locator: SettableLocator | None = None,
+) -> int:
     """Run the transfer child on standard input and output; return its exit status.
 
     Args:
         make_file_tools: what transfers files; tests cut them smaller.
         ledger: who keeps room on the disks; tests keep less.
+        locator: who knows where files are; tests ask nobody.
     """
     open_standard_streams()
     writer = LineWriter(take_protocol_fd())
@@ -322,7 +337,10 @@ def main(make_file_tools: MakeFileTools | None = None, *, ledger: SpaceLedger | 
 
             make_file_tools = BlockTools
         requests = os.fdopen(0, "rb", closefd=False)
-        Worker(requests, writer, make_file_tools=make_file_tools, ledger=ledger).run()
+        worker = Worker(
+            requests, writer, make_file_tools=make_file_tools, ledger=ledger, locator=locator
+        )
+        worker.run()
         status = 0
     except BaseException:  # noqa: BLE001  The process boundary: the parent keeps what is printed.
         traceback.print_exc()

@@ -22,7 +22,7 @@ def child_command(
 
     Args:
         options: ``reserve_bytes`` (room kept on every disk), ``no_stderr`` (1: as in a windowed
-            program).
+            program), ``asks_nobody`` (1: the address of a file is made up without a request).
     """
     command = [sys.executable, "-P", str(Path(__file__).resolve())]
     options = {"block_bytes": block_bytes, "flush_bytes": flush_bytes, **options}
@@ -31,12 +31,19 @@ def child_command(
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("--block-bytes", "--flush-bytes", "--reserve-bytes", "--no-stderr"):
+    for name in (
+        "--block-bytes",
+        "--flush-bytes",
+        "--reserve-bytes",
+        "--no-stderr",
+        "--asks-nobody",
+    ):
         parser.add_argument(name, type=int, default=0)
     options = parser.parse_args()
     from models.transfer.file_tools import BlockTools
     from models.transfer.limiter import RateLimiter
     from models.transfer.patience import Layout, TransferPatience
+    from models.transfer.remote import Location, RemoteObject
     from models.transfer.slots import Slots
     from models.transfer.space import SpaceLedger
     from models.transfer.worker import main as transfer_main
@@ -46,9 +53,21 @@ def main() -> None:
         patience = TransferPatience(first_pause_s=0.05, longest_pause_s=0.5)
         return BlockTools(slots, limiter, layout=layout, patience=patience)
 
+    class _PlainLocator:
+        """Spares a child that lives for a moment the import of huggingface_hub."""
+
+        def configure(self, settings: object) -> None:
+            pass
+
+        def locate(self, remote: RemoteObject, *, stop: object) -> Location:
+            path = f"{remote.repository}/resolve/{remote.commit}/{remote.file.path}"
+            url = f"{remote.endpoint}/{path}"
+            return Location(url, remote.file.digest_hex, remote.file.size_bytes)
+
     if options.no_stderr:
         sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]
-    transfer_main(tools, ledger=SpaceLedger(options.reserve_bytes, 0.0))
+    locator = _PlainLocator() if options.asks_nobody else None
+    transfer_main(tools, ledger=SpaceLedger(options.reserve_bytes, 0.0), locator=locator)
 
 
 if __name__ == "__main__":

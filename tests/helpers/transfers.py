@@ -185,6 +185,5 @@ def assert_all_there(spec: JobSpec, files: dict[str, bytes]) -> None:
         path = spec.folder / name
         assert path.stat().st_size == len(data)
         assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(data).digest()
-    odd = [path.name for path in spec.folder.rglob("*") if ".part" in path.name]
-    odd += [path.name for path in spec.folder.rglob("*.job.json")]
-    assert not odd
+    names = {path.name for path in spec.folder.rglob("*") if path.is_file()}
+    assert names == set(files) | {f"{name}.json" for name in files}
