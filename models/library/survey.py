@@ -111,10 +111,12 @@ def candidate_of(
     records: Records,
 ) -> Candidate:
     """Return what is known of a checkpoint that was found by its file."""
-    store = store_of(found.path, stores)
-    if store is not None:
-        return Candidate(found, root, found.stem, store.source, is_read_only=True)
     known = [records.of(path) for path in found.files]
+    store = store_of(found.path, stores)
+    # Fathom may have been told to download into another program's folder: that is its own.
+    is_ours = root is not None and all(file and file.repository for file in known)
+    if store is not None and not is_ours:
+        return Candidate(found, root, found.stem, store.source, is_read_only=True)
     first = known[0] if known else None
     if first is None or not first.repository:
         return Candidate(found, root, found.stem, verified_s=_verified_s(known))

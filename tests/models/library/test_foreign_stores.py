@@ -13,7 +13,15 @@ import pytest
 from huggingface_hub.utils import _shared_blobs as shared_blobs
 
 from helpers.fake_hub import fake_hub
-from helpers.library_samples import content, ollama_model, only_entry, put, sha256, snapshot
+from helpers.library_samples import (
+    content,
+    fetched,
+    ollama_model,
+    only_entry,
+    put,
+    sha256,
+    snapshot,
+)
 from models.errors import LibraryError
 from models.library.deletion import plan_deletion
 from models.library.entry import LibraryEntry
@@ -278,6 +286,20 @@ def test_a_folder_of_another_program_stays_its_own_when_it_is_added(
     for root in (store, tmp_path / ".lmstudio", linked.parent):
         entry = only_entry(library_of(tmp_path, root, shows=shows))
         assert (entry.source, entry.is_read_only) == ("lmstudio", True)
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_what_fathom_fetched_into_another_program_s_folder_is_its_own(
+    tmp_path: Path, shows: bool
+) -> None:
+    store = tmp_path / ".lmstudio" / "models"
+    put(store / "p" / "r" / "theirs.gguf", content(1))
+    fetched(store, "ours.gguf", content(2))
+    ours, theirs = library_of(tmp_path, store, shows=shows).entries()
+    assert (ours.name, ours.source, ours.is_read_only) == ("ours", "fathom", False)
+    assert (theirs.name, theirs.source, theirs.is_read_only) == ("theirs", "lmstudio", True)
+    # Where LM Studio's folder is no folder of the library, all in it is LM Studio's.
+    assert all(entry.is_read_only for entry in library_of(tmp_path).entries())
 
 
 def test_what_two_names_lead_to_is_listed_once(tmp_path: Path) -> None:
