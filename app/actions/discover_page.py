@@ -94,10 +94,10 @@ class RepositoryLook(QObject):
 
     def _on_page(self, page: RepositoryPage) -> None:
         # Imported here: the planner is not needed before somebody looks at files.
+        from models.hub.fetching import page_quants
         from models.planning.judging import QuantJudgement
-        from models.planning.judging_pages import quants_on
 
-        quants = tuple(QuantJudgement(files, None) for files in quants_on(page))
+        quants = tuple(QuantJudgement(files, None) for files in page_quants(page))
         status = replace(self.status, phase=Phase.READY, page=page, quants=quants)
         self._set(replace(status, is_judging=bool(quants)))
         stop = self._stop.is_set

@@ -24,6 +24,9 @@ _FIRST_YEAR = 2023.0
 _DOUBLINGS_A_YEAR = 2.0
 # Below four bits a weight quality goes; a whole point for each bit.
 _GOOD_BITS = 4.0
+# For each halving of a comfortable rate, and for what has to be read from the disk.
+_SLOWNESS = 1.5
+_FROM_DISK = 1.0
 _CODE_SERIES = "coder"
 # Made for one thing and not for a conversation.
 _SPECIAL_SERIES = ("coder", "math", "prover", "proofs", "vision", "vl2", "ocr")
@@ -117,11 +120,20 @@ def rate_tok_s(judged: Judgement | None) -> float:
     return rate if math.isfinite(rate) else 0.0
 
 
-def is_comfortable(card: Card, judged: Judgement | None) -> bool:
-    """Whether answers come faster than one reads; thoughts count before the answer."""
+def worth(card: Card, judged: Judgement | None) -> float:
+    """Return how good a family is on this machine: its quality, less what one has to wait."""
+    points, rate = quality(card, judged), rate_tok_s(judged)
+    if judged is None or not rate:
+        return points
     thinks = card.reasoning.kind is Reasoning.ALWAYS
-    least = _COMFORTABLE_THINKING_TOK_S if thinks else COMFORTABLE_TOK_S
-    return rate_tok_s(judged) >= least
+    comfortable = _COMFORTABLE_THINKING_TOK_S if thinks else COMFORTABLE_TOK_S
+    points -= _SLOWNESS * max(math.log2(comfortable / rate), 0.0)
+    return points - (_FROM_DISK if judged.where is Where.DISK else 0.0)
+
+
+def is_sensible(judged: Judgement | None) -> bool:
+    """Whether somebody could want to run it."""
+    return rate_tok_s(judged) >= SENSIBLE_TOK_S
 
 
 def is_special(card: Card) -> bool:
@@ -140,7 +152,7 @@ def picks(cards: Sequence[Card], judged: Mapping[str, Judgement]) -> tuple[Pick,
 
     Empty where nothing runs at a sensible rate.
     """
-    usable = [card for card in cards if card.gguf and rate_tok_s(judged.get(card.card_id))]
+    usable = [card for card in cards if card.gguf and is_sensible(judged.get(card.card_id))]
     general = [card for card in usable if not is_special(card)]
     found: list[Pick] = []
     best = _best(general, judged)
@@ -157,12 +169,7 @@ def picks(cards: Sequence[Card], judged: Mapping[str, Judgement]) -> tuple[Pick,
 
 
 def _best(cards: Iterable[Card], judged: Mapping[str, Judgement]) -> Card | None:
-    cards = list(cards)
-    easy = [card for card in cards if is_comfortable(card, judged.get(card.card_id))]
-    if easy:
-        return max(easy, key=lambda card: quality(card, judged.get(card.card_id)))
-    sensible = [c for c in cards if rate_tok_s(judged.get(c.card_id)) >= SENSIBLE_TOK_S]
-    return max(sensible, key=lambda card: rate_tok_s(judged.get(card.card_id)), default=None)
+    return max(cards, key=lambda card: worth(card, judged.get(card.card_id)), default=None)
 
 
 def arranged(
@@ -181,7 +188,7 @@ def arranged(
 
 def _key(card: Card, judged: Judgement | None, sort: SortFamilies) -> tuple[float, str]:
     points = {
-        SortFamilies.BEST: lambda: quality(card, judged),
+        SortFamilies.BEST: lambda: worth(card, judged),
         SortFamilies.NEWEST: lambda: released_year(card),
         SortFamilies.FASTEST: lambda: rate_tok_s(judged),
         SortFamilies.SMALLEST: lambda: (

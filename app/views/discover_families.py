@@ -17,10 +17,10 @@ from app.actions.discover_ranking import (
     is_shown,
     quality,
 )
-from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, ui_font
+from app.theme import SIZE_SMALL, SPACE_L, ui_font
 from app.views.discover_words import family_view, group_words, machine_words, purpose_words
 from app.widgets.card_board import BoardSection, CardBoard
-from app.widgets.family_card import FamilyCard, FamilyView
+from app.widgets.family_card import CARD_HEIGHT, FamilyCard, FamilyView
 from app.widgets.labels import ElidedLabel
 from app.widgets.slices import Slices
 
@@ -56,7 +56,7 @@ class FamiliesBoard(QWidget):
         self._slices = Slices(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(SPACE_M)
+        layout.setSpacing(SPACE_L)
         layout.addWidget(self._machine)
         layout.addWidget(self.board)
         layout.addSpacing(SPACE_L)
@@ -97,11 +97,11 @@ class FamiliesBoard(QWidget):
         machine = self._discover.machine
         words = _tr("Sized for this machine: {0}").format(machine_words(machine)) if machine else ""
         self._machine.set_full_text(words)
-        self._machine.setVisible(bool(words))
         cards = sorted(self._discover.cards, key=quality, reverse=True)
         if all(card.card_id in self._cards for card in cards):
             self._show()
         elif not self._slices.is_running:
+            self._show()
             self._slices.run(self._make_cards(cards))
 
     def _make_cards(self, cards: list[Card]) -> Iterator[object]:
@@ -116,6 +116,10 @@ class FamiliesBoard(QWidget):
         widget.opened.connect(partial(self.opened.emit, card))
         widget.pressed.connect(partial(self.pressed.emit, card))
         widget.show_view(self._view(card))
+        # Shown now, out of sight: styles are applied when a widget is first shown, which takes
+        # milliseconds a card and would hold everything up if all were shown at once.
+        widget.setGeometry(0, -2 * CARD_HEIGHT, self.board.width(), CARD_HEIGHT)
+        widget.show()
         return widget
 
     def _view(self, card: Card, *, label: str = "", is_primary: bool = False) -> FamilyView:
@@ -135,7 +139,8 @@ class FamiliesBoard(QWidget):
         shown = [
             card
             for card in self._discover.cards
-            if is_shown(card, judged.get(card.card_id), self._words, self._filter)
+            if card.card_id in self._cards
+            and is_shown(card, judged.get(card.card_id), self._words, self._filter)
         ]
         sections = [*self._pick_section()]
         for group, members in arranged(shown, judged, self._sort).items():
@@ -147,6 +152,7 @@ class FamiliesBoard(QWidget):
             widgets = tuple(self._cards[card.card_id] for card in members)
             folds = group is Group.NOWHERE and not self._words
             sections.append(BoardSection(group.value, title, note, widgets, folds=folds))
+        self._machine.setVisible(bool(sections) and self._discover.machine is not None)
         self.board.show_sections(sections)
         self.counted.emit(len(shown))
 

@@ -38,9 +38,7 @@ class HubResults(QWidget):
         self._hits: tuple[SearchHit, ...] | None = None
         self.rows: list[HitRow] = []
         self._slices = Slices(self)
-        self._title = text_label(
-            self.tr("More on the hub"), size=SIZE_HEADING, weight=Weight.DemiBold
-        )
+        self._title = text_label(self.tr("On the hub"), size=SIZE_HEADING, weight=Weight.DemiBold)
         self._state = text_label(tone="quiet")
         self.sort = CalmComboBox()
         self.sort.setAccessibleName(self.tr("Order of what the hub found"))
@@ -87,7 +85,7 @@ class HubResults(QWidget):
         self.setVisible(status.phase is not Phase.NOTHING)
         self._state.setText(self.tr("Searching") if status.phase is Phase.LOADING else "")
         if status.phase is Phase.READY:
-            self._state.setText(str(len(status.hits)))
+            self._state.setText(str(len(status.hits) or ""))
         self._show_notice(status)
         if status.hits != self._hits:
             self._hits = status.hits
@@ -123,7 +121,9 @@ class HubResults(QWidget):
 
     @Slot(int)
     def _sorted(self, _index: int) -> None:
-        self._discover.search.run(self._discover.search.status.words, self.sort.currentData())
+        self._discover.search.run(
+            self._discover.search.status.words, SortBy(self.sort.currentData())
+        )
 
     @Slot()
     def _remedy(self) -> None:

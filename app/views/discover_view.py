@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, QUrl, Signal, Slot
+from PySide6.QtCore import QPoint, Qt, QTimer, QUrl, Signal, Slot
 from PySide6.QtGui import (
     QAction,
     QDesktopServices,
@@ -23,12 +23,13 @@ from PySide6.QtWidgets import (
 )
 
 from app.actions.card_text import is_safe_link
-from app.actions.discover_ranking import FilterFamilies, SortFamilies
+from app.actions.discover_ranking import FilterFamilies, SortFamilies, is_sensible
 from app.theme import SPACE_M, SPACE_S, SPACE_XL, current_theme
 from app.views.discover_families import FamiliesBoard
 from app.views.discover_results import HubResults
 from app.views.discover_words import error_icon
 from app.views.repository_view import RepositoryView
+from app.widgets.buttons import TextButton
 from app.widgets.empty_state import EmptyState
 from app.widgets.icons import icon
 from app.widgets.page import ScrollColumn
@@ -64,6 +65,9 @@ class DiscoverView(QWidget):
         super().__init__(parent)
         self._discover = discover
         self._narrow: bool | None = None
+        self._n_shown = 0
+        # Holds the keyboard without showing it, until somebody uses it.
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.field = self._make_field()
         self.filter = SegmentedControl(
             self.tr("Show"),
@@ -81,6 +85,8 @@ class DiscoverView(QWidget):
         self._nothing = Paragraph(tone="quiet")
         self._nothing.setText(self.tr("No DeepSeek family matches."))
         self._nothing.hide()
+        self.more = TextButton("", kind="link", icon_name="arrow-down")
+        self.more.hide()
         self._failure: EmptyState | None = None
         self._pause = QTimer(self, interval=_TYPING_PAUSE_MS, singleShot=True)
         self._pause.timeout.connect(self._search)
@@ -116,7 +122,7 @@ class DiscoverView(QWidget):
         """Leave the repository's page."""
         self._stack.setCurrentWidget(self._browse)
         self._discover.look.close()
-        self.field.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.setFocus(Qt.FocusReason.OtherFocusReason)
 
     @Slot()
     def focus_search(self) -> None:
@@ -151,6 +157,8 @@ class DiscoverView(QWidget):
         self.families.pressed.connect(self._family_pressed)
         self.families.counted.connect(self._counted)
         self.results.opened.connect(self.open_repository)
+        self.more.clicked.connect(self._show_results)
+        discover.search.changed.connect(self._show_more)
         self.results.settings_requested.connect(self.settings_requested)
         discover.page_needed.connect(self.open_family)
         discover.download_ready.connect(self.download_requested)
@@ -184,7 +192,7 @@ class DiscoverView(QWidget):
             self.field.clear()
             self.open_repository(place.repository)
             return
-        sort = self.results.sort.currentData() or SortBy.DOWNLOADS
+        sort = SortBy(self.results.sort.currentData())
         self._discover.search.run(words if len(words) >= _LEAST_LETTERS else "", sort)
 
     @Slot(str)
@@ -197,15 +205,29 @@ class DiscoverView(QWidget):
 
     @Slot(int)
     def _counted(self, count: int) -> None:
+        self._n_shown = count
+        self._show_more()
         self._nothing.setVisible(not count and bool(self._discover.cards))
+
+    @Slot()
+    def _show_more(self) -> None:
+        """Say what the hub found, above the families, which fill the page."""
+        found = len(self._discover.search.status.hits)
+        self.more.setVisible(bool(found) and bool(self._n_shown))
+        self.more.setText(self.tr("{0} more on the hub").format(found))
+
+    @Slot()
+    def _show_results(self) -> None:
+        bar = self.column.verticalScrollBar()
+        top = self.results.mapTo(self.column, QPoint(0, 0)).y()
+        bar.setValue(bar.value() + top - SPACE_M)
 
     @Slot(object)
     def _family_pressed(self, card: Card) -> None:
-        view = self.families.card(card.card_id).view
         entry = self._discover.holdings.entry_of_family(card)
         if entry is not None and self._discover.holdings.job_of_family(card) is None:
             self.library_requested.emit(entry)
-        elif view is not None and view.rate:
+        elif is_sensible(self._discover.judged.get(card.card_id)):
             self._discover.fetch(card)
         else:
             self.open_family(card)
@@ -287,7 +309,9 @@ class DiscoverView(QWidget):
         holder.setContentsMargins(SPACE_XL, 0, SPACE_XL, 0)
         holder.addWidget(tools)
         column = ScrollColumn(_WIDTH)
-        for widget in (self._nothing, self.families, self.results):
+        column.column.addWidget(self._nothing)
+        column.column.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
+        for widget in (self.families, self.results):
             column.column.addWidget(widget)
         column.column.addStretch(1)
         self.column = column

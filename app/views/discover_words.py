@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.actions.discover_ranking import Group, Purpose
+from app.actions.discover_ranking import Group, Purpose, is_sensible
 from app.views.forecast_view import forecast_view
 from app.views.words import tokens_words
 from app.widgets.family_card import FamilyView
@@ -131,12 +131,12 @@ def family_view(
     job, entry = holdings.job_of_family(card), holdings.entry_of_family(card)
     if job is not None:
         return replace(view, badge=job_words(job), badge_tone="accent", button=_tr("Details"))
-    fits = judged is not None and judged.plan is not None and judged.plan.fits
     if entry is not None:
         return replace(view, badge=_tr("In library"), button=_tr("Open"), is_primary=is_primary)
     if is_busy:
         return replace(view, button=_tr("Looking it up"), is_primary=is_primary)
-    if fits and card.gguf:
+    # Nobody should fetch 700 GB by one click to wait ten seconds for each word.
+    if is_sensible(judged) and card.gguf:
         return replace(view, button=_tr("Download"), is_primary=is_primary)
     return replace(view, button=_tr("Details"))
 
@@ -215,12 +215,16 @@ def hit_view(hit: SearchHit, family: Card | None, now_s: float | None = None) ->
         publisher=hit.publisher,
         facts=DOT.join(facts),
         downloads=format_count(hit.downloads) if hit.downloads else "",
-        badge=family.title if family else "",
+        badge="" if family is None or _is_in_name(family, hit) else family.title,
         is_locked=hit.gate is not Gate.OPEN,
         tooltip=_tr("{0} downloads in 30 days").format(f"{hit.downloads:,}")
         if hit.downloads
         else "",
     )
+
+
+def _is_in_name(family: Card, hit: SearchHit) -> bool:
+    return family.title.lower() in hit.repository.lower()
 
 
 def ago_words(when_s: float, now_s: float | None = None) -> str:

@@ -62,8 +62,8 @@ class ChoiceCard(QWidget):
         self._name.set_full_text(choice.files.quant or choice.files.name)
         self._badge.setVisible(choice.is_recommended)
         self._show_forecast(choice, is_judging=status.is_judging)
-        self._words.setText(verdict_words(choice, is_judging=status.is_judging))
         gate = gate_words(page)
+        self._words.setText(verdict_words(choice, is_judging=status.is_judging, is_open=not gate))
         self._gate.setText(gate)
         for widget in (self._gate, self.page_button, self.settings_button):
             widget.setVisible(bool(gate))

@@ -58,7 +58,7 @@ class RepositoryHead(QWidget):
         page = status.page
         self._address = f"{page.endpoint}/{page.repository}" if page else ""
         self.link.setVisible(bool(self._address))
-        facts = page_facts(page) if page else ""
+        facts = page_facts(status)
         self._facts.set_full_text(facts)
         purpose, family, caveats = family_words(status)
         self._purpose.setText(purpose)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QVBoxLayout, QWidget
 
 from app.actions.discover_data import Holdings, PageStatus
@@ -50,7 +50,7 @@ class QuantList(QWidget):
         layout.setSpacing(SPACE_S)
         layout.addWidget(self._title)
         layout.addWidget(self._frame)
-        layout.addWidget(self.more)
+        layout.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
 
     @property
     def choice(self) -> QuantJudgement | None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _WIDTH = 960
 _NARROW_BELOW = 720
+# As tall as what will stand there.
+_LOADING_HEIGHT = 110
 
 
 class RepositoryView(QWidget):
@@ -51,6 +53,8 @@ class RepositoryView(QWidget):
         self.back_button = TextButton(self.tr("All models"), kind="quiet", icon_name="chevron-left")
         self.back_button.clicked.connect(self.back_requested)
         QShortcut(QKeySequence(QKeySequence.StandardKey.Back), self, self.back_requested.emit)
+        # Holds the keyboard without showing it, until somebody uses it.
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.sources = CalmComboBox()
         self.sources.setAccessibleName(self.tr("Files by"))
         self.sources.view().setAccessibleName(self.tr("Files by"))
@@ -80,9 +84,9 @@ class RepositoryView(QWidget):
         self._discover.holdings_changed.connect(self._show_holdings)
 
     def start(self) -> None:
-        """Begin at the top, with the keyboard on the way back."""
+        """Begin at the top; the next Tab leads to the way back."""
         self.page_column.verticalScrollBar().setValue(0)
-        self.back_button.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave out what there is no room for."""
@@ -223,8 +227,11 @@ class RepositoryView(QWidget):
         bar_row.addWidget(bar)
         self._no_files = Paragraph(tone="quiet")
         self._no_files.setText(self.tr("There is no GGUF file in this repository."))
-        self._loading = Paragraph(tone="quiet")
-        self._loading.setText(self.tr("Asking the hub for its files"))
+        self._loading = card()
+        self._loading.setFixedHeight(_LOADING_HEIGHT)
+        waiting = QVBoxLayout(self._loading)
+        waiting.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
+        waiting.addWidget(text_label(self.tr("Asking the hub for its files"), tone="quiet"))
         column = ScrollColumn(_WIDTH)
         for widget in (
             self.head,

@@ -31,9 +31,14 @@ def title_words(status: PageStatus) -> str:
     return status.repository.partition("/")[2]
 
 
-def page_facts(page: RepositoryPage, now_s: float | None = None) -> str:
-    """Return licence, downloads, likes and age in one line."""
-    words = [page.licence]
+def page_facts(status: PageStatus, now_s: float | None = None) -> str:
+    """Return licence, downloads, likes and age in one line; empty while they are not known."""
+    page, family = status.page, status.family
+    if page is None:
+        return ""
+    # The family's is said with its other facts.
+    is_known = family is not None and page.licence.lower() == family.licence.lower()
+    words = ["" if is_known else page.licence]
     if page.downloads:
         words.append(_tr("{0} downloads a month").format(format_count(page.downloads)))
     if page.likes:
@@ -121,9 +126,12 @@ def _note(judged: QuantJudgement, holdings: Holdings, repository: str) -> tuple[
     return "", "quiet"
 
 
-def verdict_words(judged: QuantJudgement, *, is_judging: bool) -> str:
+def verdict_words(judged: QuantJudgement, *, is_judging: bool, is_open: bool = True) -> str:
     """Return what running a checkpoint here would be like, and what its quantization costs."""
     if judged.plan is None:
+        if not is_open:
+            # Why is said by what has to be done first.
+            return quality_words(judged)
         if is_judging:
             return _tr("Being sized for this machine.")
         return judged.reason or _tr("Not judged yet.")

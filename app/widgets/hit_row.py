@@ -56,7 +56,7 @@ class HitRow(QAbstractButton):
         self._facts = ElidedLabel(view.facts, mode=Qt.TextElideMode.ElideRight)
         self._facts.setFont(ui_font(SIZE_SMALL))
         self._facts.setProperty("tone", "quiet")
-        self._downloads = RunsLabel(size=SIZE_SMALL, reserve="888M")
+        self._downloads = RunsLabel(size=SIZE_SMALL)
         self._downloads.set_align(Qt.AlignmentFlag.AlignRight)
         self._downloads.set_number(view.downloads, "", token="text_quiet")
         self._icons = {"lock": view.is_locked, "download": bool(view.downloads)}
