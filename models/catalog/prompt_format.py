@@ -208,14 +208,17 @@ _V31_PAIR = replace(
     generation=f"{ASSISTANT}<think></think>",
     also=("deepseek-v3.1",),
 )
-_V32 = replace(_V31, format_id="deepseek-v3.2", also=("deepseek-v3.2-pair", "deepseek-v3.1-pair"))
+# Since V3.2 templates are given the reasoning apart from the answer.
+_V32 = replace(
+    _V31, format_id="deepseek-v3.2", drops_reasoning=False, also=("deepseek-v3.2-pair",)
+)
 _V32_PAIR = replace(
     _V32,
     format_id="deepseek-v3.2-pair",
     generation=f"{ASSISTANT}<think></think>",
     also=("deepseek-v3.2",),
 )
-_V4 = replace(_V31, format_id="deepseek-v4", also=())
+_V4 = replace(_V32, format_id="deepseek-v4", also=())
 # No turns at all: the text goes on.
 _COMPLETION = PromptFormat("completion", assistant_after="", system_join="\n")
 # DeepSeek-OCR's files: the parts one after the other, nothing between them.
