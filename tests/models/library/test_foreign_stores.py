@@ -228,7 +228,9 @@ def test_ollama_s_models_have_ollama_s_names(tmp_path: Path) -> None:
 def test_what_is_no_model_of_ollama_is_passed_over(tmp_path: Path) -> None:
     store = tmp_path / ".ollama" / "models"
     media = "application/vnd.ollama.image.model"
-    outside = put(tmp_path / "secret", content(1))
+    # Where the digest were taken for a part of a path, this would lead to a file that is there.
+    outside = put(store.parent / "secret", content(1))
+    (store / "blobs" / "sha256-..").mkdir(parents=True)
     digests = [
         f"sha256:../../../../{outside.name}",
         f"sha256:{'0' * 64}",

@@ -266,8 +266,9 @@ def test_two_programs_share_what_is_remembered(tmp_path: Path) -> None:
     window.note_used(a, 1.0)
     command.note_used(b, 2.0)
     window.note_verified(a, 3.0)
-    assert [entry.last_used_s for entry in command.entries()] == [1.0, 2.0]
-    assert [entry.verified_s for entry in window.entries()] == [3.0, None]
+    for library in (command, window, Library([tmp_path / "models"], None, data_dir=tmp_path)):
+        assert [entry.last_used_s for entry in library.entries()] == [1.0, 2.0]
+        assert [entry.verified_s for entry in library.entries()] == [3.0, None]
 
 
 @pytest.mark.parametrize(

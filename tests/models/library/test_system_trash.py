@@ -108,6 +108,13 @@ def test_files_of_one_name_do_not_meet_in_the_trash(home: Path, tmp_path: Path) 
     assert notes == {f"{name}.trashinfo" for name in contents}
 
 
+def test_a_file_in_the_trash_without_a_note_is_not_written_over(home: Path, tmp_path: Path) -> None:
+    orphan = put(home / "Trash" / "files" / "a.gguf", b"somebody's")
+    FreedesktopTrash(home / "Trash").put(put(tmp_path / "a.gguf", b"mine"))
+    assert orphan.read_bytes() == b"somebody's"
+    assert (orphan.parent / "a.2.gguf").read_bytes() == b"mine"
+
+
 def test_what_cannot_be_renamed_stays_and_leaves_no_note(home: Path, tmp_path: Path) -> None:
     trash = FreedesktopTrash(home / "Trash")
     with pytest.raises(OSError, match="gone"):
