@@ -77,9 +77,9 @@ class DeletionDialog(ConfirmDialog):
         count = len(plan.files)
         files = self.tr("1 file") if count == 1 else self.tr("{0} files").format(count)
         if plan.goes_to_trash:
-            words = self.tr("{0} with {1} go to the trash and can be restored from there.")
+            words = self.tr("Moves {0} ({1}) to the trash, from where it can be restored.")
             return words.format(files, format_bytes(plan.size_bytes))
-        words = self.tr("{0} with {1} are deleted. {2} become free.")
+        words = self.tr("Deletes {0} ({1}). {2} become free.")
         return words.format(files, format_bytes(plan.size_bytes), format_bytes(plan.frees_bytes))
 
     def _show_files(self, plan: DeletionPlan) -> None:

@@ -21,18 +21,23 @@ class LibraryMenu(QObject):
 
     # A folder outside the library that something is moved to.
     folder_added = Signal(object)
+    plan_requested = Signal(object)
 
     def __init__(self, actions: LibraryActions, window: QWidget) -> None:
         super().__init__(window)
         self._actions = actions
         self._window = window
 
-    def open(self, entry: LibraryEntry, button: QWidget, *, is_loaded: bool) -> QMenu:
+    def open(
+        self, entry: LibraryEntry, button: QWidget, *, is_loaded: bool, can_plan: bool = True
+    ) -> QMenu:
         """Show the menu of a checkpoint; what cannot be done now says why."""
         menu = QMenu(self._window)
         menu.setToolTipsVisible(True)
         menu.setAccessibleName(entry.title)
         menu.aboutToHide.connect(menu.deleteLater)
+        plan = self._add(menu, self.tr("Plan"), partial(self.plan_requested.emit, entry))
+        plan.setEnabled(can_plan)
         self._fill(menu, entry, is_loaded=is_loaded)
         corner = button.mapToGlobal(QPoint(button.width(), button.height()))
         menu.popup(QPoint(corner.x() - menu.sizeHint().width(), corner.y() + SPACE_XS))

@@ -274,10 +274,12 @@ class LibraryView(QWidget):
     def _menu_wanted(self, path: Path, button: QWidget) -> None:
         if self.menu is not None:
             loaded = self._load_model.status.entry
+            row = self._rows[path]
             self.menu.open(
-                self._rows[path].entry,
+                row.entry,
                 button,
                 is_loaded=loaded is not None and loaded.path == path,
+                can_plan=not row.error,
             )
 
     @Slot(object, object)
@@ -333,6 +335,7 @@ class LibraryView(QWidget):
             return None
         menu = LibraryMenu(actions, self)
         menu.folder_added.connect(self._add_folder)
+        menu.plan_requested.connect(self.plan_requested)
         actions.task_changed.connect(self._show_task)
         actions.damage_changed.connect(self._show_damage)
         return menu

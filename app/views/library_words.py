@@ -85,7 +85,7 @@ def day_words(when_s: float, *, now_s: float) -> str:
         return _tr("today")
     if day == today - dt.timedelta(days=1):
         return _tr("yesterday")
-    return QLocale().toString(QDate(day.year, day.month, day.day), QLocale.FormatType.ShortFormat)
+    return QLocale().toString(QDate(day.year, day.month, day.day), "d MMM yyyy")
 
 
 def _plain(name: str) -> str:

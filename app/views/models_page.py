@@ -140,6 +140,9 @@ class ModelsPage(Page):
         self.add_folder_button.clicked.connect(self.library.ask_for_folder)
         self.add_file_button = TextButton(self.tr("Add file"), icon_name="file-plus")
         self.add_file_button.clicked.connect(self.library.ask_for_file)
+        for button in (self.add_file_button, self.add_folder_button):
+            # Until there is room: the window must not be made wider by a page that is new.
+            button.set_icon_only(True)
         self.header.addWidget(self.tabs)
         self.header.addStretch(1)
         self.header.addWidget(self.add_file_button)

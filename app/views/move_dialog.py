@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QButtonGroup, QFileDialog, QRadioButton, QVBoxLayout, QWidget
 
 from app.theme import SPACE_S
 from app.widgets.buttons import TextButton
 from app.widgets.confirm_dialog import ConfirmDialog
-from app.widgets.labels import text_label
+from app.widgets.labels import set_tone, text_label
 from models.errors import FathomError
 from models.library.library import LibraryEntry
 from models.units import format_bytes
@@ -57,7 +57,7 @@ class MoveDialog(ConfirmDialog):
         words = "" if self.buttons else self.tr("There is no other folder in the library yet.")
         self._words = text_label(words, tone="quiet", wrap=True)
         self.body.addLayout(self._choices)
-        self.body.addWidget(self.other_button)
+        self.body.addWidget(self.other_button, 0, Qt.AlignmentFlag.AlignLeft)
         self.body.addWidget(self._words)
         self.confirm_button.setText(self.tr("Move"))
         self.confirm_button.setEnabled(False)
@@ -70,6 +70,7 @@ class MoveDialog(ConfirmDialog):
         if isinstance(plan, FathomError):
             self._plan = None
             self._words.setText(plan.one_line())
+            set_tone(self._words, "fail")
         else:
             self._plan = plan
             self._words.setText(_words(self, plan))
@@ -90,6 +91,7 @@ class MoveDialog(ConfirmDialog):
         self._plan, self._wanted = None, root
         self.confirm_button.setEnabled(False)
         self._words.setText(self.tr("Looking at the drive"))
+        set_tone(self._words, "quiet")
         self.plan_wanted.emit(root)
 
     @Slot()

@@ -61,7 +61,7 @@ class TokenRow(QFrame):
         whose = self.tr("It belongs to {0}.").format(state.user) if state.user else ""
         if state.where == KEYRING:
             words = self.tr("There is one, kept in the system's store of passwords.")
-            return f"{words} {whose}".strip(), "good"
+            return f"{words} {whose}".strip(), "quiet" if state.error else "good"
         if state.where == SESSION:
             words = self.tr("There is one, for this run only: it is gone when Fathom ends.")
             return " ".join(part for part in (words, state.problem, whose) if part), "tight"

@@ -59,6 +59,7 @@ class ModelRow(QWidget):
         self.button = TextButton("")
         self.button.setMinimumWidth(84)
         self.button.clicked.connect(self.pressed)
+        _keep_room(self.button)
         self.menu_button = IconButton("ellipsis", self.tr("More about {0}").format(title))
         self.menu_button.clicked.connect(self._ask_menu)
         self.menu_button.hide()
@@ -96,6 +97,7 @@ class ModelRow(QWidget):
         token = tone or "text"
         runs = [Run(rate, token), Run(f" {unit}", "text_quiet")] if rate else [Run(words, token)]
         self._rate.set_runs(runs)
+        self._rate.setVisible(True)
         for widget in (self._bar, self._rate):
             widget.setToolTip(tooltip)
         self.setAccessibleDescription(", ".join([f"{rate} {unit}".strip() or words, tooltip]))
@@ -130,6 +132,7 @@ class ModelRow(QWidget):
     def set_menu_shown(self, shown: bool) -> None:
         """Offer more than the buttons do."""
         self.menu_button.setVisible(shown)
+        self.set_narrow(self._narrow)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Offer what the button with three dots offers."""
@@ -144,7 +147,11 @@ class ModelRow(QWidget):
         self._narrow = narrow
         self._size.setVisible(not narrow)
         self._bar.setVisible(not narrow and bool(self._rate.text()))
-        _keep_room(self._bar, keep=not narrow)
+        for widget in (self._bar, self.button):
+            _keep_room(widget, keep=not narrow)
+        self._rate.setVisible(not narrow or bool(self._rate.text()))
+        # The menu has it as well.
+        self.plan_button.setVisible(not narrow or self.menu_button.isHidden())
         self.plan_button.set_icon_only(narrow)
 
     @Slot()
