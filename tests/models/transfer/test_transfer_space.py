@@ -1,0 +1,146 @@
+"""Room on the disks: promised, filled from outside, gone from the start."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.fake_hub import fake_hub
+from helpers.transfers import (
+    assert_all_there,
+    gguf_shards,
+    make_root,
+    offer,
+    running_client,
+    spec_for,
+)
+from models.errors import DiskFullError
+from models.transfer.events import QueueReplaced, TransferTrouble
+from models.transfer.job import JobState
+from models.transfer.space import Claim, SpaceLedger
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MiB of its own; only where this user may mount one."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mount, unmount = shutil.which("mount"), shutil.which("umount")
+    if not sys.platform.startswith("linux") or os.geteuid() != 0 or not mount or not unmount:
+        pytest.skip("no file system can be mounted here")
+    command = [mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run([unmount, "-l", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write until nothing more fits."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_room_is_promised_once(tmp_path: Path) -> None:
+    free_bytes = shutil.disk_usage(tmp_path).free
+    share = [Claim(tmp_path / f"{n}.gguf", free_bytes // 3) for n in range(3)]
+    ledger = SpaceLedger(reserve_bytes=free_bytes // 10, reserve_share=0.0)
+    ledger.hold("a", tmp_path, share[:1])
+    ledger.hold("b", tmp_path / "not" / "there yet", share[1:2])
+    ledger.hold("b", tmp_path, share[1:2])  # again: in the place of the first
+    with pytest.raises(DiskFullError) as caught:
+        ledger.hold("c", tmp_path, share[2:])
+    # Three thirds and a tenth are wanted, of what is free.
+    assert caught.value.missing_bytes == pytest.approx(free_bytes // 10, rel=0.2)
+    ledger.release("a")
+    ledger.hold("c", tmp_path, share[2:])
+
+
+def test_what_is_on_the_disk_already_is_not_promised_again(tmp_path: Path) -> None:
+    target = tmp_path / "model.gguf"
+    claim = Claim(target, 3 * MIB)
+    assert claim.open_bytes() == 3 * MIB
+    part = tmp_path / "model.gguf.part"
+    part.write_bytes(b"x" * MIB)
+    assert claim.open_bytes() == pytest.approx(2 * MIB, abs=64 * 1024)
+    part.unlink()
+    target.write_bytes(b"x" * 3 * MIB)
+    assert claim.open_bytes() == 0
+
+
+def test_a_download_that_needs_no_room_is_never_refused(tmp_path: Path) -> None:
+    target = tmp_path / "model.gguf"
+    target.write_bytes(b"x" * MIB)
+    SpaceLedger(reserve_bytes=2**60).hold("a", tmp_path, [Claim(target, MIB)])
+
+
+def test_too_little_room_is_known_before_the_first_byte(base_dir: Path) -> None:
+    files = gguf_shards(2, 100_000)
+    reserve_bytes = shutil.disk_usage(base_dir).total
+    with (
+        fake_hub() as hub,
+        running_client(base_dir, asks_nobody=1, reserve_bytes=reserve_bytes) as (client, heard),
+    ):
+        offer(hub, files)
+        client.add(spec_for(hub, sorted(files), make_root(base_dir)))
+        view = heard.wait_for_state(JobState.NO_SPACE)
+        assert view.failure is not None
+        assert "missing" in view.why
+        assert hub.sent_bytes == 0
+
+
+def test_a_disk_that_somebody_else_fills_rests_the_download(
+    base_dir: Path, small_disk: Path
+) -> None:
+    files = gguf_shards(2, 2 * MIB)
+    root = make_root(small_disk)
+    with fake_hub() as hub, running_client(base_dir, asks_nobody=1) as (client, heard):
+        offer(hub, files)
+        hub.rate_bytes_s = 1_000_000
+        spec = spec_for(hub, sorted(files), root)
+        client.add(spec)
+        heard.wait_for_bytes(100_000)
+        fill(small_disk / "other")
+        view = heard.wait_for_state(JobState.NO_SPACE, JobState.FAILED, JobState.READY)
+        assert view.state is JobState.NO_SPACE
+        assert view.failure is not None
+        assert view.failure.hint
+        (small_disk / "other").unlink()
+        client.resume(spec.job_id)
+        heard.wait_for_state(JobState.READY)
+    assert_all_there(spec, files)
+
+
+def test_nothing_free_at_the_start(base_dir: Path, small_disk: Path) -> None:
+    files = gguf_shards(2, 200_000)
+    fill(small_disk / "other")
+    with fake_hub() as hub, running_client(small_disk, asks_nobody=1) as (client, heard):
+        offer(hub, files)
+        heard.wait_for(lambda event: isinstance(event, QueueReplaced))
+        trouble = heard.wait_for(lambda event: isinstance(event, TransferTrouble))
+        assert isinstance(trouble, TransferTrouble)
+        assert trouble.error is not None
+        # The other drive has room: a download to there is made all the same.
+        spec = spec_for(hub, sorted(files), make_root(base_dir))
+        client.add(spec)
+        heard.wait_for_state(JobState.READY)
+        (small_disk / "other").unlink()
+        # Written down as soon as there is room.
+        heard.wait_for(lambda event: event == TransferTrouble(None))
+    assert_all_there(spec, files)
+    with running_client(small_disk, asks_nobody=1) as (client, heard):
+        replaced = heard.wait_for(lambda event: isinstance(event, QueueReplaced))
+        assert isinstance(replaced, QueueReplaced)
+        assert [view.state for view in replaced.views] == [JobState.READY]
