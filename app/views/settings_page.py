@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -100,6 +100,11 @@ class SettingsPage(Page):
     @Slot()
     def show_token(self) -> None:
         """Bring the row of the token into sight, ready to type."""
+        # A page that is new has no sizes yet, and nothing to scroll.
+        QTimer.singleShot(0, self, self._show_token_now)
+
+    @Slot()
+    def _show_token_now(self) -> None:
         if self.token_row is not None:
             self._column.ensureWidgetVisible(self.token_row)
             self.token_row.field.setFocus(Qt.FocusReason.OtherFocusReason)

@@ -143,7 +143,11 @@ class StatusBar(QAbstractButton):
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Lead to the downloads where they are meant."""
         label = self.downloads
-        if self.isDown() and label.isVisible() and label.geometry().contains(event.pos()):
+        if (
+            self.isDown()
+            and label.isVisible()
+            and label.geometry().contains(event.position().toPoint())
+        ):
             self.setDown(False)
             self.downloads_clicked.emit()
             event.accept()

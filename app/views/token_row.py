@@ -52,7 +52,6 @@ class TokenRow(QFrame):
         self._error.setVisible(bool(state.error))
         self.forget_button.setVisible(state.where in (KEYRING, SESSION))
         self.forget_button.setEnabled(not state.is_busy)
-        self.field.setEnabled(not state.is_busy)
         self._enable()
 
     def _words(self, state: TokenState) -> tuple[str, str]:
@@ -72,12 +71,13 @@ class TokenRow(QFrame):
 
     @Slot()
     def _enable(self) -> None:
-        self.keep_button.setEnabled(self.field.isEnabled() and bool(self.field.text().strip()))
+        has_text = bool(self.field.text().strip())
+        self.keep_button.setEnabled(has_text and not self._token.state.is_busy)
 
     @Slot()
     def _give(self) -> None:
-        text = self.field.text().strip()
-        if text:
+        if self.keep_button.isEnabled():
+            text = self.field.text()
             # What was typed is in nobody's sight from here on.
             self.field.clear()
             self._token.give(text)

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFileDialog
 from pytestqt.qtbot import QtBot
 
+from app.actions.hub_token import HubToken
 from app.theme import TEXT_COLUMN_WIDTH
 from app.views.settings_page import SettingsPage
+from app.widgets.path_controls import FolderControl, LineControl
 from app.widgets.setting_controls import (
     BoolControl,
     ChoiceControl,
@@ -20,6 +23,7 @@ from app.widgets.setting_controls import (
 )
 from helpers.accessible import nameless
 from helpers.window_parts import Parts
+from models.hub.tokens import TokenStore
 from models.settings import SETTINGS
 
 
@@ -166,3 +170,57 @@ def test_the_column_is_not_wider_than_text_and_fits_640(page: SettingsPage, qtbo
     page.resize(588, 700)
     assert page.row("appearance.theme").width() <= 588
     assert page.minimumSizeHint().width() <= 588
+
+
+def test_a_line_is_taken_when_it_is_left_and_only_once(
+    page: SettingsPage, parts: Parts, qtbot: QtBot
+) -> None:
+    line = control(page, "hub.endpoint")
+    assert isinstance(line, LineControl)
+    changes: list[object] = []
+    line.edited.connect(changes.append)
+    line.edit.setFocus()
+    qtbot.keyClicks(line.edit, "https://hub.example.org")
+    assert changes == []
+    qtbot.keyClick(line.edit, Qt.Key.Key_Return)
+    line.edit.clearFocus()
+    assert changes == ["https://hub.example.org"]
+    assert parts.settings.get("hub.endpoint") == "https://hub.example.org"
+    page.row("hub.endpoint").reset_button.click()
+    assert line.edit.text() == ""
+
+
+def test_a_folder_is_chosen_and_given_up_again(
+    page: SettingsPage, parts: Parts, qtbot: QtBot, tmp_path: Path
+) -> None:
+    folder = control(page, "downloads.folder")
+    assert isinstance(folder, FolderControl)
+    assert folder.shown == "Fathom's own folder"
+    folder.choose_button.click()
+    dialog = folder.findChild(QFileDialog)
+    assert dialog is not None
+    dialog.fileSelected.emit(str(tmp_path))
+    dialog.reject()
+    assert parts.settings.get("downloads.folder") == str(tmp_path)
+    assert folder.shown == str(tmp_path)
+    page.row("downloads.folder").reset_button.click()
+    assert folder.shown == "Fathom's own folder"
+
+
+def test_the_row_of_the_token_is_brought_into_sight(parts: Parts, qtbot: QtBot) -> None:
+    store = TokenStore({}, find_backend=lambda: None)
+    token = HubToken(store=store, runner=parts.runner)
+    page = SettingsPage(parts.settings_bridge, token=token)
+    qtbot.addWidget(page)
+    page.resize(588, 500)
+    page.show()
+    page.activateWindow()
+    qtbot.waitExposed(page)
+    row = page.token_row
+    assert row is not None
+    page.show_token()
+    qtbot.waitUntil(row.field.hasFocus)
+    top = row.mapTo(page, row.rect().topLeft()).y()
+    assert 0 <= top < page.height()
+    assert nameless(page) == []
+    qtbot.waitUntil(lambda: parts.runner.is_idle)

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
+from app.actions.download_totals import DownloadTotals
 from app.actions.load_model import LoadPhase, ModelStatus
 from app.theme import Appearance
 from app.views.status_bar import StatusBar
@@ -134,3 +135,23 @@ def test_a_click_space_and_the_screen_reader_can_press_it(bar: StatusBar, qtbot:
     with qtbot.waitSignal(bar.clicked):
         qtbot.keyClick(bar, Qt.Key.Key_Space)
     assert "Monitor" in spoken_name(bar)
+
+
+def test_the_speed_of_downloads_is_shown_while_there_are_some(qtbot: QtBot) -> None:
+    bar = StatusBar()
+    qtbot.addWidget(bar)
+    bar.resize(900, 32)
+    bar.show()
+    assert bar.downloads.isHidden()
+    bar.set_downloads(DownloadTotals(2, 1, 5_000_000_000, 41_300_000.0, 120.0))
+    assert bar.downloads.text() == "Downloads 41.3 MB/s"
+    assert bar.downloads.isVisible()
+    with qtbot.waitSignal(bar.downloads_clicked):
+        qtbot.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.downloads.geometry().center())
+    with (
+        qtbot.assertNotEmitted(bar.downloads_clicked),
+        qtbot.waitSignal(bar.clicked),
+    ):
+        qtbot.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.rect().bottomRight() / 2)
+    bar.set_downloads(DownloadTotals(1, 0, 5_000_000_000))
+    assert bar.downloads.isHidden()
