@@ -177,6 +177,22 @@ def test_a_stop_ends_a_search(server, fault):
         hub.search("deepseek", stop=lambda: len(server.requests) > 0)
 
 
+@pytest.mark.parametrize("ask", ["search", "page", "locate"])
+def test_after_a_stop_nothing_waits_any_more(server, ask):
+    wanted = remote(server)
+    before = len(server.requests)
+    for where in ("api", "hub"):
+        server.fail(where, Fault("silent"))
+    hub = hub_at(server, patience=Patience(silence_s=100.0))
+    calls = {"search": lambda stop: hub.search("deepseek", stop=stop)}
+    calls["page"] = lambda stop: hub.page(PLACE, stop=stop)
+    calls["locate"] = lambda stop: hub.locate(wanted, stop=stop)
+    with pytest.raises(StoppedError):
+        calls[ask](lambda: len(server.requests) > before)
+    # The socket was shut down, so that the thread that read from it has ended as well.
+    assert [thread for thread in threading.enumerate() if thread.name == "network"] == []
+
+
 def test_offline_nothing_is_searched(server):
     with pytest.raises(OfflineError, match="Searching needs the network"):
         hub_at(server, is_offline=True).search("deepseek")
@@ -231,6 +247,14 @@ def test_licences_as_cards_give_them(server, card, tags, wanted):
 def test_files_that_the_hubs_own_scanners_warn_of(server):
     server.describe(NAME, flagged=["DeepSeek-R1-Q4_K_M.gguf"])
     assert hub_at(server).page(PLACE).flagged == ("DeepSeek-R1-Q4_K_M.gguf",)
+
+
+def test_a_repository_that_was_renamed_is_found(server):
+    onward = {"Location": f"/api/models/{NAME}/revision/main?blobs=true"}
+    server.fail("api", Fault("status", 307, headers=onward))
+    page = hub_at(server).page(RepositoryPlace("unsloth/old-name"))
+    assert page.commit == COMMIT
+    assert len(page.files) == 2
 
 
 def test_a_page_is_pinned_to_its_commit(server):
