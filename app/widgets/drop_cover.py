@@ -17,7 +17,6 @@ class DropCover(QWidget):
 
     def __init__(self, title: str, sentence: str, host: QWidget) -> None:
         super().__init__(host)
-        self._host = host
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setAccessibleName(f"{title}. {sentence}")
         center = Qt.AlignmentFlag.AlignHCenter
@@ -34,7 +33,7 @@ class DropCover(QWidget):
     @Slot()
     def appear(self) -> None:
         """Cover the host."""
-        self.setGeometry(self._host.rect())
+        self.setGeometry(self.parentWidget().rect())
         self.show()
         self.raise_()
 
@@ -45,8 +44,8 @@ class DropCover(QWidget):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Follow the size of the host."""
-        if watched is self._host and event.type() == QEvent.Type.Resize:
-            self.setGeometry(self._host.rect())
+        if event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
+            self.setGeometry(watched.rect())
         return False
 
     def paintEvent(self, _event: QPaintEvent) -> None:

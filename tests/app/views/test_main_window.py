@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -172,3 +174,20 @@ def test_it_tells_when_nobody_can_see_it(window: MainWindow, qtbot: QtBot) -> No
     assert seen == [False, True]
     window.showMinimized()
     assert seen[-1] is False
+
+
+def test_files_dropped_anywhere_are_told_by_the_window(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
+) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(tmp_path / "a.gguf"))])
+    event = QDropEvent(
+        QPointF(10, 10),
+        Qt.DropAction.CopyAction,
+        data,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    with qtbot.waitSignal(window.files_dropped) as dropped:
+        QApplication.sendEvent(window.windowHandle(), event)
+    assert dropped.args == [[tmp_path / "a.gguf"]]
