@@ -164,10 +164,11 @@ def running_client(
     settings: TransferSettings | None = None,
     env: dict[str, str] | None = None,
     command: Sequence[str] | None = None,
+    heard: Heard | None = None,
     **child: Any,
 ) -> Iterator[tuple[TransferClient, Heard]]:
     """Run a client with a child for the length of a ``with`` block."""
-    heard = Heard()
+    heard = heard or Heard()
     client = TransferClient(
         command or child_command(**child), data_dir=base_dir, listener=heard, env=env
     )
