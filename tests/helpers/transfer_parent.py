@@ -14,7 +14,7 @@ TESTS_DIR = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    from helpers.transfer_child import child_command
+    from helpers.small_transfers import child_command
     from models.transfer.client import TransferClient
     from models.transfer.events import JobChanged, TransferEvent
     from models.transfer.job import AT_REST

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from helpers import raw_gguf
 from helpers.fake_hub import COMMIT, FakeHub
 from helpers.fake_hub_content import git_sha1, is_lfs
-from helpers.transfer_child import child_command
+from helpers.small_transfers import child_command
 from models.transfer.client import TransferClient
 from models.transfer.events import JobChanged, QueueReplaced, TransferEvent, TransferSettings
 from models.transfer.job import JobSpec, JobState, JobView

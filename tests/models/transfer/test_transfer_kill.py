@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helpers.fake_hub import fake_hub
 from helpers.logcheck import LogCheck
-from helpers.transfer_child import BLOCK_BYTES, FLUSH_BYTES
+from helpers.small_transfers import BLOCK_BYTES, FLUSH_BYTES
 from helpers.transfers import (
     assert_all_there,
     gguf_shards,
