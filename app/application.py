@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +16,12 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from app.actions.chat import Chat
 from app.actions.conversations import Conversations
+from app.actions.download_totals import DownloadTotals
 from app.bridges.engine import EngineBridge
 from app.bridges.settings import SettingsBridge
 from app.bridges.telemetry import Telemetry
 from app.crash import CrashPresenter, CrashReporter
+from app.fetching import FetchParts
 from app.garbage import MainThreadGarbage
 from app.messages import Action, Messages
 from app.planning import PlanParts
@@ -32,13 +35,16 @@ from app.views.status_bar import StatusBar
 from models import log
 from models.chat.store import ConversationStore
 from models.errors import FathomError
-from models.library.demo import find_demo
-from models.library.library import Library, LibraryEntry
+from models.hub.tokens import TokenStore
+from models.hub_access import HubAccess
+from models.library.library import LibraryEntry
+from models.library.roots import library_roots
 from models.paths import Paths, user_paths
 from models.runtime.command import engine_command, engine_environment
 from models.runtime.protocol import Cancelled, Done, Usage
 from models.runtime.supervisor import EngineSupervisor
 from models.settings import Settings
+from models.transfer_settings import library_of_user
 from models.version import VERSION
 
 if TYPE_CHECKING:
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
 _SETTLE_MS = 300
 # After the start, when nobody notices a moment's work.
 _SETTLED_MS = 2000
+LIBRARY_SETTINGS = ("library.roots", "library.finds_others", "downloads.folder")
 # What a loaded model was loaded with; the other settings hold from the next word on.
 ENGINE_SETTINGS = ("engine.n_ctx", "engine.n_threads", "engine.flash_attn", "engine.kv_type")
 
@@ -117,7 +124,6 @@ class Core:
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
-        self.own_root = paths.models_dir
         self.messages = Messages()
         self.runner = TaskRunner()
         self.settings = Settings(paths.settings_file)
@@ -128,12 +134,14 @@ class Core:
         self.supervisor = EngineSupervisor(
             engine_command(), listener=self.bridge.listener, env=engine_environment()
         )
-        self.library = Library(self.roots(), find_demo())
+        self.library = library_of_user(paths, self.settings, os.environ)
+        self.tokens = TokenStore(os.environ)
+        self.hub_access = HubAccess(paths, self.settings, os.environ, self.tokens)
         self.telemetry = Telemetry(self.runner, _open_sampler, self._engine_pid)
 
     def roots(self) -> tuple[Path, ...]:
         """Return the folders of the library: Fathom's own, then the user's."""
-        return (self.own_root, *self.settings.get_paths("library.roots"))
+        return library_roots(self.paths, self.settings)
 
     def _load_settings(self) -> None:
         try:
@@ -184,7 +192,9 @@ class Fathom(QObject):
             messages=core.messages,
             make_planning=make_planning,
             gate=self.safety.checks,
+            hub=core.hub_access.hub_or_none_at_all,
         )
+        self.fetching = FetchParts(core, self.planning)
         self.loader = self.planning.loader
         self.chat = Chat(
             supervisor=core.supervisor,
@@ -240,6 +250,8 @@ class Fathom(QObject):
         core = self._core
         core.telemetry.stop()
         self.planning.stop()
+        self.fetching.stop()
+        self.fetching.stop_child()
         # Ended already where the window was closed; not where the session ends or Qt gave up.
         core.supervisor.stop()
         core.bridge.detach()
@@ -278,9 +290,14 @@ class Fathom(QObject):
             settings=self._core.settings_bridge,
             runner=self._core.runner,
             forecasts=self.planning.forecasts,
+            actions=self.fetching.library,
+            family_of=self.fetching.family_of,
+            make_discover=self.fetching.make_discover_view,
+            make_downloads=self.fetching.make_downloads_view,
         )
         page.chat_requested.connect(partial(self.window.show_page, CHAT))
         page.plan_requested.connect(self._plan_on_page)
+        page.set_download_count(self.fetching.downloads.totals.unfinished)
         return page
 
     def _make_plan_page(self) -> QWidget:
@@ -319,7 +336,7 @@ class Fathom(QObject):
     def _make_settings_page(self) -> QWidget:
         from app.views.settings_page import SettingsPage
 
-        return SettingsPage(self._core.settings_bridge)
+        return SettingsPage(self._core.settings_bridge, token=self.fetching.token)
 
     # --- wires ----------------------------------------------------------------------------------
 
@@ -342,6 +359,15 @@ class Fathom(QObject):
         self._terminal.asked_to_quit.connect(self.window.close)
         self.window.plan_requested.connect(self._toggle_plan)
         self.planning.plan.attention_wanted.connect(self._show_plan)
+        self._connect_fetching()
+
+    def _connect_fetching(self) -> None:
+        fetching = self.fetching
+        fetching.tab_wanted.connect(self._show_models_tab)
+        fetching.settings_wanted.connect(partial(self.window.show_page, SETTINGS))
+        fetching.plan_wanted.connect(self._plan_text)
+        fetching.downloads.totals_changed.connect(self.status_bar.set_downloads)
+        fetching.downloads.totals_changed.connect(self._count_downloads)
 
     def _chat_page(self) -> ChatPage:
         page = self.window.page(CHAT)
@@ -357,6 +383,28 @@ class Fathom(QObject):
     def _plan_in_inspector(self, entry: LibraryEntry) -> None:
         self.planning.plan.choose_entry(entry)
         self._chat_page().show_inspector()
+
+    @Slot(str)
+    def _plan_text(self, text: str) -> None:
+        self.planning.plan.choose(text, title=text.rpartition("/")[2])
+        self.window.show_page(PLAN)
+
+    @Slot(str)
+    def _show_models_tab(self, name: str) -> None:
+        from app.views.models_page import ModelsPage
+
+        page = self.window.page(MODELS)
+        assert isinstance(page, ModelsPage)
+        page.show_tab(name)
+        self.window.show_page(MODELS)
+
+    @Slot(DownloadTotals)
+    def _count_downloads(self, totals: DownloadTotals) -> None:
+        from app.views.models_page import ModelsPage
+
+        page = self.window.made_page(MODELS)
+        if isinstance(page, ModelsPage):
+            page.set_download_count(totals.unfinished)
 
     @Slot()
     def _toggle_plan(self) -> None:
@@ -390,8 +438,10 @@ class Fathom(QObject):
     def _setting_changed(self, key: str, value: object) -> None:
         if key == "appearance.theme":
             self.appearance.choose(str(value))
-        elif key == "library.roots":
+        elif key in LIBRARY_SETTINGS:
             self._core.library.set_roots(self._core.roots())
+            shows = self._core.settings.get_bool("library.finds_others")
+            self._core.library.set_shows_foreign(shows)
             self.loader.refresh()
         elif key in ENGINE_SETTINGS and self.loader.status.is_ready:
             self._core.messages.info(
@@ -428,6 +478,7 @@ class Fathom(QObject):
         self.window.page(MONITOR)
         # Compiled and imported here, they would hold up the click that first wants them.
         self._core.runner.run(_import_pages, done=_nothing, error=_nothing)
+        self.fetching.start()
 
     @Slot()
     def _stop(self) -> None:
@@ -435,14 +486,19 @@ class Fathom(QObject):
         if self._demo is None:
             self._core.settings_bridge.set("window.geometry", self.window.saved_place())
         self.planning.stop()
+        self.fetching.stop()
         self.chat.cancel_waiting()
         self.loader.cancel()
         self._core.runner.run(
-            self._core.supervisor.stop,
+            self._stop_children,
             done=self._stopped,
             error=self._not_stopped,
             lane="control",
         )
+
+    def _stop_children(self) -> None:
+        self.fetching.stop_child()
+        self._core.supervisor.stop()
 
     def _stopped(self, _result: None) -> None:
         # Once round the loop: what the engine said last is still to be heard and written.
@@ -484,6 +540,8 @@ class Fathom(QObject):
 
 
 def _import_pages() -> None:
+    import app.views.discover_view
+    import app.views.downloads_view
     import app.views.models_page
     import app.views.plan_host  # noqa: F401
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
     from models.planning.open_checkpoint import OpenCheckpoint
     from models.runtime.protocol import DeviceList, DeviceMemory
 
-_log = logging.getLogger(__name__)
-
 
 class PlanParts:
     """The desk, and what works at it: loader, plan, forecasts, what is written down after loads."""
@@ -53,11 +49,14 @@ class PlanParts:
         messages: Messages,
         make_planning: Callable[[], PlanningService] | None = None,
         gate: LoadGate | None = None,
+        hub: Callable[[], Hub],
     ) -> None:
         """Compose; ``make_planning`` makes another planner than this machine's.
 
-        ``gate`` looks at a checkpoint before it is loaded.
+        ``gate`` looks at a checkpoint before it is loaded; ``hub`` returns the hub as the settings
+        are, in background threads.
         """
+        self._hub = hub
         self._paths = paths
         self._supervisor = supervisor
         self._library = library
@@ -99,6 +98,10 @@ class PlanParts:
             loads=self.loads, loader=self.loader, bridge=bridge, runner=runner
         )
 
+    def read_machine(self) -> Machine:
+        """Return this machine as it is now; in a background thread."""
+        return self.desk.machine(None)
+
     def stop(self) -> None:
         """End what is under way; what has to be written is on its way to the store lane.
 
@@ -127,19 +130,7 @@ class PlanParts:
 
         return Planning(
             library=self._library,
-            hub=_hub(self._paths, is_offline=self._settings.settings.get_bool("hub.offline")),
+            hub=self._hub,
             read_machine=self._reader.read,
             work_dir=self._paths.cache_dir / WORK_FOLDER,
         )
-
-
-def _hub(paths: Paths, *, is_offline: bool) -> Hub:
-    from models.errors import BadInputError
-    from models.hub.hub import Hub, hub_of_user
-
-    try:
-        return hub_of_user(os.environ, cache_dir=paths.cache_dir, is_offline=is_offline)
-    except BadInputError as error:
-        # A bad address of a mirror must not keep anybody from planning what lies here.
-        _log.warning("Planning without the hub: %s", error.one_line())
-        return Hub(is_offline=True)

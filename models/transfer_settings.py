@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from models.hub.hub import Hub, endpoint_of_user, hub_of_user, is_official
 from models.library.demo import find_demo
 from models.library.foreign import find_foreign
 from models.library.library import Library
@@ -15,6 +15,9 @@ from models.library.roots import library_roots
 from models.paths import Paths
 from models.settings import Settings
 from models.transfer.events import TransferSettings
+
+if TYPE_CHECKING:
+    from models.hub.hub import Hub
 
 _MB = 1_000_000
 
@@ -30,6 +33,9 @@ def hub_of_settings(
     Raises:
         BadInputError: the mirror's address is none.
     """
+    # What talks to the hub takes a while to be imported, and the window starts with this module.
+    from models.hub.hub import hub_of_user
+
     return hub_of_user(
         environ,
         cache_dir=cache_dir,
@@ -47,6 +53,8 @@ def transfer_settings(
     Raises:
         BadInputError: the mirror's address is none.
     """
+    from models.hub.hub import endpoint_of_user, is_official
+
     endpoint = endpoint_of_user(environ, settings.get_str("hub.endpoint"))
     may_know = bool(token) and is_official(endpoint)
     hub = hub_of_settings(settings, environ, cache_dir=paths.cache_dir)

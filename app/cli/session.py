@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType, TracebackType
 
 from models.errors import EngineUnresponsiveError, error_from_json
 from models.hub.hub import Hub
 from models.library.library import Library
 from models.paths import Paths
+from models.planning.opening import is_elsewhere
 from models.runtime.command import engine_command
 from models.runtime.protocol import ErrorEvent, Event, Log
 from models.runtime.supervisor import (
@@ -69,7 +69,7 @@ class Session:
             self.settings,
             os.environ,
             cache_dir=self.paths.cache_dir,
-            token=self.token() if _is_elsewhere(text) else "",
+            token=self.token() if is_elsewhere(text) else "",
         )
 
     def transfer_settings(self) -> TransferSettings:
@@ -83,14 +83,6 @@ class Session:
     def open_engine(self) -> EngineConversation:
         """Return an engine child to talk to; it starts with the first request."""
         return EngineConversation(self.engine)
-
-
-def _is_elsewhere(text: str) -> bool:
-    """Whether a text can only mean something on the hub."""
-    try:
-        return "/" in text and not Path(text).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
-        return True
 
 
 @dataclass(frozen=True)

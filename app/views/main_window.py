@@ -94,6 +94,10 @@ class MainWindow(QMainWindow):
             self._stack.addWidget(page)
         return self._pages[name]
 
+    def made_page(self, name: str) -> QWidget | None:
+        """Return a page that was needed before, None for one that was not."""
+        return self._pages.get(name)
+
     @Slot(str)
     def show_page(self, name: str) -> None:
         """Show a page and mark it in the rail."""

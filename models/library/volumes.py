@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 # What FAT cannot hold, and what such a drive is called.
 FAT_FILE_BYTES = 2**32 - 1
 _FAT_KINDS = ("vfat", "msdos", "fat32", "fat")
@@ -38,6 +36,9 @@ class Mount:
 
 def system_mounts() -> tuple[Mount, ...]:
     """Return what is mounted now."""
+    # The window starts with this module; what is mounted is asked later.
+    import psutil
+
     parts = psutil.disk_partitions(all=True)
     return tuple(Mount(part.mountpoint, part.fstype) for part in parts)
 

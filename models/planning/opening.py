@@ -20,7 +20,7 @@ from models.planning.open_checkpoint import OpenCheckpoint
 from models.planning.remote_files import open_repository_file, open_url, quants_in_repository
 from models.stopping import Stop, check_stop, never
 
-__all__ = ["OpenCheckpoint", "QuantFiles", "open_checkpoint", "quants_of"]
+__all__ = ["OpenCheckpoint", "QuantFiles", "is_elsewhere", "open_checkpoint", "quants_of"]
 
 _WEB = ("https://", "http://")
 _SUFFIX = ".gguf"
@@ -92,6 +92,11 @@ def quants_of(text: str, *, hub: Hub, stop: Stop = never) -> tuple[QuantFiles, .
             hint="A repository is written as owner/name.",
         )
     return quants_in_repository(place, hub=hub, stop=stop)
+
+
+def is_elsewhere(text: str) -> bool:
+    """Whether a text may mean something that is not on this machine."""
+    return "/" in text and not _exists(text)
 
 
 def _open_elsewhere(place: RepositoryPlace, text: str, hub: Hub, stop: Stop) -> OpenCheckpoint:

@@ -19,7 +19,7 @@ from models.planner.machine import Machine
 from models.planner.plan import Plan, PlanSettings
 from models.planner.solver import solve
 from models.planner.wishes import Wishes
-from models.planning.opening import OpenCheckpoint, open_checkpoint
+from models.planning.opening import OpenCheckpoint, is_elsewhere, open_checkpoint
 from models.planning.verification import verify
 from models.stopping import Stop, never
 
@@ -33,7 +33,7 @@ class Planning:
 
     Args:
         library: where names are looked up.
-        hub: where repositories are read.
+        hub: where repositories are read, or what returns it when it is needed.
         read_machine: reads this machine; its argument is the file whose disk matters.
         work_dir: where the dry run keeps header-only files for as long as it runs.
     """
@@ -42,7 +42,7 @@ class Planning:
         self,
         *,
         library: Library,
-        hub: Hub,
+        hub: Hub | Callable[[], Hub],
         read_machine: Callable[[Path | None], Machine],
         work_dir: Path,
     ) -> None:
@@ -56,7 +56,13 @@ class Planning:
 
     def open(self, text: str, stop: Stop = never) -> OpenCheckpoint:
         """Read the header of the checkpoint that ``text`` means; raises as ``open_checkpoint``."""
-        return open_checkpoint(text, library=self._library, hub=self._hub, stop=stop)
+        return open_checkpoint(text, library=self._library, hub=self._hub_for(text), stop=stop)
+
+    def _hub_for(self, text: str) -> Hub:
+        """Return the hub; for what lies here none is asked for, as that may ask the user."""
+        if isinstance(self._hub, Hub):
+            return self._hub
+        return self._hub() if is_elsewhere(text) else Hub(is_offline=True)
 
     def machine(self, path: Path | None = None) -> Machine:
         """Read this machine as it is now."""

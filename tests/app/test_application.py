@@ -84,7 +84,7 @@ def test_settings_take_effect_at_once(real: RealWindow, tmp_path: Path) -> None:
     real.core.settings_bridge.set("appearance.theme", "dark")
     assert current_theme() is DARK
     real.core.settings_bridge.set("library.roots", (str(tmp_path),))
-    assert real.core.library._roots == (real.core.own_root, tmp_path)
+    assert real.core.library.roots == (real.core.paths.models_dir, tmp_path)
 
 
 def test_a_loaded_model_has_to_be_loaded_again_for_engine_settings(
