@@ -39,6 +39,8 @@ class Line:
         if event.endswith(_CONNECTED_EVENTS):
             connection = info["return_value"].get_extra_info("socket")
             with self._lock:
+                # Those that were closed meanwhile are of no use any more.
+                self._sockets = [known for known in self._sockets if known.fileno() >= 0]
                 self._sockets.append(connection)
                 is_cut = self._is_cut
             if is_cut:

@@ -37,7 +37,8 @@ def allocate(handle: int, path: Path, size_bytes: int, *, allocates: bool, stop:
             os.ftruncate(handle, size_bytes)
         return
     needed_bytes = size_bytes - min(before.st_blocks * 512, size_bytes)
-    if needed_bytes > free_bytes(path.parent):
+    free = free_bytes(path.parent)
+    if free is not None and needed_bytes > free:
         raise disk_full(path, needed_bytes)
     if before.st_size > size_bytes or size_bytes > _LARGE_BYTES:
         os.ftruncate(handle, size_bytes)

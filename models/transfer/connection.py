@@ -1,11 +1,9 @@
-"""Ranges of a remote file as streams of bytes: the only part of transfers that knows HTTP. No Qt.
-
-A connection is used by one thread at a time; ``cut`` from any thread ends what it does now.
-"""
+"""Ranges of a remote file as streams: the only part of transfers that knows HTTP. No Qt."""
 
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -88,23 +86,47 @@ class Answer:
         return self.headers.get("content-encoding", "").lower() not in ("", "identity")
 
 
-class Connection:
-    """A client that keeps its connections to the servers, and can be cut off."""
+class Connections:
+    """A client that keeps its connections to the servers, used by several threads.
+
+    Each of them says ``begin`` before and ``end`` after: sockets are only closed when nobody can
+    be reading from them any more, since their numbers are given to others at once.
+    """
 
     def __init__(self, patience: TransferPatience) -> None:
         self._patience = patience
         self._line = Line()
         self._client: httpx2.Client | None = None
+        self._lock = threading.Lock()
+        self._users = 0
+        self._is_closing = False
+
+    def begin(self) -> None:
+        """Take note of one more user."""
+        with self._lock:
+            self._users += 1
+
+    def end(self) -> None:
+        """Take note of one user less; the last one closes what is to be closed."""
+        with self._lock:
+            self._users -= 1
+        self._close_if_unused()
 
     def cut(self) -> None:
-        """End whatever it does; it cannot be used again."""
+        """End whatever its users wait for; nothing can be asked any more."""
         self._line.cut()
 
     def close(self) -> None:
-        """Close its sockets."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        """Close its sockets, as soon as nobody uses them."""
+        self._is_closing = True
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        with self._lock:
+            if not self._is_closing or self._users or self._client is None:
+                return
+            client, self._client = self._client, None
+        client.close()
 
     def get(self, wanted: Wanted) -> Answer:
         """Ask for a range, redirects followed; close the answer, its body may be left anywhere.
@@ -139,11 +161,13 @@ class Connection:
     def _opened(self) -> httpx2.Client:
         import httpx2
 
-        if self._client is None:
-            patience = self._patience
-            timeout = httpx2.Timeout(patience.stall_s, connect=patience.connect_s)
-            self._client = open_client(timeout)
-        return self._client
+        with self._lock:
+            # One for all threads: reading the certificates of the system takes 60 ms.
+            if self._client is None:
+                patience = self._patience
+                timeout = httpx2.Timeout(patience.stall_s, connect=patience.connect_s)
+                self._client = open_client(timeout)
+            return self._client
 
     def _answer(self, response: httpx2.Response) -> Answer:
         headers = {key.lower(): value for key, value in response.headers.items()}

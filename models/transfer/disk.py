@@ -23,12 +23,12 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESTA
 _FAT32_BYTES = 2**32 - 1
 
 
-def free_bytes(folder: Path) -> int:
-    """Return what this user may still write to the drive of a folder; 0 when it does not say."""
+def free_bytes(folder: Path) -> int | None:
+    """Return what this user may still write to the drive of a folder; None when it is silent."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:
-        return 0
+        return None
 
 
 def disk_failure(error: OSError, path: Path, *, needed_bytes: int = 0) -> FathomError:
@@ -70,7 +70,7 @@ def disk_failure(error: OSError, path: Path, *, needed_bytes: int = 0) -> Fathom
 
 def disk_full(path: Path, needed_bytes: int, *, details: str = "") -> DiskFullError:
     """Return the error for a drive without enough room; ``needed_bytes`` were to be written."""
-    missing_bytes = max(needed_bytes - free_bytes(path.parent), 1)
+    missing_bytes = max(needed_bytes - (free_bytes(path.parent) or 0), 1)
     return DiskFullError(
         f"There is no room for {path.name}: {format_bytes(missing_bytes)} are missing.",
         hint=f"Free some space on the drive of {path.parent}, or choose another folder.",

@@ -20,11 +20,10 @@ from models.errors import (
     OfflineError,
     RateLimitedError,
     RemoteChangedError,
-    StoppedError,
 )
 from models.stopping import POLL_S, Stop, check_stop
 from models.transfer.blocks import Block, BlockMap
-from models.transfer.connection import Connection
+from models.transfer.connection import Connections
 from models.transfer.hasher import hash_range
 from models.transfer.limiter import RateLimiter
 from models.transfer.part_file import PartFile
@@ -59,7 +58,6 @@ class _Work:
     """One thread's work."""
 
     block: Block
-    connection: Connection
     began: float = field(default_factory=time.monotonic)
     got_bytes: int = 0
     error: BaseException | None = None
@@ -99,7 +97,7 @@ class Fetcher:
         self._lock = threading.Lock()
         self._random = random.Random()
         self._working: dict[int, _Work] = {}
-        self._idle: list[Connection] = []
+        self._connections = Connections(patience)
         self._failures = 0
         self._failed = 0.0
         self._progressed = time.monotonic()
@@ -140,14 +138,13 @@ class Fetcher:
     def close(self) -> None:
         """End all threads; those that do not end at once are left behind."""
         self._halt.set()
-        for work in self._working.values():
-            work.connection.cut()
+        self._connections.cut()
         end = time.monotonic() + _CUT_GRACE_S
         while self._working and (left_s := end - time.monotonic()) > 0:
             self._take_in(left_s, raises=False)
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
+        for work in list(self._working.values()):
+            self._forget(work)
+        self._connections.close()
 
     def _wake(self) -> None:
         self._inbox.put(None)
@@ -155,15 +152,17 @@ class Fetcher:
     def _start(self) -> None:
         """Start a thread for every block that may be fetched now."""
         while time.monotonic() >= self.wait.until:
-            block = self._blocks.take(only_one=self._source.gives_no_parts)
+            # While nothing works, one connection is enough to find out when it does again.
+            only_one = self._source.gives_no_parts or self._failures > 0
+            block = self._blocks.take(only_one=only_one)
             if block is None:
                 break
             if not self._slots.try_take(self, self._wake):
                 self._blocks.give_back(block)
                 return
-            connection = self._idle.pop() if self._idle else Connection(self._patience)
-            work = _Work(block, connection)
+            work = _Work(block)
             self._working[id(work)] = work
+            self._connections.begin()
             threading.Thread(
                 target=self._run, args=(work,), name="transfer block", daemon=True
             ).start()
@@ -175,11 +174,16 @@ class Fetcher:
         event = self._next_event(wait_s)
         while event is not None:
             if isinstance(event, _Work) and id(event) in self._working:
-                del self._working[id(event)]
-                self._idle.append(event.connection)
+                self._forget(event)
                 if raises:
                     self._judge(event)
             event = self._next_event(0)
+
+    def _forget(self, work: _Work) -> None:
+        # Not by the thread itself: the block would be begun anew before its failure is judged.
+        del self._working[id(work)]
+        self._blocks.give_back(work.block)
+        self._slots.give_back(self)
 
     def _next_event(self, wait_s: float) -> object:
         try:
@@ -203,6 +207,8 @@ class Fetcher:
         if isinstance(work.error, AgainError):
             if work.error.when is Next.AT_ONCE:
                 return
+            if work.error.when is Next.NEVER:
+                raise work.error.cause
             error, after_s = work.error.cause, work.error.after_s
         elif isinstance(work.error, NetworkError) and _may_pass(work.error):
             error, after_s = work.error, None
@@ -240,12 +246,7 @@ class Fetcher:
         except BaseException as error:  # noqa: BLE001 - judged by the thread that decides
             work.error = error
         finally:
-            if self._halt.is_set():
-                # Nobody may be waiting any more.
-                work.error = StoppedError()
-                work.connection.close()
-            self._blocks.give_back(work.block)
-            self._slots.give_back(self)
+            self._connections.end()
             self._inbox.put(work)
 
     def _fetch(self, work: _Work) -> None:
@@ -258,7 +259,7 @@ class Fetcher:
         )
         self.lost(lost_bytes)
         first = block.first + block.position
-        part = self._source.ask(work.connection, first, block.end - 1, self.halted)
+        part = self._source.ask(self._connections, first, block.end - 1, self.halted)
         with closing(part.answer):
             self._receive(work, part)
 

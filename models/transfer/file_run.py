@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.errors import CorruptDownloadError, FathomError
+from models.errors import CorruptDownloadError, DiskError, FathomError, StoppedError
 from models.stopping import POLL_S, Stop, check_stop
 from models.transfer.blocks import BlockMap, Snapshot
 from models.transfer.fetcher import Counts, Fetcher, Wait
@@ -67,6 +67,7 @@ class FileRun:
         self._hasher: FrontierHasher | None = None
         self._reported = 0.0
         self._is_repairing = False
+        self._is_new = False
 
     def run(self, stop: Stop) -> BlockMap:
         """Return when the file has its final name: its blocks, with their digests.
@@ -83,6 +84,11 @@ class FileRun:
             if not self._is_right():
                 self._repair(stop)
             self._publish(stop)
+        except StoppedError:
+            raise
+        except FathomError:
+            self._leave_nothing_empty()
+            raise
         finally:
             self._close()
         return self._blocks
@@ -96,6 +102,7 @@ class FileRun:
             is_same = (before.digest, before.size_bytes) == (file.digest, file.size_bytes)
             if not is_same or self._part.size_bytes != file.size_bytes:
                 known = None
+        self._is_new = known is None
         if known is None:
             # Whatever lies there belongs to something else, or nobody knows what it is.
             forget_sidecar(self._target)
@@ -110,19 +117,16 @@ class FileRun:
             suspects = last_blocks(self._blocks)
             damaged = damaged_blocks(self._part.read, suspects, stop)
             lost_bytes += self._blocks.lose(damaged)
-        self._reserve(is_new=known is None, stop=stop)
+        self._part.reserve(file.size_bytes, allocates=self._layout.allocates, stop=stop)
         self._write_sidecar(self._blocks.snapshot()[0])
         return lost_bytes
 
-    def _reserve(self, *, is_new: bool, stop: Stop) -> None:
-        size_bytes, allocates = self._remote.file.size_bytes, self._layout.allocates
-        try:
-            self._part.reserve(size_bytes, allocates=allocates, stop=stop)
-        except FathomError:
-            if is_new:
-                with contextlib.suppress(OSError):
-                    self._part.path.unlink()
-            raise
+    def _leave_nothing_empty(self) -> None:
+        """Remove what holds nothing when a transfer fails: no space is kept for a lost cause."""
+        if self._is_new and not self._blocks.bytes_done:
+            with contextlib.suppress(DiskError, OSError):
+                forget_sidecar(self._target)
+                self._part.path.unlink(missing_ok=True)
 
     def _new_fetcher(self) -> Fetcher:
         means = self._means
@@ -190,13 +194,16 @@ class FileRun:
         damaged = damaged_blocks(self._part.read, self._blocks.all, stop, self._tick)
         if damaged:
             self._refetch(damaged, stop)
+            self._fetch_and_hash(stop)
             if self._is_right():
                 return
         step = self._layout.window_blocks
         for first in range(0, len(self._blocks.all), step):
             indices = range(first, min(first + step, len(self._blocks.all)))
-            if self._refetch(indices, stop) and self._is_right():
-                return
+            if self._refetch(indices, stop):
+                self._fetch_and_hash(stop)
+                if self._is_right():
+                    return
         raise CorruptDownloadError(
             f"{self._remote.file.target} is not what the hub lists, also after it was fetched "
             "again.",
@@ -206,17 +213,14 @@ class FileRun:
         )
 
     def _refetch(self, indices: Iterable[int], stop: Stop) -> bool:
-        """Fetch blocks again and hash the whole; return whether any of them was another one."""
+        """Fetch blocks again; return whether any of them came as another one than before."""
         assert self._fetcher is not None
         before = {index: self._blocks.all[index].digest for index in indices}
         self._fetcher.lost(self._blocks.lose(before))
         # Told at once: who is killed now must not believe what is being overwritten.
         self._write_sidecar(self._blocks.snapshot()[0])
         self._fetcher.fetch(stop, self._tick)
-        if all(self._blocks.all[index].digest == digest for index, digest in before.items()):
-            return False
-        self._fetch_and_hash(stop)
-        return True
+        return any(self._blocks.all[index].digest != digest for index, digest in before.items())
 
     def _publish(self, stop: Stop) -> None:
         """Give the file its name, now that it is right."""

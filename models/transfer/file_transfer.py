@@ -21,7 +21,7 @@ from models.transfer.disk import translated
 from models.transfer.file_run import FileRun, Means
 from models.transfer.hasher import file_digest
 from models.transfer.limiter import RateLimiter
-from models.transfer.part_file import open_part, part_path
+from models.transfer.part_file import PartFile, open_part, part_path
 from models.transfer.patience import Layout, TransferPatience
 from models.transfer.record import FileRecord, read_record, write_record
 from models.transfer.remote import FileProgress, Listener, Locator, RemoteObject
@@ -91,10 +91,19 @@ class FileTransfer:
         """
         check_stop(stop)
         self._check_sound()
+        before = self._facts()
         record = self._settled(stop)
         if record is not None:
             return record
         part = open_part(self._target, lock_s=self._patience.lock_s, stop=stop)
+        try:
+            record = self._settled_meanwhile(before, part, stop)
+            if record is not None:
+                part.close()
+                return record
+        except BaseException:
+            part.close()
+            raise
         run = FileRun(
             self._remote,
             self._target,
@@ -138,13 +147,37 @@ class FileTransfer:
             part.close()
 
     def _check_sound(self) -> None:
-        name = PurePosixPath(self._remote.file.target).name
-        if self._target.name != name or ".." in self._target.parts or name in ("", ".", ".."):
+        wanted = PurePosixPath(self._remote.file.target).parts
+        is_odd = any(name in ("", ".", "..", "/") or "\\" in name for name in wanted)
+        if not wanted or is_odd or self._target.parts[-len(wanted) :] != wanted:
             raise UnsafeNameError(
                 f"{self._target} is no place for {self._remote.file.target}.",
                 hint="The repository holds a name that no file here should get.",
             )
         file_digest(self._remote.file.digest_kind, self._remote.file.size_bytes)
+
+    def _by_record(self, facts: os.stat_result | None) -> FileRecord | None:
+        """Return the record of the file that is there, if it is of what is wanted."""
+        file, record = self._remote.file, read_record(self._target)
+        if facts is None or record is None:
+            return None
+        is_same = (record.digest, record.size_bytes) == (file.digest, file.size_bytes)
+        return record if is_same else None
+
+    def _settled_meanwhile(
+        self, before: os.stat_result | None, part: PartFile, stop: Stop
+    ) -> FileRecord | None:
+        """Return the record, if who had the lock before has just fetched the file."""
+        now = self._facts()
+        if now is None or (before is not None and os.path.samestat(before, now)):
+            return None
+        if part.size_bytes:
+            return None
+        record = self._settled(stop)
+        if record is not None:
+            with translated(part.path):
+                part.path.unlink()
+        return record
 
     def _settled(self, stop: Stop) -> FileRecord | None:
         """Return the record of a file that is there and is the right one; None when it is not."""
@@ -152,9 +185,7 @@ class FileTransfer:
         if facts is None:
             return None
         file = self._remote.file
-        known = read_record(self._target)
-        if known is not None and (known.digest, known.size_bytes) != (file.digest, file.size_bytes):
-            known = None
+        known = self._by_record(facts)
         is_same = facts.st_size == file.size_bytes
         is_trusted = known is not None and known.modified_ns in (0, facts.st_mtime_ns)
         if is_trusted and is_same and not self._verify_existing:

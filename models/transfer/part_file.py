@@ -15,7 +15,7 @@ from pathlib import Path
 from models.errors import DiskError, DownloadBusyError, StoppedError
 from models.stopping import POLL_S, Stop, check_stop
 from models.transfer.allocation import allocate
-from models.transfer.disk import sync_folder, translated
+from models.transfer.disk import disk_failure, sync_folder, translated
 
 SUFFIX = ".part"
 
@@ -70,7 +70,9 @@ class PartFile:
         Raises:
             DiskFullError, DiskError; StoppedError: it is closed.
         """
-        with self._used(len(data)) as handle:
+        # Called for every piece that comes over the line: no context managers here.
+        handle = self._enter()
+        try:
             if sys.platform == "win32":
                 with self._place:
                     os.lseek(handle, offset, os.SEEK_SET)
@@ -79,6 +81,10 @@ class PartFile:
             done = os.pwrite(handle, data, offset)
             while done < len(data):
                 done += os.pwrite(handle, data[done:], offset + done)
+        except OSError as error:
+            raise disk_failure(error, self.path, needed_bytes=len(data)) from error
+        finally:
+            self._leave()
 
     def read(self, offset: int, size_bytes: int) -> bytes:
         """Return bytes from their place, fewer only at the end.
@@ -131,16 +137,20 @@ class PartFile:
             os.close(self._handle)
 
     @contextlib.contextmanager
-    def _used(self, needed_bytes: int = 0) -> Iterator[int]:
+    def _used(self) -> Iterator[int]:
+        handle = self._enter()
+        try:
+            with translated(self.path):
+                yield handle
+        finally:
+            self._leave()
+
+    def _enter(self) -> int:
         with self._lock:
             if self._is_closed:
                 raise StoppedError
             self._users += 1
-        try:
-            with translated(self.path, needed_bytes=needed_bytes):
-                yield self._handle
-        finally:
-            self._leave()
+        return self._handle
 
     def _leave(self) -> None:
         with self._lock:

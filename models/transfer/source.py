@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from models.errors import FathomError, NetworkError, RemoteChangedError, ServerAnswerError
 from models.network.answers import Asked, error_of_answer, may_pass, retry_after_s
 from models.stopping import Stop
-from models.transfer.connection import Answer, Connection, Wanted
+from models.transfer.connection import Answer, Connections, Wanted
 from models.transfer.location import LocationCache
 from models.transfer.remote import Location, Locator, RemoteObject
 
@@ -30,6 +30,7 @@ class Next(enum.Enum):
 
     AT_ONCE = "ask again at once"
     LATER = "ask again later"
+    NEVER = "it is no use"
 
 
 class AgainError(Exception):
@@ -81,7 +82,7 @@ class Source:
         """Whether the server only ever sends the whole file from its start on."""
         return self._whole_answers >= _WHOLE_ANSWERS
 
-    def ask(self, connection: Connection, first: int, last: int, stop: Stop) -> Part:
+    def ask(self, connections: Connections, first: int, last: int, stop: Stop) -> Part:
         """Ask for bytes ``first`` to ``last``; the caller closes the answer.
 
         Raises:
@@ -92,7 +93,7 @@ class Source:
         """
         location = self._locations.current(stop)
         if_range = self._etag if self._uses_if_range else ""
-        answer = connection.get(Wanted(location, first, last, if_range))
+        answer = connections.get(Wanted(location, first, last, if_range))
         try:
             return self._judged(answer, location, first, last, if_range)
         except BaseException:
@@ -183,7 +184,7 @@ class Source:
         self._locations.forget(location)
         return AgainError(changed, Next.AT_ONCE if is_first else Next.LATER)
 
-    def _refused(self, answer: Answer, location: Location) -> FathomError | AgainError:
+    def _refused(self, answer: Answer, location: Location) -> AgainError:
         error = error_of_answer(
             answer.status, answer.headers, Asked(self._file.target, answer.host)
         )
@@ -198,11 +199,11 @@ class Source:
             return AgainError(error, Next.AT_ONCE)
         return self._counted(error)
 
-    def _counted(self, error: FathomError) -> FathomError | AgainError:
+    def _counted(self, error: FathomError) -> AgainError:
         with self._lock:
             self._refusals += 1
             is_final = self._refusals >= self._max_refusals
-        return error if is_final else AgainError(error, Next.LATER)
+        return AgainError(error, Next.NEVER if is_final else Next.LATER)
 
     def _no_file(self, answer: Answer) -> NetworkError:
         if answer.is_page:

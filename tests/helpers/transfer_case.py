@@ -1,4 +1,4 @@
-"""One file on the fake hub, and transfers of it that are quick to test: small blocks, short waits."""
+"""One file on the fake hub, and transfers of it: small blocks and short waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from helpers.fake_hub import COMMIT, FakeHub
-
 from models.errors import RemoteChangedError, StoppedError, UnreachableError
 from models.network.answers import Asked, error_of_answer
 from models.stopping import Stop
@@ -111,9 +110,7 @@ class Case:
             "patience": PATIENCE,
             "layout": LAYOUT,
         }
-        return FileTransfer(
-            options.pop("remote", self.remote), self.target, **{**usual, **options}
-        )
+        return FileTransfer(options.pop("remote", self.remote), self.target, **{**usual, **options})
 
     def run(self, stop: Stop = lambda: False, **options: Any) -> FileRecord:
         """Fetch the file."""

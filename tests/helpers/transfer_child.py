@@ -1,75 +1,35 @@
-"""The real transfer child with smaller blocks and less room kept, so that tests are quick.
-
-Run as a program; ``child_command`` has the command line.
-"""
+"""A process that fetches one file from the fake hub until it is killed: ``python -m`` this."""
 
 from __future__ import annotations
 
-import argparse
+import json
 import sys
 from pathlib import Path
 
-REPO_ROOT = Path(__file__).resolve().parents[2]
-KIB = 1024
-BLOCK_BYTES = 256 * KIB
-FLUSH_BYTES = 64 * KIB
-
-
-def child_command(
-    *, block_bytes: int = BLOCK_BYTES, flush_bytes: int = FLUSH_BYTES, **options: float
-) -> list[str]:
-    """Return the command line of a child.
-
-    Args:
-        options: ``reserve_bytes`` (room kept on every disk), ``no_stderr`` (1: as in a windowed
-            program), ``asks_nobody`` (1: the address of a file is made up without a request).
-    """
-    command = [sys.executable, "-P", str(Path(__file__).resolve())]
-    options = {"block_bytes": block_bytes, "flush_bytes": flush_bytes, **options}
-    return command + [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+from helpers.transfer_case import PATIENCE, HeadLocator
+from models.transfer.file_transfer import FileTransfer
+from models.transfer.limiter import RateLimiter
+from models.transfer.patience import Layout
+from models.transfer.remote import FileSpec, RemoteObject
+from models.transfer.slots import Slots
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    for name in (
-        "--block-bytes",
-        "--flush-bytes",
-        "--reserve-bytes",
-        "--no-stderr",
-        "--asks-nobody",
-    ):
-        parser.add_argument(name, type=int, default=0)
-    options = parser.parse_args()
-    from models.transfer.file_tools import BlockTools
-    from models.transfer.limiter import RateLimiter
-    from models.transfer.patience import Layout, TransferPatience
-    from models.transfer.remote import Location, RemoteObject
-    from models.transfer.slots import Slots
-    from models.transfer.space import SpaceLedger
-    from models.transfer.worker import main as transfer_main
-
-    def tools(slots: Slots, limiter: RateLimiter) -> BlockTools:
-        layout = Layout(block_bytes=options.block_bytes, flush_bytes=options.flush_bytes)
-        patience = TransferPatience(first_pause_s=0.05, longest_pause_s=0.5)
-        return BlockTools(slots, limiter, layout=layout, patience=patience)
-
-    class _PlainLocator:
-        """Spares a child that lives for a moment the import of huggingface_hub."""
-
-        def configure(self, settings: object) -> None:
-            pass
-
-        def locate(self, remote: RemoteObject, *, stop: object) -> Location:
-            path = f"{remote.repository}/resolve/{remote.commit}/{remote.file.path}"
-            url = f"{remote.endpoint}/{path}"
-            return Location(url, remote.file.digest_hex, remote.file.size_bytes)
-
-    if options.no_stderr:
-        sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]
-    locator = _PlainLocator() if options.asks_nobody else None
-    transfer_main(tools, ledger=SpaceLedger(options.reserve_bytes, 0.0), locator=locator)
+    """Fetch what the first argument says."""
+    wanted = json.loads(sys.argv[1])
+    file = FileSpec(**wanted["file"])
+    remote = RemoteObject(wanted["endpoint"], wanted["repository"], wanted["commit"], file)
+    FileTransfer(
+        remote,
+        Path(wanted["target"]),
+        locator=HeadLocator(),
+        slots=Slots(wanted["workers"]),
+        limiter=RateLimiter(),
+        listen=lambda _: None,
+        patience=PATIENCE,
+        layout=Layout(**wanted["layout"]),
+    ).run(lambda: False)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(REPO_ROOT))
     main()

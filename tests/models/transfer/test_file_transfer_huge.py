@@ -1,0 +1,55 @@
+"""A file of 465 GB, of which nobody has to have the space or the patience."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from helpers.fake_hub import COMMIT, SparseContent, fake_hub
+from helpers.transfer_case import KIB, NAME, PATIENCE, REPOSITORY, Case
+from models.errors import DiskFullError, StoppedError
+from models.hub.hub import Hub
+from models.transfer.file_transfer import bytes_in_place
+from models.transfer.patience import Layout
+from models.transfer.remote import FileSpec, RemoteObject
+
+SIZE = 465 * 10**9
+
+
+def test_a_file_that_no_server_sends_whole_comes_in_parts(tmp_path: Path):
+    with fake_hub() as hub:
+        huge = SparseContent(SIZE)
+        case = Case(hub, tmp_path, b"")
+        hub.add(REPOSITORY, NAME, huge)
+        hub.whole_limit_bytes = 50 * 10**9
+        file = FileSpec(NAME, NAME, SIZE, f"sha256:{huge.sha256}")
+        remote = RemoteObject(hub.endpoint, REPOSITORY, COMMIT, file)
+        layout = Layout(flush_bytes=256 * KIB, allocates=False)
+        with pytest.raises(StoppedError):
+            case.run(
+                lambda: bool(case.heard) and case.heard[-1].bytes_done > 3_000_000,
+                remote=remote,
+                layout=layout,
+                locator=Hub(hub.endpoint),
+                patience=replace(PATIENCE, flush_s=0.05),
+            )
+        assert case.part.stat().st_size == SIZE
+        assert bytes_in_place(case.target) >= 3_000_000
+        with case.part.open("rb") as part:
+            assert part.read(256 * KIB) == huge.part(0, 256 * KIB - 1)
+        assert all(seen.range for seen in hub.seen("cdn"))
+        assert max(_length(seen.range) for seen in hub.seen("cdn")) <= layout.block_bytes
+        # Nothing of the wrong content is taken over, however large.
+        other = replace(file, digest=f"sha256:{hashlib.sha256(b'other').hexdigest()}")
+        with pytest.raises(DiskFullError, match="no room") as caught:
+            case.run(remote=replace(remote, file=other))
+        assert caught.value.missing_bytes > 0
+
+
+def _length(given: str | None) -> int:
+    assert given is not None
+    first, last = given.removeprefix("bytes=").split("-")
+    return int(last) + 1 - int(first)

@@ -1,0 +1,86 @@
+"""kill -9 at any moment costs what was not noted down yet, and never the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from helpers.fake_hub import fake_hub
+from helpers.transfer_case import KIB, Case, content
+from models.transfer.file_transfer import bytes_in_place
+from models.transfer.patience import Layout
+
+TESTS = Path(__file__).resolve().parents[2]
+LAYOUT = Layout(block_bytes=1024 * KIB, flush_bytes=128 * KIB)
+WORKERS = 3
+
+
+def start(case: Case) -> subprocess.Popen[bytes]:
+    wanted = {
+        "endpoint": case.hub.endpoint,
+        "repository": case.remote.repository,
+        "commit": case.remote.commit,
+        "file": asdict(case.file),
+        "target": str(case.target),
+        "workers": WORKERS,
+        "layout": asdict(LAYOUT),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "helpers.transfer_child", json.dumps(wanted)],
+        cwd=TESTS,
+        env={**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
+    )
+
+
+def written_bytes(case: Case) -> int:
+    """Return how much of the part is not zero, that is: how much came so far."""
+    if not case.part.exists():
+        return 0
+    return len(case.part.read_bytes().replace(b"\0", b""))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_transfer_goes_on_where_it_was(tmp_path: Path, seed: int):
+    chance = random.Random(seed)
+    with fake_hub() as hub:
+        # No zeros: what is in the part can be counted.
+        data = content(8192 * KIB, seed).replace(b"\0", b"\1")
+        case = Case(hub, tmp_path, data)
+        hub.rate_bytes_s = 4_000_000
+        for _ in range(2):
+            after = hub.sent_bytes + chance.randrange(500 * KIB, 2500 * KIB)
+            child = start(case)
+            hub.wait_for(lambda limit=after: hub.sent_bytes >= limit)
+            child.send_signal(signal.SIGKILL)
+            child.wait(10)
+            lost = written_bytes(case) - bytes_in_place(case.target)
+            assert lost <= WORKERS * LAYOUT.flush_bytes
+            assert not case.target.exists()
+        hub.rate_bytes_s = None
+        left = bytes_in_place(case.target)
+        case.run()
+        case.assert_done()
+        assert case.heard[-1].bytes_fetched == len(data) - left
+        # It says itself what it fetched twice.
+        assert case.heard[-1].bytes_refetched <= WORKERS * LAYOUT.flush_bytes
+
+
+def test_killed_while_it_is_published(tmp_path: Path):
+    # The moment between the name and the record: the file is there, nobody vouches for it yet.
+    with fake_hub() as hub:
+        case = Case(hub, tmp_path, content(300 * KIB))
+        case.run()
+        (case.target.parent / ".fathom" / f"{case.target.name}.json").unlink()
+        case.sidecar.write_text("{}")
+        sent = hub.sent_bytes
+        case.run()
+        case.assert_done()
+        assert hub.sent_bytes == sent
