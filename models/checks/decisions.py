@@ -121,6 +121,7 @@ class Decisions:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file in one step."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".checks-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -46,7 +46,7 @@ def test_files_that_cannot_be_read_or_written_are_begun_anew(tmp_path: Path) -> 
         assert decisions.choice(ONE) is None
         decisions.decide(ONE, Choice.OWN)
         assert Decisions(path).choice(ONE) is Choice.OWN
-    nowhere = Decisions(tmp_path / "no folder" / "checks.json")
+    nowhere = Decisions(path / "checks.json")
     nowhere.decide(ONE, Choice.OWN)
     assert nowhere.choice(ONE) is Choice.OWN
     nowhere.note_clear(FileStamp("x", 1, 1))
