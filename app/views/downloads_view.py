@@ -25,6 +25,8 @@ from models.transfer.job import JobState, JobView
 WIDTH = 960
 _NARROW_BELOW = 700
 _COUNTDOWN_MS = 1000
+# A row takes some ten milliseconds to make; a long list is filled a few rows at a time.
+_FILL_FOR_S = 0.008
 
 
 class DownloadsView(QWidget):
@@ -68,6 +70,10 @@ class DownloadsView(QWidget):
         self._drop_line.setProperty("kind", "drop-line")
         self._drop_line.setFixedHeight(2)
         self._drop_line.hide()
+        self._fill_timer = QTimer(self)
+        self._fill_timer.setSingleShot(True)
+        self._fill_timer.setInterval(0)
+        self._fill_timer.timeout.connect(self._fill_up)
         self._stack = QStackedWidget()
         self.empty = EmptyState(
             "download",
@@ -86,8 +92,13 @@ class DownloadsView(QWidget):
         self.show_jobs(())
 
     def row(self, job_id: str) -> DownloadRow:
-        """Return the row of a download; KeyError when it is not in the list."""
+        """Return the row of a download; KeyError when it is not in the list (yet)."""
         return self._rows[job_id]
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether every download has its row."""
+        return not self._fill_timer.isActive()
 
     def follow(self, downloads: Downloads) -> None:
         """Show these downloads from now on, and let them hear what is asked for here."""
@@ -161,17 +172,29 @@ class DownloadsView(QWidget):
         gone = set(self._rows) - set(titles)
         for job_id in gone:
             self._rows.pop(job_id).deleteLater()
+        end_s, made = time.perf_counter() + _FILL_FOR_S, 0
         for layout, ids in ((self._queue_list, order[0]), (self._ended_list, order[1])):
             for job_id in ids:
                 if job_id not in self._rows:
+                    # At least one, or it would never be full.
+                    if made and time.perf_counter() > end_s:
+                        self._fill_timer.start()
+                        break
+                    made += 1
                     self._rows[job_id] = self._make_row(job_id, titles[job_id])
                 if layout.count():
                     layout.addWidget(hairline())
                 layout.addWidget(self._rows[job_id])
                 self._rows[job_id].show()
         for index, job_id in enumerate(order[0]):
-            ends = (index == 0, index == len(order[0]) - 1)
-            self._rows[job_id].order.set_ends(is_first=ends[0], is_last=ends[1])
+            if job_id in self._rows:
+                ends = (index == 0, index == len(order[0]) - 1)
+                self._rows[job_id].order.set_ends(is_first=ends[0], is_last=ends[1])
+
+    @Slot()
+    def _fill_up(self) -> None:
+        self._arrange(self._shown_order)
+        self._show_rows()
 
     def _make_row(self, job_id: str, title: str) -> DownloadRow:
         row = DownloadRow(title)
@@ -194,7 +217,8 @@ class DownloadsView(QWidget):
             return
         now_s = time.time()
         for job in self._jobs:
-            self._rows[job.job_id].show_view(download_row_view(job, now_s=now_s))
+            if job.job_id in self._rows:
+                self._rows[job.job_id].show_view(download_row_view(job, now_s=now_s))
 
     def _views(self, jobs: tuple[JobView, ...]) -> list[DownloadRowView]:
         return [download_row_view(job, now_s=0.0) for job in jobs]
@@ -325,7 +349,7 @@ class DownloadsView(QWidget):
     @Slot(int)
     def _show_drop_line(self, screen_y: int) -> None:
         place = self._place_at(screen_y)
-        ids = self._shown_order[0]
+        ids = [job_id for job_id in self._shown_order[0] if job_id in self._rows]
         row = self._rows[ids[min(place, len(ids) - 1)]]
         edge = row.rect().topLeft() if place < len(ids) else row.rect().bottomLeft()
         at = row.mapTo(self, edge)
@@ -342,7 +366,7 @@ class DownloadsView(QWidget):
 
     def _place_at(self, screen_y: int) -> int:
         """Return how many rows of the queue have their middle above a height on the screen."""
-        rows = [self._rows[job_id] for job_id in self._shown_order[0]]
+        rows = [self._rows[job_id] for job_id in self._shown_order[0] if job_id in self._rows]
         middles = [row.mapToGlobal(QPoint(0, row.height() // 2)).y() for row in rows]
         return sum(1 for middle in middles if middle < screen_y)
 

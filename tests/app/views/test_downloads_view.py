@@ -38,6 +38,11 @@ def queue(*states: JobState) -> tuple[JobView, ...]:
     )
 
 
+def show(view: DownloadsView, qtbot: QtBot, jobs: tuple[JobView, ...]) -> None:
+    view.show_jobs(jobs)
+    qtbot.waitUntil(lambda: view.is_filled)
+
+
 def order(view: DownloadsView) -> list[str]:
     rows = sorted(view._rows.values(), key=lambda row: row.mapTo(view, QPoint()).y())
     return [row._title.full_text for row in rows]
@@ -64,7 +69,7 @@ def test_every_state_says_what_it_is_and_fits_into_640(
     view: DownloadsView, qtbot: QtBot, qapp: QApplication
 ) -> None:
     jobs = every_state(time.time())
-    view.show_jobs(jobs)
+    show(view, qtbot, jobs)
     for job in jobs:
         row = view.row(job.job_id)
         row.fold.button.click()
@@ -81,13 +86,15 @@ def test_every_state_says_what_it_is_and_fits_into_640(
             assert row.menu_button.isVisible()
 
 
-def test_a_running_download_says_how_far_how_fast_and_how_long(view: DownloadsView) -> None:
+def test_a_running_download_says_how_far_how_fast_and_how_long(
+    view: DownloadsView, qtbot: QtBot
+) -> None:
     spec = job_spec(1, shards=4, shard_bytes=10_000_000_000)
     job = job_view(
         spec, S.DOWNLOADING, share=0.55, rate_bytes_s=41_300_000, eta_s=435.0,
         bytes_refetched=67_108_864,
     )  # fmt: skip
-    view.show_jobs((job,))
+    show(view, qtbot, (job,))
     row = view.row(job.job_id)
     assert row._amount.text() == "22.0 GB of 40.0 GB   41.3 MB/s"
     assert row._eta.text() == "about 7 min 15 s"
@@ -106,19 +113,19 @@ def test_a_wait_counts_down(view: DownloadsView, qtbot: QtBot) -> None:
     waiting = replace(
         queue(S.WAITING)[0], why="No network.", waits_until_s=time.time() + 40, bytes_done=5
     )
-    view.show_jobs((waiting,))
+    show(view, qtbot, (waiting,))
     row = view.row(waiting.job_id)
     assert row._note.text().startswith("No network. Tries again in ")
     assert view._countdown.isActive()
-    view.show_jobs((replace(waiting, waits_until_s=time.time() - 1),))
+    show(view, qtbot, (replace(waiting, waits_until_s=time.time() - 1),))
     assert row._note.text() == "No network. Tries again now."
-    view.show_jobs(queue(S.PAUSED))
+    show(view, qtbot, queue(S.PAUSED))
     assert not view._countdown.isActive()
 
 
 def test_pause_resume_and_all_of_them(view: DownloadsView, qtbot: QtBot) -> None:
     jobs = queue(S.DOWNLOADING, S.PAUSED, S.QUEUED, S.FAILED)
-    view.show_jobs(jobs)
+    show(view, qtbot, jobs)
     asked: list[tuple[str, str]] = []
     view.pause_requested.connect(lambda job_id: asked.append(("pause", job_id)))
     view.resume_requested.connect(lambda job_id: asked.append(("resume", job_id)))
@@ -131,7 +138,7 @@ def test_pause_resume_and_all_of_them(view: DownloadsView, qtbot: QtBot) -> None
     assert view.resume_all_button.isHidden()
     view.pause_all_button.click()
     assert asked == [("pause", ids[0]), ("pause", ids[2])]
-    view.show_jobs(queue(S.PAUSED, S.PAUSED))
+    show(view, qtbot, queue(S.PAUSED, S.PAUSED))
     asked.clear()
     assert view.pause_all_button.isHidden()
     view.resume_all_button.click()
@@ -142,7 +149,7 @@ def test_pause_resume_and_all_of_them(view: DownloadsView, qtbot: QtBot) -> None
 def test_cancel_asks_what_becomes_of_what_is_here(view: DownloadsView, qtbot: QtBot) -> None:
     begun = replace(queue(S.DOWNLOADING)[0], bytes_done=2_000_000_000)
     fresh = job_view(job_spec(9), S.QUEUED, position=1)
-    view.show_jobs((begun, fresh))
+    show(view, qtbot, (begun, fresh))
     with qtbot.waitSignal(view.cancel_requested) as asked:
         view.row(fresh.job_id).cancel_button.click()
     assert asked.args == [fresh.job_id, False]
@@ -160,7 +167,7 @@ def test_cancel_asks_what_becomes_of_what_is_here(view: DownloadsView, qtbot: Qt
 
 def test_what_ended_is_below_and_can_be_taken_off(view: DownloadsView, qtbot: QtBot) -> None:
     jobs = queue(S.READY, S.DOWNLOADING, S.CANCELLED)
-    view.show_jobs(jobs)
+    show(view, qtbot, jobs)
     assert order(view) == ["Model 2", "Model 3", "Model 1"]
     ready = view.row(jobs[0].job_id)
     assert ready.action_button.text() == "Load"
@@ -173,7 +180,7 @@ def test_what_ended_is_below_and_can_be_taken_off(view: DownloadsView, qtbot: Qt
     view.clear_button.click()
     assert gone == [jobs[0].job_id, jobs[2].job_id, jobs[0].job_id]
     row = view.row(jobs[1].job_id)
-    view.show_jobs(jobs[1:2])
+    show(view, qtbot, jobs[1:2])
     assert order(view) == ["Model 2"]
     assert view.row(jobs[1].job_id) is row
     assert view._ended_card.isHidden()
@@ -182,7 +189,7 @@ def test_what_ended_is_below_and_can_be_taken_off(view: DownloadsView, qtbot: Qt
 @pytest.mark.qt_log_ignore("This plugin does not support")
 def test_what_a_person_has_to_do_has_a_button(view: DownloadsView, qtbot: QtBot) -> None:
     jobs = queue(S.NEEDS_TOKEN, S.NO_SPACE, S.NEEDS_LICENCE)
-    view.show_jobs(jobs)
+    show(view, qtbot, jobs)
     with qtbot.waitSignal(view.settings_requested):
         view.row(jobs[0].job_id).action_button.click()
     with qtbot.waitSignal(view.library_requested):
@@ -198,7 +205,7 @@ def test_what_a_person_has_to_do_has_a_button(view: DownloadsView, qtbot: QtBot)
 def test_the_order_changes_by_buttons_and_menu(view: DownloadsView, qtbot: QtBot) -> None:
     # One that ended lies between: positions are the queue's, places are those of the list.
     jobs = queue(S.DOWNLOADING, S.READY, S.QUEUED, S.QUEUED)
-    view.show_jobs(jobs)
+    show(view, qtbot, jobs)
     first, last = view.row(jobs[0].job_id), view.row(jobs[3].job_id)
     assert not first.order.up_button.isEnabled()
     assert not last.order.down_button.isEnabled()
@@ -217,7 +224,7 @@ def test_the_order_changes_by_buttons_and_menu(view: DownloadsView, qtbot: QtBot
 
 def test_a_row_is_dragged_to_another_place(view: DownloadsView, qtbot: QtBot) -> None:
     jobs = queue(S.DOWNLOADING, S.QUEUED, S.QUEUED)
-    view.show_jobs(jobs)
+    show(view, qtbot, jobs)
     view.row(jobs[0].job_id)
     grip = view.row(jobs[2].job_id).order.grip
     target = view.row(jobs[0].job_id)
@@ -247,9 +254,9 @@ def test_the_limit_is_shown_and_chosen(view: DownloadsView, qtbot: QtBot) -> Non
     assert view.limit.box.text() == "12.50 MB/s"
 
 
-def test_a_mirrors_word_for_itself_is_said(view: DownloadsView) -> None:
+def test_a_mirrors_word_for_itself_is_said(view: DownloadsView, qtbot: QtBot) -> None:
     job = job_view(job_spec(1, is_independent=False), S.READY, share=1.0)
-    view.show_jobs((job,))
+    show(view, qtbot, (job,))
     row = view.row(job.job_id)
     assert "not from Hugging Face" in row._note.text()
     assert row._note.property("tone") == "tight"
