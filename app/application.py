@@ -297,6 +297,7 @@ class Fathom(QObject):
         )
         page.chat_requested.connect(partial(self.window.show_page, CHAT))
         page.plan_requested.connect(self._plan_on_page)
+        page.findings_requested.connect(self.safety.checks.show)
         page.set_download_count(self.fetching.downloads.totals.unfinished)
         return page
 

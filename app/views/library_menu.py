@@ -22,6 +22,7 @@ class LibraryMenu(QObject):
     # A folder outside the library that something is moved to.
     folder_added = Signal(object)
     plan_requested = Signal(object)
+    findings_requested = Signal(object)
 
     def __init__(self, actions: LibraryActions, window: QWidget) -> None:
         super().__init__(window)
@@ -64,6 +65,9 @@ class LibraryMenu(QObject):
     def _fill(self, menu: QMenu, entry: LibraryEntry, *, is_loaded: bool) -> None:
         why_busy = self._why_busy(entry)
         why_not = why_busy or self._why_not_ours(entry, is_loaded=is_loaded)
+        look = partial(self.findings_requested.emit, entry)
+        found = self._add(menu, self.tr("What was found"), look)
+        _allow(found, why_busy)
         verify = self._add(menu, self.tr("Verify"), partial(self._actions.verify, entry))
         _allow(verify, why_busy)
         if self._actions.damage_of(entry) and self._actions.can_repair(entry):

@@ -57,6 +57,7 @@ class LibraryView(QWidget):
 
     chat_requested = Signal()
     plan_requested = Signal(LibraryEntry)
+    findings_requested = Signal(LibraryEntry)
     discover_requested = Signal()
 
     def __init__(
@@ -336,6 +337,7 @@ class LibraryView(QWidget):
         menu = LibraryMenu(actions, self)
         menu.folder_added.connect(self._add_folder)
         menu.plan_requested.connect(self.plan_requested)
+        menu.findings_requested.connect(self.findings_requested)
         actions.task_changed.connect(self._show_task)
         actions.damage_changed.connect(self._show_damage)
         return menu

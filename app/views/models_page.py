@@ -36,6 +36,7 @@ class ModelsPage(Page):
 
     chat_requested = Signal()
     plan_requested = Signal(LibraryEntry)
+    findings_requested = Signal(LibraryEntry)
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class ModelsPage(Page):
         )
         self.library.chat_requested.connect(self.chat_requested)
         self.library.plan_requested.connect(self.plan_requested)
+        self.library.findings_requested.connect(self.findings_requested)
         self.library.discover_requested.connect(self._show_discover)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.library)
