@@ -164,7 +164,9 @@ _CODER = PromptFormat(
     also=("deepseek-coder-newline",),
 )
 # As llama.cpp's built-in format writes it.
-_CODER_NEWLINE = replace(_CODER, format_id="deepseek-coder-newline", generation="### Response:\n")
+_CODER_NEWLINE = replace(
+    _CODER, format_id="deepseek-coder-newline", generation="### Response:\n", also=()
+)
 # The full-width turn tokens came with V2.5.
 _V25 = PromptFormat(
     "deepseek-v2.5", user_before=USER, assistant_before=ASSISTANT, generation=ASSISTANT
@@ -209,9 +211,7 @@ _V31_PAIR = replace(
     also=("deepseek-v3.1",),
 )
 # Since V3.2 templates are given the reasoning apart from the answer.
-_V32 = replace(
-    _V31, format_id="deepseek-v3.2", drops_reasoning=False, also=("deepseek-v3.2-pair",)
-)
+_V32 = replace(_V31, format_id="deepseek-v3.2", drops_reasoning=False, also=("deepseek-v3.2-pair",))
 _V32_PAIR = replace(
     _V32,
     format_id="deepseek-v3.2-pair",

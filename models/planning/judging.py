@@ -33,6 +33,7 @@ USUAL_QUANTS = ("Q2_K", "Q3_K_M", "IQ4_XS", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0")
 # slower is then the better choice.
 _SMALL_PARAMETERS = 20e9
 _LEAST_BITS = 4.2
+_LITTLE_SLOWER = 0.5
 
 # Plans a shape, near settings found before or by a search of its own.
 Ask = Callable[[ModelShape, "PlanSettings | None"], Plan]
@@ -302,13 +303,16 @@ def _expected(shapes: Sequence[ModelShape], plans: Mapping[int, Plan]) -> int:
 
 def _chosen(rows: Sequence[Row], parameters: int) -> int | None:
     """Return the index of the row to choose, None when none is sensible."""
-    if parameters < _SMALL_PARAMETERS:
-        least_bytes = _LEAST_BITS / 8 * parameters
-        good = [number for number, row in enumerate(rows) if row.size_bytes >= least_bytes]
-        best = recommended([rows[number] for number in good])
-        if best is not None:
-            return good[best]
-    return recommended(rows)
+    best = recommended(rows)
+    if best is None or parameters >= _SMALL_PARAMETERS:
+        return best
+    least_bytes = _LEAST_BITS / 8 * parameters
+    good = [number for number, row in enumerate(rows) if row.size_bytes >= least_bytes]
+    better = recommended([rows[number] for number in good])
+    if better is None:
+        return best
+    rates = [rows[number].plan.speed.decode.mid for number in (good[better], best)]
+    return good[better] if rates[0] >= _LITTLE_SLOWER * rates[1] else best
 
 
 def _parameters(shape: ModelShape) -> int:
