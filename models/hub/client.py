@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from models.errors import FathomError, ServerAnswerError
+from models.errors import FathomError, RemoteNotFoundError, ServerAnswerError
 from models.gguf.http_source import http_failure, open_client
 from models.network.answers import Asked, error_of_answer, may_pass
 from models.network.calls import CallThread, Line, call_stoppably
@@ -70,7 +70,7 @@ class HubClient:
             StoppedError: ``stop`` said so.
         """
         prepare_library()
-        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
         try:
             return call_stoppably(
@@ -88,14 +88,10 @@ class HubClient:
             raise error_of_answer(
                 error.response.status_code, _lower(error.response), asked
             ) from error
+        except HFValidationError as error:
+            raise _no_name(error, asked) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            # Whatever stands in an answer that is not the hub's: a login page, another API.
-            raise ServerAnswerError(
-                f"{asked.host} does not answer like a hub.",
-                hint="Check the mirror's address in the settings (or HF_ENDPOINT); perhaps the "
-                "network wants a login first.",
-                details=f"{type(error).__name__}: {str(error)[:300]}",
-            ) from error
+            raise _no_hub(error, asked) from error
 
     def send(self, line: Line, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request whose connections ``line`` is told of."""
@@ -170,6 +166,25 @@ def _prepare() -> None:
 
     # It sends nothing itself, and looks at no proxies and certificates.
     set_client_factory(lambda: Dispatcher(transport=httpx2.BaseTransport(), trust_env=False))
+
+
+def _no_name(error: Exception, asked: Asked) -> FathomError:
+    # Such as a name with two dashes in a row; nothing was sent.
+    return RemoteNotFoundError(
+        f"{asked.subject} cannot be a repository of {asked.host}.",
+        hint="Check the spelling.",
+        details=str(error)[:300],
+    )
+
+
+def _no_hub(error: Exception, asked: Asked) -> FathomError:
+    # Whatever stands in an answer that is not the hub's: a login page, another API.
+    return ServerAnswerError(
+        f"{asked.host} does not answer like a hub.",
+        hint="Check the mirror's address in the settings (or HF_ENDPOINT); perhaps the network "
+        "wants a login first.",
+        details=f"{type(error).__name__}: {str(error)[:300]}",
+    )
 
 
 def _lower(response: httpx2.Response) -> dict[str, str]:

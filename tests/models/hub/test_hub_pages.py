@@ -298,6 +298,13 @@ def test_a_gated_page_that_is_not_shown(server):
         assert type(caught.value) is kind
 
 
+@pytest.mark.parametrize("name", ["owner/two--dashes", "owner/two..dots", "owner/model.git"])
+def test_a_name_that_no_repository_has(server, name):
+    with pytest.raises(RemoteNotFoundError, match="cannot be a repository"):
+        hub_at(server).page(RepositoryPlace(name))
+    assert server.requests == []
+
+
 def test_a_private_repository_looks_like_none(server):
     server.private.add(NAME)
     with pytest.raises(RemoteNotFoundError, match="or it is private"):
