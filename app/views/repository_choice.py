@@ -41,7 +41,7 @@ class ChoiceCard(QWidget):
         self._bar.setMaximumWidth(280)
         self._words = Paragraph(tone="quiet")
         self._gate = Paragraph(tone="tight")
-        self.button = TextButton("", kind="primary", icon_name="download")
+        self.button = TextButton(self.tr("Download"), kind="primary", icon_name="download")
         self.button.clicked.connect(self._pressed)
         self.plan_button = TextButton(self.tr("Plan in detail"), kind="quiet", icon_name="gauge")
         self.plan_button.clicked.connect(self.plan_requested)

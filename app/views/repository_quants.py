@@ -40,6 +40,7 @@ class QuantList(QWidget):
         self._slices = Slices(self)
         self._title = text_label(self.tr("Files"), size=SIZE_HEADING, weight=Weight.DemiBold)
         self.more = TextButton("", kind="link")
+        self.more.hide()
         self.more.clicked.connect(self._show_all)
         self._frame = card()
         self._list = QVBoxLayout(self._frame)
