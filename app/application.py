@@ -365,7 +365,7 @@ class Fathom(QObject):
     def _connect_fetching(self) -> None:
         fetching = self.fetching
         fetching.tab_wanted.connect(self._show_models_tab)
-        fetching.settings_wanted.connect(partial(self.window.show_page, SETTINGS))
+        fetching.settings_wanted.connect(self._show_token)
         fetching.plan_wanted.connect(self._plan_text)
         fetching.downloads.totals_changed.connect(self.status_bar.set_downloads)
         fetching.downloads.totals_changed.connect(self._count_downloads)
@@ -389,6 +389,15 @@ class Fathom(QObject):
     def _plan_text(self, text: str) -> None:
         self.planning.plan.choose(text, title=text.rpartition("/")[2])
         self.window.show_page(PLAN)
+
+    @Slot()
+    def _show_token(self) -> None:
+        from app.views.settings_page import SettingsPage
+
+        self.window.show_page(SETTINGS)
+        page = self.window.page(SETTINGS)
+        assert isinstance(page, SettingsPage)
+        page.show_token()
 
     @Slot(str)
     def _show_models_tab(self, name: str) -> None:

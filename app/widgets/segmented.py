@@ -93,9 +93,12 @@ class SegmentedControl(QWidget):
         return self._value
 
     def set_value(self, value: str) -> None:
-        """Choose without telling anybody."""
+        """Choose without telling anybody; the keyboard stays on what is chosen."""
+        had_focus = any(segment.hasFocus() for segment in self._segments.values())
         self._value = value
         self._segments[value].setChecked(True)
+        if had_focus:
+            self._segments[value].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def segment(self, value: str) -> QAbstractButton:
         """Return the button of one choice."""
