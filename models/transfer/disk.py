@@ -90,6 +90,12 @@ def translated(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
         yield
     except OSError as error:
         raise disk_failure(error, path, needed_bytes=needed_bytes) from error
+    except UnicodeEncodeError as error:
+        raise DiskError(
+            f"This system cannot write the name {path.name!a}.",
+            hint="Start Fathom with a locale of UTF-8.",
+            details=str(error),
+        ) from error
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -109,6 +109,8 @@ class FileRun:
             self._part.empty()
         else:
             self._layout = replace(self._layout, block_bytes=known.block_bytes)
+        # Before anything is made that grows with the size, which is only the hub's word so far.
+        self._part.reserve(file.size_bytes, allocates=self._layout.allocates, stop=stop)
         self._blocks = BlockMap(file.size_bytes, self._layout)
         lost_bytes = 0
         if known is not None:
@@ -117,7 +119,6 @@ class FileRun:
             suspects = last_blocks(self._blocks)
             damaged = damaged_blocks(self._part.read, suspects, stop)
             lost_bytes += self._blocks.lose(damaged)
-        self._part.reserve(file.size_bytes, allocates=self._layout.allocates, stop=stop)
         self._write_sidecar(self._blocks.snapshot()[0])
         return lost_bytes
 

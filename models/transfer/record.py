@@ -74,7 +74,7 @@ def write_record(target: Path, record: FileRecord) -> None:
     """
     data = {"format": _FORMAT} | asdict(record)
     data["block_digests"] = list(record.block_digests)
-    write_whole(record_path(target), json.dumps(data, ensure_ascii=False).encode())
+    write_whole(record_path(target), json.dumps(data).encode())
 
 
 def forget_record(target: Path) -> None:

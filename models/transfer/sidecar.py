@@ -84,7 +84,7 @@ def write_sidecar(target: Path, sidecar: Sidecar) -> None:
         },
         "notes": dict(sidecar.notes),
     }
-    write_whole(sidecar_path(target), json.dumps(data, ensure_ascii=False).encode())
+    write_whole(sidecar_path(target), json.dumps(data).encode())
 
 
 def read_sidecar(target: Path) -> Sidecar | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from models.transfer.slots import Slots
 def main() -> None:
     """Fetch what the first argument says."""
     wanted = json.loads(sys.argv[1])
+    if "NO_STDERR" in os.environ:
+        # As in a program of Windows without a console.
+        sys.stdout = sys.stderr = None
     file = FileSpec(**wanted["file"])
     remote = RemoteObject(wanted["endpoint"], wanted["repository"], wanted["commit"], file)
     FileTransfer(

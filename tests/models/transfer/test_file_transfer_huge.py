@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 
 from helpers.fake_hub import COMMIT, SparseContent, fake_hub
 from helpers.transfer_case import KIB, NAME, PATIENCE, REPOSITORY, Case
-from models.errors import DiskFullError, StoppedError
+from models.errors import DiskError, DiskFullError, StoppedError
 from models.hub.hub import Hub
 from models.transfer.file_transfer import bytes_in_place
 from models.transfer.patience import Layout
@@ -42,11 +42,34 @@ def test_a_file_that_no_server_sends_whole_comes_in_parts(tmp_path: Path):
             assert part.read(256 * KIB) == huge.part(0, 256 * KIB - 1)
         assert all(seen.range for seen in hub.seen("cdn"))
         assert max(_length(seen.range) for seen in hub.seen("cdn")) <= layout.block_bytes
-        # Nothing of the wrong content is taken over, however large.
-        other = replace(file, digest=f"sha256:{hashlib.sha256(b'other').hexdigest()}")
+
+
+def test_a_size_that_no_disk_has_room_for_is_told_at_once(tmp_path: Path):
+    # Before anything that grows with the size: it is only the hub's word.
+    with fake_hub() as hub:
+        case = Case(hub, tmp_path, b"")
+        file = replace(case.file, size_bytes=10**16)
         with pytest.raises(DiskFullError, match="no room") as caught:
-            case.run(remote=replace(remote, file=other))
-        assert caught.value.missing_bytes > 0
+            case.run(remote=replace(case.remote, file=file))
+        assert caught.value.missing_bytes > 10**15
+        assert not hub.requests
+        assert list(case.target.parent.iterdir()) == []
+
+
+def test_a_file_too_large_for_its_drive_is_told_at_once(tmp_path: Path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with fake_hub() as hub:
+        case = Case(hub, tmp_path, bytes(3_000_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+        try:
+            with pytest.raises(DiskError, match="cannot hold a file as large"):
+                case.run()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert not hub.requests
+        assert list(case.target.parent.iterdir()) == []
+        case.run()
+        case.assert_done()
 
 
 def _length(given: str | None) -> int:

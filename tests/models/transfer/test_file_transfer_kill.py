@@ -23,7 +23,7 @@ LAYOUT = Layout(block_bytes=1024 * KIB, flush_bytes=128 * KIB)
 WORKERS = 3
 
 
-def start(case: Case) -> subprocess.Popen[bytes]:
+def start(case: Case, **variables: str) -> subprocess.Popen[bytes]:
     wanted = {
         "endpoint": case.hub.endpoint,
         "repository": case.remote.repository,
@@ -36,7 +36,7 @@ def start(case: Case) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "helpers.transfer_child", json.dumps(wanted)],
         cwd=TESTS,
-        env={**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
+        env={**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}", **variables},
     )
 
 
@@ -84,3 +84,15 @@ def test_killed_while_it_is_published(tmp_path: Path):
         case.run()
         case.assert_done()
         assert hub.sent_bytes == sent
+
+
+def test_without_a_terminal_and_utf_8_in_a_folder_of_any_name(tmp_path: Path):
+    folder = tmp_path / "Jörg \u6df1\u5ea6 \u6c42\u7d22"
+    with fake_hub() as hub:
+        case = Case(hub, folder, content(1500 * KIB))
+        # As os.fsdecode has it where the locale knows ASCII alone.
+        case.target = Path(os.fsencode(case.target).decode("ascii", "surrogateescape"))
+        child = start(case, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", NO_STDERR="1")
+        assert child.wait(30) == 0
+        case.target = Path(os.fsdecode(os.fsencode(case.target)))
+        case.assert_done()
