@@ -96,6 +96,7 @@ class TransferClient:
         self._last_child: ChildClient[TransferLine] | None = None
         self._hello_deadline: float | None = None
         self._is_wanted = False
+        self._is_stopped = False
         self._limits = Limits()
         self._ladder: Ladder | None = None
         self._deaths: deque[float] = deque(maxlen=_DEATH_LIMIT)
@@ -123,14 +124,18 @@ class TransferClient:
     def start(self) -> None:
         """Start the child unless it runs; it goes on with what the queue holds."""
         with self._lock:
+            self._is_stopped = False
             self._deaths.clear()
             self._begin()
         self._deliver()
 
     def stop(self, timeout_s: float = _STOP_LIMIT_S) -> None:
-        """End the child, politely and then firmly; downloads go on at the next start."""
+        """End the child, politely and then firmly; downloads go on at the next ``start``.
+
+        Requests that come after it wait for that, too.
+        """
         with self._lock:
-            self._is_wanted = False
+            self._is_wanted, self._is_stopped = False, True
             child = self._last_child
             if self._ladder is not None:
                 self._ladder.by_user = True
@@ -280,7 +285,7 @@ class TransferClient:
             self._unanswered[request["id"]] = request
             if self._is_wanted and self._child is not None:
                 self._send(request)
-            else:
+            elif not self._is_stopped:
                 self._begin()
         self._deliver()
 

@@ -311,7 +311,7 @@ class Desk:
             return
         for job in self._jobs:
             started = [each for each in self._jobs if each.job_id in self._runs]
-            running = [each for each in started if each.state in _HAVE_THE_LINE]
+            running = [each for each in started if _has_the_line(each)]
             if len(running) >= _RUNNING_LIMIT or len(started) >= _STARTED_LIMIT:
                 return
             waits = job.job_id in self._runs or job.job_id in self._not_before
@@ -343,6 +343,12 @@ class Desk:
         is_new = job.job_id not in self._said_specs
         self._said_specs.add(job.job_id)
         return job_line(job.view(self._jobs.index(job)), with_spec=is_new)
+
+
+def _has_the_line(job: Job) -> bool:
+    # Between two files of a set it is only a moment until the next one is fetched.
+    is_between = job.state is _S.VERIFYING and job.bytes_done < job.spec.size_bytes
+    return is_between or job.state in _HAVE_THE_LINE
 
 
 def resting_state(error: FathomError) -> JobState:

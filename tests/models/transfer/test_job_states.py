@@ -330,3 +330,17 @@ def test_bytes_go_back_only_for_a_damage() -> None:
     assert shown(FileState.DOWNLOADING, 40) == 60
     assert shown(FileState.REPAIRING, 40) == 40
     assert shown(FileState.REPAIRING, 70) == 70
+
+
+def test_between_two_files_nobody_else_gets_the_line() -> None:
+    scene = Scene()
+    scene.desk.add(spec_of(1))
+    scene.desk.add(spec_of(2))
+    run = scene.runs[0]
+    checked = FileStand(FileState.VERIFYING, SIZE_BYTES)
+    run.stand = Snapshot(JobState.VERIFYING, (checked, FileStand()))
+    scene.desk.tick(1.0)
+    assert len(scene.runs) == 1
+    run.stand = Snapshot(JobState.VERIFYING, (checked, checked))
+    scene.desk.tick(2.0)
+    assert len(scene.runs) == 2
