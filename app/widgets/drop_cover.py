@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, QRectF, Qt, Slot
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
-from app.theme import RADIUS_CARD, SIZE_HEADING, SPACE_L, SPACE_S, current_theme
+from app.theme import RADIUS_CARD, SIZE_HEADING, SPACE_L, SPACE_S, SPACE_XL, current_theme
 from app.widgets.labels import Weight, rounded, text_label
 
 _VEIL = 225
@@ -19,21 +19,26 @@ class DropCover(QWidget):
         super().__init__(host)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setAccessibleName(f"{title}. {sentence}")
-        center = Qt.AlignmentFlag.AlignHCenter
-        layout = QVBoxLayout(self)
-        layout.setSpacing(SPACE_S)
-        layout.addStretch(1)
+        center = Qt.AlignmentFlag.AlignCenter
+        frame = QFrame()
+        frame.setProperty("kind", "raised")
+        words = QVBoxLayout(frame)
+        words.setContentsMargins(SPACE_XL, SPACE_L, SPACE_XL, SPACE_L)
+        words.setSpacing(SPACE_S)
         heading = text_label(title, size=SIZE_HEADING, weight=Weight.DemiBold)
-        layout.addWidget(heading, 0, center)
-        layout.addWidget(text_label(sentence, tone="quiet"), 0, center)
-        layout.addStretch(1)
+        words.addWidget(heading, 0, center)
+        words.addWidget(text_label(sentence, tone="quiet"), 0, center)
+        layout = QVBoxLayout(self)
+        layout.addWidget(frame, 0, center)
         host.installEventFilter(self)
         self.hide()
 
     @Slot()
     def appear(self) -> None:
         """Cover the host."""
-        self.setGeometry(self.parentWidget().rect())
+        host = self.parentWidget()
+        if host is not None:
+            self.setGeometry(host.rect())
         self.show()
         self.raise_()
 
