@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, Qt, Signal, SignalInstance, Slot
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.actions.discover_ranking import (
@@ -45,6 +46,8 @@ class FamiliesBoard(QWidget):
         super().__init__(parent)
         self._discover = discover
         self._cards: dict[str, FamilyCard] = {}
+        self._is_stale = True
+        self._known: dict[str, tuple[Judgement | None, object]] = {}
         self._picks: list[FamilyCard] = []
         self._words = ""
         self._sort = SortFamilies.BEST
@@ -64,7 +67,12 @@ class FamiliesBoard(QWidget):
         discover.judged_changed.connect(self.refresh)
         discover.holdings_changed.connect(self.refresh)
         discover.fetching_changed.connect(self.refresh)
-        self.refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what has changed."""
+        super().showEvent(event)
+        if self._is_stale:
+            self.refresh()
 
     def card(self, card_id: str) -> FamilyCard:
         """Return the card of a family; KeyError while it was not made."""
@@ -93,7 +101,13 @@ class FamiliesBoard(QWidget):
 
     @Slot()
     def refresh(self) -> None:
-        """Show what is known now; cards that are not there yet follow in slices."""
+        """Show what is known now; cards that are not there yet follow in slices.
+
+        Downloads change ten times a second: nothing is done while nobody looks.
+        """
+        self._is_stale = not self.isVisible()
+        if self._is_stale:
+            return
         machine = self._discover.machine
         words = _tr("Sized for this machine: {0}").format(machine_words(machine)) if machine else ""
         self._machine.set_full_text(words)
@@ -134,6 +148,22 @@ class FamiliesBoard(QWidget):
             is_primary=is_primary,
         )
 
+    def _update(self, card: Card) -> None:
+        """Show a family anew when something about it has changed."""
+        discover = self._discover
+        judged = discover.judged.get(card.card_id)
+        state = (
+            judged is None and discover.is_judging,
+            discover.holdings.job_of_family(card),
+            discover.holdings.entry_of_family(card),
+            discover.is_fetching(card),
+        )
+        # By identity: comparing plans would cost more than making the words.
+        known = self._known.get(card.card_id)
+        if known is None or known[0] is not judged or known[1] != state:
+            self._known[card.card_id] = (judged, state)
+            self._cards[card.card_id].show_view(self._view(card))
+
     def _show(self) -> None:
         judged: dict[str, Judgement] = self._discover.judged
         shown = [
@@ -148,7 +178,7 @@ class FamiliesBoard(QWidget):
                 group, self._discover.machine, is_judging=self._discover.is_judging
             )
             for card in members:
-                self._cards[card.card_id].show_view(self._view(card))
+                self._update(card)
             widgets = tuple(self._cards[card.card_id] for card in members)
             folds = group is Group.NOWHERE and not self._words
             sections.append(BoardSection(group.value, title, note, widgets, folds=folds))

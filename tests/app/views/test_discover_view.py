@@ -149,6 +149,7 @@ def test_what_was_chosen_stays_when_something_changes(view: DiscoverView, qtbot:
     with qtbot.waitSignal(view.library_requested) as wanted:
         view.repository.choice.button.click()
     assert wanted.args == [entry]
+    view.show_families()
     badge = view.families.card(SMALL).view
     assert badge is not None
     assert badge.badge == "In library"
