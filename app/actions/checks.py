@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 # Findings that the planner or the engine says nothing about.
-_TOLD_KINDS = (FindingKind.TEMPLATE, FindingKind.TOKENS)
+_TOLD_KINDS = (FindingKind.HIDDEN_TEXT, FindingKind.TEMPLATE, FindingKind.TOKENS)
 
 
 class Look(Protocol):

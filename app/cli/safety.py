@@ -21,7 +21,7 @@ _WORDS = {
     Weight.WARNING: "warning",
     Weight.REFUSED: "refused",
 }
-_TOLD_KINDS = (FindingKind.TEMPLATE, FindingKind.TOKENS)
+_TOLD_KINDS = (FindingKind.HIDDEN_TEXT, FindingKind.TEMPLATE, FindingKind.TOKENS)
 
 
 def template_to_use(entry: LibraryEntry, session: Session, wanted: str | None) -> str:

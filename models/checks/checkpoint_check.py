@@ -120,7 +120,7 @@ class _Look:
         findings = [_sound(headers), *_family(shape, family)]
         findings += header_findings(headers, shape, vocabulary, family)
         check_stop(self._stop)
-        outcome = self._template(first, family, vocabulary)
+        outcome = self._template(first, family, vocabulary, shape)
         return CheckFindings(
             name=shape.name,
             path=None,
@@ -133,7 +133,11 @@ class _Look:
         )
 
     def _template(
-        self, header: GgufHeader, family: FamilyFormat | None, vocabulary: Vocabulary
+        self,
+        header: GgufHeader,
+        family: FamilyFormat | None,
+        vocabulary: Vocabulary,
+        shape: ModelShape,
     ) -> TemplateFindings:
         template = header.metadata.get(_TEMPLATE)
         if isinstance(template, LongText):
@@ -145,6 +149,7 @@ class _Look:
             bos_token=vocabulary.text(header.integer("tokenizer.ggml.bos_token_id")),
             eos_token=vocabulary.text(header.integer("tokenizer.ggml.eos_token_id")),
             stop=self._stop,
+            is_strict=family is not None or _claims_deepseek(shape),
         )
 
 
@@ -172,7 +177,7 @@ def _family(shape: ModelShape, family: FamilyFormat | None) -> list[Finding]:
                 f"By its name, architecture and size it is a {family.title}.",
             )
         ]
-    if "deepseek" not in shape.name.lower() and not shape.architecture.startswith("deepseek"):
+    if not _claims_deepseek(shape):
         return []
     return [
         Finding(
@@ -183,3 +188,7 @@ def _family(shape: ModelShape, family: FamilyFormat | None) -> list[Finding]:
             "architecture is of no DeepSeek family that Fathom knows.",
         )
     ]
+
+
+def _claims_deepseek(shape: ModelShape) -> bool:
+    return "deepseek" in shape.name.lower() or shape.architecture.startswith("deepseek")

@@ -44,8 +44,12 @@ def check_template(
     bos_token: str,
     eos_token: str,
     stop: Stop,
+    is_strict: bool = True,
 ) -> TemplateFindings:
     """Look at a template without trusting it.
+
+    With ``is_strict`` text that no known template has needs a decision. Of families that are not
+    the catalogue's every second template has a system prompt of its own: there it is only told.
 
     Raises:
         TemplateCheckError: the child that tries it out cannot be started.
@@ -69,7 +73,7 @@ def check_template(
         comparison = compare_prompts(family, cases, reading.renderings)
     findings = [
         *_failures(reading),
-        *_texts(reading.parts, known, comparison, same),
+        *_texts(reading.parts, known, comparison, same, is_strict=is_strict),
         *_prompts(comparison, family, same, is_exact=exact is not None),
     ]
     should_offer = any(one.weight is Weight.WARNING for one in findings)
@@ -131,6 +135,8 @@ def _texts(
     known: KnownTemplates,
     comparison: PromptComparison,
     same: KnownTemplate | None,
+    *,
+    is_strict: bool,
 ) -> list[Finding]:
     """Return what it says that no known template does."""
     if parts is None or same is not None:
@@ -141,7 +147,8 @@ def _texts(
     findings = []
     if hidden or says_something(comparison.added):
         sought = unknown_sought(parts, known)
-        findings.append(_hidden(hidden, sought, comparison.added))
+        found = _hidden(hidden, sought, comparison.added)
+        findings.append(replace(found, needs_decision=is_strict))
     if for_tools:
         findings.append(
             Finding(

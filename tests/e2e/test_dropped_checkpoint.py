@@ -48,7 +48,9 @@ def drop(window: RealWindow, data: QMimeData) -> None:
 def test_a_dropped_checkpoint_with_hidden_text_is_loaded_after_a_look(
     base_dir: Path, tmp_path: Path, open_window: OpenWindow
 ) -> None:
-    path = write_tiny(tmp_path / "stranger.gguf", TinyModel(template=SECRET + CHATML))
+    path = write_tiny(
+        tmp_path / "stranger.gguf", TinyModel(template=SECRET + CHATML, name="DeepSeek Tiny")
+    )
     window = open_window(base_dir)
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path))])
