@@ -30,7 +30,7 @@ class Clocked(Heard):
 
 
 def test_progress_of_a_slow_line(base_dir: Path) -> None:
-    files = gguf_shards(2, 1_000_000)
+    files = gguf_shards(2, 600_000)
     heard = Clocked()
     with fake_hub() as hub, running_client(base_dir, heard=heard, asks_nobody=1) as (client, _):
         offer(hub, files)

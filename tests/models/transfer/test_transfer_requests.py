@@ -76,7 +76,7 @@ def test_cancel_and_delete_leaves_nothing(base_dir: Path) -> None:
     root = make_root(base_dir)
     with fake_hub() as hub, running_client(base_dir, asks_nobody=1) as (client, heard):
         offer(hub, FILES)
-        hub.fail("cdn", Fault("slow", rate_bytes_s=100_000), path="00002", times=None)
+        hub.fail("cdn", Fault("slow", rate_bytes_s=250_000), path="00002", times=None)
         spec = spec_for(hub, sorted(FILES), root)
         client.add(spec)
         heard.wait_for_bytes(TOTAL_BYTES // 2 + 50_000)
