@@ -22,7 +22,8 @@ def child_command(
 
     Args:
         options: ``reserve_bytes`` (room kept on every disk), ``no_stderr`` (1: as in a windowed
-            program), ``asks_nobody`` (1: the address of a file is made up without a request).
+            program), ``asks_nobody`` (1: the address of a file is made up without a request),
+            ``stall_ms`` (without a byte, before a connection counts as dead).
     """
     command = [sys.executable, "-P", str(Path(__file__).resolve())]
     options = {"block_bytes": block_bytes, "flush_bytes": flush_bytes, **options}
@@ -39,6 +40,7 @@ def main() -> None:
         "--asks-nobody",
     ):
         parser.add_argument(name, type=int, default=0)
+    parser.add_argument("--stall-ms", type=int, default=15_000)
     options = parser.parse_args()
     from models.transfer.file_tools import BlockTools
     from models.transfer.limiter import RateLimiter
@@ -50,7 +52,9 @@ def main() -> None:
 
     def tools(slots: Slots, limiter: RateLimiter) -> BlockTools:
         layout = Layout(block_bytes=options.block_bytes, flush_bytes=options.flush_bytes)
-        patience = TransferPatience(first_pause_s=0.05, longest_pause_s=0.5)
+        patience = TransferPatience(
+            first_pause_s=0.05, longest_pause_s=0.5, stall_s=options.stall_ms / 1000
+        )
         return BlockTools(slots, limiter, layout=layout, patience=patience)
 
     class _PlainLocator:
