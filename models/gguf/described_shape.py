@@ -6,11 +6,12 @@ types are llama.cpp's standard mix, or fitted to a file's size where that is kno
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from models.errors import InvalidSettingError
-from models.gguf.described_tensors import Described, Extras, can_describe, describe_tensors
+from models.gguf.described_tensors import Extras, can_describe, describe_tensors
 from models.gguf.header import ArrayInfo, GgufHeader, Value
 from models.gguf.hyperparameters import ARCHITECTURE_KEY, read_hyperparameters
 from models.gguf.quant_mix import MixFacts, QuantMix, bits_per_weight, is_standard
@@ -88,31 +89,84 @@ def described_shape(
     extras: Extras | None = None,
     file_bytes: int = 0,
 ) -> ModelShape:
-    """Return the shape of a checkpoint that was not read.
-
-    Args:
-        facts: the model's numbers; tensors that it may have are not looked at.
-        quant: name of a quantization. One that is no standard mix needs ``file_bytes``.
-        extras: what ``facts`` cannot say; None: guessed from it.
-        file_bytes: of all files, 0 when not known. Where the standard mix has another size, the
-            types of most weights are chosen so that the sum is right.
+    """Return the shape of a checkpoint that was not read, as ``Description.shape``.
 
     Raises:
         InvalidSettingError: the architecture or the quantization is not known here.
     """
-    bare = facts.shape if isinstance(facts, SizingFacts) else facts
-    if bare is None or not can_describe(bare.architecture) or not bare.n_vocab:
-        what = bare.architecture if bare else "that needs more than the start of its file"
-        raise InvalidSettingError(f"The tensors of a checkpoint ({what}) cannot be foretold.")
-    if not is_standard(quant) and not file_bytes:
-        raise InvalidSettingError(f'"{quant}" is no quantization whose size can be foretold.')
-    extras = extras or _guessed_extras(bare)
-    described = tuple(describe_tensors(bare, extras))
-    tensors = _mixed(bare, quant if is_standard(quant) else _STAND_IN, described, extras)
-    header_bytes = _header_bytes(bare, len(tensors))
-    if file_bytes:
-        tensors = _fitted(tensors, file_bytes - header_bytes)
-    return _with_tensors(bare, quant, tensors, header_bytes, file_bytes)
+    return Description(facts, extras=extras).shape(quant, file_bytes=file_bytes)
+
+
+class Description:
+    """A model without a file, for as many quantizations of it as are asked for."""
+
+    def __init__(self, facts: ModelShape | SizingFacts, *, extras: Extras | None = None) -> None:
+        """Work out which tensors the model has.
+
+        Args:
+            facts: the model's numbers; tensors that it may have are not looked at.
+            extras: what ``facts`` cannot say; None: guessed from it.
+
+        Raises:
+            InvalidSettingError: the architecture is not known here.
+        """
+        bare = facts.shape if isinstance(facts, SizingFacts) else facts
+        if bare is None or not can_describe(bare.architecture) or not bare.n_vocab:
+            what = bare.architecture if bare else "that needs more than the start of its file"
+            raise InvalidSettingError(f"The tensors of a checkpoint ({what}) cannot be foretold.")
+        extras = extras or _guessed_extras(bare)
+        self._bare = bare
+        self._mix_facts = _mix_facts(bare, extras)
+        self._outlines = tuple(
+            _outline(name, shape, bare.n_layer) for name, shape in describe_tensors(bare, extras)
+        )
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers all tensors have."""
+        return sum(outline.elements for outline in self._outlines)
+
+    def shape(self, quant: str, *, file_bytes: int = 0) -> ModelShape:
+        """Return the shape in a quantization.
+
+        Args:
+            quant: its name. One that is no standard mix needs ``file_bytes``.
+            file_bytes: of all files, 0 when not known. Where the standard mix has another size,
+                the types of most weights are chosen so that the sum is right.
+
+        Raises:
+            InvalidSettingError: the quantization is not known here.
+        """
+        if not is_standard(quant) and not file_bytes:
+            raise InvalidSettingError(f'"{quant}" is no quantization whose size can be foretold.')
+        mix = QuantMix(quant if is_standard(quant) else _STAND_IN, self._mix_facts)
+        tensors = tuple(outline.typed(mix) for outline in self._outlines)
+        header_bytes = _header_bytes(self._bare, len(tensors))
+        if file_bytes:
+            tensors = _fitted(tensors, file_bytes - header_bytes)
+        return _with_tensors(self._bare, quant, tensors, header_bytes, file_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """A tensor without a type."""
+
+    name: str
+    shape: tuple[int, ...]
+    layer: int | None
+    role: Role
+    elements: int
+
+    def typed(self, mix: QuantMix) -> Tensor:
+        type_name = mix.type_of(self.name, self.shape, self.layer)
+        size_bytes = _size_bytes(type_name, self.elements)
+        return Tensor(self.name, self.role, self.layer, type_name, self.shape, size_bytes)
+
+
+def _outline(name: str, shape: tuple[int, ...], trunk: int) -> _Outline:
+    layer, _ = split_block(name)
+    role = Role.MTP if layer is not None and layer >= trunk else role_of(name)
+    return _Outline(name, shape, layer, role, math.prod(shape))
 
 
 def _whole(numbers: Mapping[str, Number], key: str, default: int) -> int:
@@ -125,34 +179,20 @@ def _guessed_extras(bare: ModelShape) -> Extras:
     return Extras(has_expert_bias=bare.n_expert >= _EXPERTS_OF_V3)
 
 
-def _mixed(
-    bare: ModelShape, quant: str, described: Sequence[Described], extras: Extras
-) -> tuple[Tensor, ...]:
+def _mix_facts(bare: ModelShape, extras: Extras) -> MixFacts:
     kv_heads = max(bare.kv.n_head_kv, default=1) or 1
-    facts = MixFacts(
+    return MixFacts(
         architecture=bare.architecture,
         n_layer_all=bare.n_layer_all,
         n_gqa=bare.n_head // kv_heads,
         n_expert=bare.n_expert,
         has_output=extras.has_output,
     )
-    mix = QuantMix(quant, facts)
-    found = []
-    for name, shape in described:
-        layer, _ = split_block(name)
-        role = Role.MTP if layer is not None and layer >= bare.n_layer else role_of(name)
-        found.append(_tensor(name, role, layer, mix.type_of(name, shape, layer), shape))
-    return tuple(found)
 
 
-def _tensor(
-    name: str, role: Role, layer: int | None, type_name: str, shape: tuple[int, ...]
-) -> Tensor:
-    elements = 1
-    for size in shape:
-        elements *= size
+def _size_bytes(type_name: str, elements: int) -> int:
     block_elements, block_bytes = _BLOCKS[type_name]
-    return Tensor(name, role, layer, type_name, shape, elements // block_elements * block_bytes)
+    return elements // block_elements * block_bytes
 
 
 def _fitted(tensors: tuple[Tensor, ...], wanted_bytes: int) -> tuple[Tensor, ...]:
@@ -193,7 +233,8 @@ def _bulk(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
 def _retyped(tensor: Tensor, type_name: str) -> Tensor:
     if tensor.shape[0] % _BLOCKS[type_name][0]:
         return tensor
-    return _tensor(tensor.name, tensor.role, tensor.layer, type_name, tensor.shape)
+    size_bytes = _size_bytes(type_name, tensor.elements)
+    return replace(tensor, type_name=type_name, size_bytes=size_bytes)
 
 
 def _header_bytes(bare: ModelShape, n_tensors: int) -> int:

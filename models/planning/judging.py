@@ -14,12 +14,12 @@ from typing import Protocol
 
 from models.catalog.card import Card, KnownQuant
 from models.errors import BadInputError, StoppedError
-from models.gguf.described_shape import bare_shape, described_shape, extras_of
+from models.gguf.described_shape import Description, bare_shape, extras_of
 from models.gguf.described_tensors import can_describe
 from models.gguf.shape import ModelShape
 from models.gguf.sizing import SizingFacts
 from models.hub.quants import QuantFiles
-from models.planner.compare import Row, Where, recommended, where_of
+from models.planner.compare import COMFORTABLE_TOK_S, Row, Where, recommended, where_of
 from models.planner.machine import Machine
 from models.planner.plan import Plan, PlanSettings
 from models.planner.wishes import Wishes
@@ -133,24 +133,25 @@ def judge_quants(
         StoppedError: ``stop`` said so.
     """
     question = _Question(machine, wishes, planning, stop)
+    try:
+        model = Description(facts)
+    except BadInputError as error:
+        return tuple(QuantJudgement(files, None, reason=error.message) for files in quants)
     found: list[QuantJudgement] = []
     rows: dict[int, Row] = {}
-    parameters = 0
     for number, files in enumerate(quants):
         if files.missing:
             found.append(QuantJudgement(files, None, reason="Files of the set are missing."))
             continue
         try:
-            name = files.quant or files.name
-            shape = described_shape(facts, name, file_bytes=files.size_bytes)
+            shape = model.shape(files.quant or files.name, file_bytes=files.size_bytes)
             plan = question.plan(files.name, shape)
         except BadInputError as error:
             found.append(QuantJudgement(files, None, reason=error.message))
             continue
-        parameters = _parameters(shape)
         rows[number] = Row(files.name, files.size_bytes, plan)
         found.append(QuantJudgement(files, plan))
-    best = _chosen(list(rows.values()), parameters)
+    best = _chosen(list(rows.values()), model.parameters)
     if best is not None:
         number = list(rows)[best]
         found[number] = replace(found[number], is_recommended=True)
@@ -240,7 +241,8 @@ def _judged(card: Card, ask: Ask) -> Judgement:
         return Judgement(card.card_id, None, "", 0, None, reason)
     try:
         bare = bare_shape(card.architecture, card.hyperparameters, card.title)
-        row = _best_row(_shapes(card, bare), ask)
+        model = Description(bare, extras=extras_of(card.hyperparameters))
+        row = _best_row(model, _shapes(card, model), ask)
     except BadInputError as error:
         return Judgement(card.card_id, None, "", 0, None, f"Not judged yet: {error.message}")
     return Judgement(card.card_id, where_of(row.plan), row.name, row.size_bytes, row.plan, "")
@@ -258,47 +260,63 @@ def _by_key(item: tuple[str, object]) -> str:
     return item[0]
 
 
-def _shapes(card: Card, bare: ModelShape) -> tuple[ModelShape, ...]:
-    """Return a family's quantizations as shapes, the smallest first."""
-    quants = card.quants or tuple(KnownQuant(name) for name in USUAL_QUANTS)
-    extras = extras_of(card.hyperparameters)
-    shapes = (
-        described_shape(bare, quant.name, extras=extras, file_bytes=quant.size_bytes)
-        for quant in quants
-    )
-    return tuple(sorted(shapes, key=lambda shape: shape.file_bytes))
-
-
-def _best_row(shapes: Sequence[ModelShape], ask: Ask) -> Row:
+def _best_row(model: Description, shapes: Sequence[ModelShape], ask: Ask) -> Row:
     """Return the one to choose, searching only as many plans as it takes to be sure.
 
-    One plan is searched for; the others are that plan filled with their own weights, which takes
-    milliseconds and finds nothing faster than a search would. Then what these let expect to be the
-    best is searched for too, until it is what was expected.
+    One plan is searched for; another is first that plan filled with its own weights, which takes
+    milliseconds. What that lets expect to be the best is searched for too, until it is what was
+    expected.
+
+    Args:
+        model: whose shapes they are.
+        shapes: its quantizations, the largest first.
+        ask: plans one of them.
     """
     first = len(shapes) // 2
     plans = {first: ask(shapes[first], None)}
     near = plans[first].settings
-    rough = {n: ask(shape, near) for n, shape in enumerate(shapes) if n != first}
-    while True:
-        found = {**rough, **plans}
-        best = _expected(shapes, found)
-        if best in plans:
-            return Row(shapes[best].quantization, shapes[best].file_bytes, plans[best])
-        plans[best] = ask(shapes[best], None)
+    searched = {first}
+
+    def search(number: int) -> Plan:
+        if number not in searched:
+            plans[number] = ask(shapes[number], None)
+            searched.add(number)
+        return plans[number]
+
+    for number, shape in enumerate(shapes):
+        if number not in plans:
+            plans[number] = ask(shape, near)
+        if _is_comfortable(plans[number]) and _is_comfortable(search(number)):
+            # Nothing smaller is better.
+            break
+    while (best := _expected(shapes, plans, model.parameters)) not in searched:
+        search(best)
+    return Row(shapes[best].quantization, shapes[best].file_bytes, plans[best])
 
 
-def _expected(shapes: Sequence[ModelShape], plans: Mapping[int, Plan]) -> int:
-    """Return the number of the shape to choose by these plans."""
+def _shapes(card: Card, model: Description) -> tuple[ModelShape, ...]:
+    """Return a family's quantizations as shapes, the largest first."""
+    quants = card.quants or tuple(KnownQuant(name) for name in USUAL_QUANTS)
+    shapes = (model.shape(quant.name, file_bytes=quant.size_bytes) for quant in quants)
+    return tuple(sorted(shapes, key=lambda shape: -shape.file_bytes))
+
+
+def _expected(shapes: Sequence[ModelShape], plans: Mapping[int, Plan], parameters: int) -> int:
+    """Return the number of the shape to choose by the plans that there are."""
+    numbers = sorted(plans)
     rows = [
-        Row(shape.quantization, shape.file_bytes, plans[number])
-        for number, shape in enumerate(shapes)
+        Row(shapes[number].quantization, shapes[number].file_bytes, plans[number])
+        for number in numbers
     ]
-    best = _chosen(rows, _parameters(shapes[0]))
-    if best is not None:
-        return best
-    order = [(row.plan.fits, row.plan.speed.decode.mid, -row.size_bytes) for row in rows]
-    return max(range(len(rows)), key=order.__getitem__)
+    best = _chosen(rows, parameters)
+    if best is None:
+        order = [(row.plan.fits, row.plan.speed.decode.mid, -row.size_bytes) for row in rows]
+        best = max(range(len(rows)), key=order.__getitem__)
+    return numbers[best]
+
+
+def _is_comfortable(plan: Plan) -> bool:
+    return plan.fits and plan.speed.decode.mid >= COMFORTABLE_TOK_S
 
 
 def _chosen(rows: Sequence[Row], parameters: int) -> int | None:
@@ -313,7 +331,3 @@ def _chosen(rows: Sequence[Row], parameters: int) -> int | None:
         return best
     rates = [rows[number].plan.speed.decode.mid for number in (good[better], best)]
     return good[better] if rates[0] >= _LITTLE_SLOWER * rates[1] else best
-
-
-def _parameters(shape: ModelShape) -> int:
-    return sum(tensor.elements for tensor in shape.tensors)
