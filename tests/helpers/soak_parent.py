@@ -1,7 +1,7 @@
 """A program that makes many downloads one after the other, to be killed at any moment.
 
-``python soak_parent.py BASE_DIR SPECS_FILE``: takes the specs (a list, as JSON) unless the queue has
-them already, goes on with what it finds, prints the states, and ends when all are at rest.
+``python soak_parent.py BASE_DIR SPECS_FILE``: takes the specs (a list, as JSON) unless the queue
+has them already, goes on with what it finds, prints the states, and ends when all are at rest.
 """
 
 from __future__ import annotations
