@@ -42,7 +42,7 @@ _HEADERS = {
 }
 _UNCHECKED = (
     *("gguf", "quants", "sampling", "licence", "prompt_format", "parameters"),
-    *("whether", "context_length"),
+    *("whether", "context_length", "released", "hyperparameters"),
 )
 
 
