@@ -447,7 +447,8 @@ def test_threads_at_once_do_not_mix_their_transactions(path: Path) -> None:
         ("1:another", 9e9, 0),  # process 1 lives, and did when the answer began
         ("1:another", 1.0, 1),  # its number was given to a younger process
         (f"{2**22 + 1}:another", 9e9, 1),  # no such process
-        (f"{os.getpid()}:another", 9e9, 1),  # a store of this process that was closed
+        # With a name, so that all workers of a run call it the same.
+        pytest.param(f"{os.getpid()}:another", 9e9, 1, id="a closed store of this process"),
         ("", 9e9, 1),
     ],
 )
