@@ -32,8 +32,8 @@ else
 	@$(OFFSCREEN) $(VENV)/python -m app --demo-question "Why is the sea salty?" --screenshot $(OUT)/fathom.png
 endif
 
-test: bootstrap  ## Run every test, without a display (ARGS="-k name")
-	@$(OFFSCREEN) $(VENV)/python -m pytest $(ARGS)
+test: bootstrap  ## Run every test, without a display, one process a core (ARGS="-k name", "-n 0")
+	@$(OFFSCREEN) $(VENV)/python -m pytest -n logical $(ARGS)
 
 check: bootstrap  ## Lint, formatting, types, borders between packages, spelling
 	$(VENV)/ruff check .

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -17,40 +16,28 @@ from PySide6.QtWidgets import QApplication, QWidget
 from app.actions.chat import Chat
 from app.actions.conversations import Conversations
 from app.actions.download_totals import DownloadTotals
-from app.bridges.engine import EngineBridge
-from app.bridges.settings import SettingsBridge
-from app.bridges.telemetry import Telemetry
+from app.core import Core
 from app.crash import CrashPresenter, CrashReporter
 from app.fetching import FetchParts
 from app.garbage import MainThreadGarbage
-from app.messages import Action, Messages
+from app.messages import Action
 from app.planning import PlanParts
 from app.safety import SafetyParts
-from app.tasks import TaskRunner
 from app.terminal import TerminalSignals
 from app.theme import RESOURCES_DIR, Appearance, load_fonts
 from app.views.chat_page import ChatPage
 from app.views.main_window import CHAT, MODELS, MONITOR, PLAN, SETTINGS, MainWindow
 from app.views.status_bar import StatusBar
 from models import log
-from models.chat.store import ConversationStore
 from models.errors import FathomError
-from models.hub.tokens import TokenStore
-from models.hub_access import HubAccess
 from models.library.library import LibraryEntry
-from models.library.roots import library_roots
-from models.paths import Paths, user_paths
-from models.runtime.command import engine_command, engine_environment
+from models.paths import user_paths
 from models.runtime.protocol import Cancelled, Done, Usage
-from models.runtime.supervisor import EngineSupervisor
-from models.settings import Settings
-from models.transfer_settings import library_of_user
 from models.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.bridges.telemetry import Sampler
     from app.demo import DemoRun
     from app.views.monitor_page import MonitorPage
     from models.planning.desk import PlanningService
@@ -117,49 +104,6 @@ def _make_app() -> QApplication:
     app.setDesktopFileName("fathom")
     app.setWindowIcon(QIcon(str(RESOURCES_DIR / "icons" / "fathom.svg")))
     return app
-
-
-class Core:
-    """What works without a window: stores, engine, library, background work."""
-
-    def __init__(self, paths: Paths) -> None:
-        self.paths = paths
-        self.messages = Messages()
-        self.runner = TaskRunner()
-        self.settings = Settings(paths.settings_file)
-        self._load_settings()
-        self.settings_bridge = SettingsBridge(self.settings, self.runner, self.messages)
-        self.store = ConversationStore(paths.conversations_file)
-        self.bridge = EngineBridge()
-        self.supervisor = EngineSupervisor(
-            engine_command(), listener=self.bridge.listener, env=engine_environment()
-        )
-        self.library = library_of_user(paths, self.settings, os.environ)
-        self.tokens = TokenStore(os.environ)
-        self.hub_access = HubAccess(paths, self.settings, os.environ, self.tokens)
-        self.telemetry = Telemetry(self.runner, _open_sampler, self._engine_pid)
-
-    def roots(self) -> tuple[Path, ...]:
-        """Return the folders of the library: Fathom's own, then the user's."""
-        return library_roots(self.paths, self.settings)
-
-    def _load_settings(self) -> None:
-        try:
-            problems = self.settings.load()
-        except FathomError as error:
-            self.messages.error(error)
-            return
-        for problem in problems:
-            self.messages.warning(problem)
-
-    def _engine_pid(self) -> int | None:
-        return self.supervisor.pid
-
-
-def _open_sampler() -> Sampler:
-    from models.hardware.sampler import HardwareSampler
-
-    return HardwareSampler()
 
 
 class Fathom(QObject):

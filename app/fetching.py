@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from app.actions.discover import Discover
     from app.actions.load_model import LoadModel
-    from app.application import Core
+    from app.core import Core
     from app.planning import PlanParts
     from models.catalog.card import Card
     from models.catalog.families import Catalog
@@ -273,9 +273,15 @@ class FetchParts(QObject):
     ) -> Sequence[QuantJudgement]:
         from models.planning.judging_pages import judge_page
 
-        desk, wishes = self._planning.desk, self._planning.loads.wishes("")
-        hub = self._core.hub_access.hub()
-        return judge_page(page, machine, wishes, hub=hub, planning=desk, stop=stop)
+        return judge_page(
+            page,
+            machine,
+            self._planning.loads.wishes(""),
+            hub=self._core.hub_access.hub(),
+            planning=self._planning.desk,
+            card=self._families().of_repository(page.repository),
+            stop=stop,
+        )
 
     def _job_spec(self, page: RepositoryPage, quant: QuantFiles) -> JobSpec:
         from models.hub.fetching import job_spec, second_opinion

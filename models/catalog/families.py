@@ -70,9 +70,13 @@ class Catalog:
     def _by_name(self, name: str, cards: Iterable[Card]) -> Card | None:
         """Return the card with the longest name that is part of ``name``."""
         text = _squeezed(name)
+        is_distilled = _DISTILLED in text
         best: tuple[int, Card | None] = (0, None)
         for card in cards:
             for known in names_of(card):
+                # What others distilled from R1 is no R1.
+                if is_distilled and _DISTILLED not in known:
+                    continue
                 if known in text and len(known) > best[0]:
                     best = (len(known), card)
         return best[1]
@@ -88,6 +92,7 @@ def names_of(card: Card) -> tuple[str, ...]:
 
 
 _LEAST_SHORT_NAME = 6
+_DISTILLED = "distill"
 
 
 def _squeezed(text: str) -> str:

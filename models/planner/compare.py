@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,11 @@ from models.units import format_bytes
 
 # Faster than people read.
 COMFORTABLE_TOK_S = 8.0
+# Weights as they were trained: no better than Q8_0, and twice its size.
+_UNQUANTIZED = re.compile(r"(?:^|[-._/ ])(?:BF16|FP?16|FP?32)$", re.IGNORECASE)
+# Of the largest comfortable file: from Q8_0 down to Q4_K_M.
+_NEAR_SHARE = 0.55
+_MUCH_FASTER = 2.0
 # What of a checkpoint may lie in RAM for it still to be called "on the GPU".
 _MOSTLY = 0.97
 
@@ -91,16 +97,18 @@ def verdict(plan: Plan) -> str:
 def recommended(rows: Sequence[Row]) -> int | None:
     """Return the index of the row to choose: the best quality that is comfortably fast.
 
-    Of files of one model the largest is the best quality. Where none is comfortable, the fastest
-    sensible one.
+    Of files of one model the largest is the best quality, but for two cases: 16 bits a weight are
+    no better than 8, and what fits a GPU as a whole is several times as fast as what does not,
+    which is worth more than the last bits. Where none is comfortable, the fastest sensible one.
     """
     comfortable = [
         index
         for index, row in enumerate(rows)
         if row.plan.fits and row.plan.speed.decode.mid >= COMFORTABLE_TOK_S
     ]
+    quantized = [index for index in comfortable if not _UNQUANTIZED.search(rows[index].name)]
     if comfortable:
-        return max(comfortable, key=lambda index: rows[index].size_bytes)
+        return _largest_or_whole_on_gpu(rows, quantized or comfortable)
     sensible = [
         index
         for index, row in enumerate(rows)
@@ -109,6 +117,17 @@ def recommended(rows: Sequence[Row]) -> int | None:
     if not sensible:
         return None
     return max(sensible, key=lambda index: rows[index].plan.speed.decode.mid)
+
+
+def _largest_or_whole_on_gpu(rows: Sequence[Row], indexes: Sequence[int]) -> int:
+    largest = max(indexes, key=lambda index: rows[index].size_bytes)
+    on_gpu = [index for index in indexes if where_of(rows[index].plan) is Where.GPU]
+    if not on_gpu:
+        return largest
+    best = max(on_gpu, key=lambda index: rows[index].size_bytes)
+    is_near = rows[best].size_bytes >= _NEAR_SHARE * rows[largest].size_bytes
+    rates = [rows[index].plan.speed.decode.mid for index in (best, largest)]
+    return best if is_near and rates[0] >= _MUCH_FASTER * rates[1] else largest
 
 
 def _all_layers(plan: Plan) -> bool:

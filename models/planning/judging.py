@@ -21,7 +21,7 @@ from models.gguf.sizing import SizingFacts
 from models.hub.quants import QuantFiles
 from models.planner.compare import COMFORTABLE_TOK_S, Row, Where, recommended, where_of
 from models.planner.machine import Machine
-from models.planner.plan import Plan, PlanSettings
+from models.planner.plan import CPU, Plan, PlanSettings
 from models.planner.wishes import Wishes
 from models.planning.desk import like
 from models.planning.open_checkpoint import OpenCheckpoint
@@ -287,8 +287,11 @@ def _best_row(model: Description, shapes: Sequence[ModelShape], ask: Ask) -> Row
         if number not in plans:
             plans[number] = ask(shape, near)
         if _is_comfortable(plans[number]) and _is_comfortable(search(number)):
-            # Nothing smaller is better.
-            break
+            # Nothing smaller is better, unless it fits the GPUs as a whole and this does not.
+            vram_bytes = _vram_bytes(plans[number])
+            is_split = where_of(plans[number]) is Where.GPU_AND_RAM
+            if not is_split or all(s.file_bytes > vram_bytes for s in shapes[number + 1 :]):
+                break
     while (best := _expected(shapes, plans, model.parameters)) not in searched:
         search(best)
     return Row(shapes[best].quantization, shapes[best].file_bytes, plans[best])
@@ -313,6 +316,10 @@ def _expected(shapes: Sequence[ModelShape], plans: Mapping[int, Plan], parameter
         order = [(row.plan.fits, row.plan.speed.decode.mid, -row.size_bytes) for row in rows]
         best = max(range(len(rows)), key=order.__getitem__)
     return numbers[best]
+
+
+def _vram_bytes(plan: Plan) -> int:
+    return sum(device.budget_bytes for device in plan.memory.devices if device.name != CPU)
 
 
 def _is_comfortable(plan: Plan) -> bool:

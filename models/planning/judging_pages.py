@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.errors import MissingShardError
+from models.catalog.card import Card
+from models.errors import AccessError, MissingShardError, NetworkError
+from models.gguf.described_shape import bare_shape
 from models.gguf.shape import ModelShape
 from models.gguf.sizing import SizingFacts, read_sizing
+from models.hub.fetching import page_quants
 from models.hub.hub import Hub
-from models.hub.names import RepositoryPlace, parse_place
+from models.hub.names import RepositoryPlace
 from models.hub.pages import RepositoryPage
-from models.hub.quants import QuantFiles, group_quants
+from models.hub.quants import QuantFiles
 from models.planner.machine import Machine
 from models.planner.wishes import Wishes
 from models.planning.judging import Planner, QuantJudgement, judge_quants
 from models.planning.remote_files import open_repository_file
 from models.stopping import Stop, never
-
-
-def quants_on(page: RepositoryPage) -> tuple[QuantFiles, ...]:
-    """Return the checkpoints of a repository at the page's commit, the smallest first."""
-    place = RepositoryPlace(page.repository, revision=page.commit)
-    return group_quants(page.files, text_of=place.text_of("{path}"))
 
 
 def judge_page(
@@ -31,21 +28,32 @@ def judge_page(
     *,
     hub: Hub,
     planning: Planner,
+    card: Card | None = None,
     stop: Stop = never,
 ) -> tuple[QuantJudgement, ...]:
     """Judge every checkpoint of a repository, the smallest first; one of them is recommended.
 
     All are taken for quantizations of one model: only one header is read.
 
+    Args:
+        card: the family it belongs to, whose numbers serve where the header cannot be read (a
+            gated repository, no network).
+
     Raises:
-        NetworkError, AccessError, RemoteNotFoundError: that header cannot be read.
+        NetworkError, AccessError, RemoteNotFoundError: that header cannot be read, and no card
+            says what would be in it.
         NotGgufError, CorruptGgufError, UnsupportedGgufError: it is none.
         StoppedError: ``stop`` said so.
     """
-    quants = quants_on(page)
+    quants = page_quants(page)
     if not quants:
         return ()
-    facts = facts_of(page, quants, hub=hub, stop=stop)
+    try:
+        facts = facts_of(page, quants, hub=hub, stop=stop)
+    except (AccessError, NetworkError):
+        if card is None or not (card.runs and card.hyperparameters):
+            raise
+        facts = bare_shape(card.architecture, card.hyperparameters, card.title)
     return judge_quants(quants, facts, machine, wishes, planning=planning, stop=stop)
 
 
@@ -57,15 +65,15 @@ def facts_of(
     Raises:
         FathomError: as ``judge_page``.
     """
-    whole = [quant for quant in quants if not quant.missing]
-    place = parse_place(whole[0].text) if whole else None
-    if place is None:
+    first = next((quant for quant in quants if not quant.missing), None)
+    if first is None:
         raise MissingShardError(
             f"Every checkpoint of {page.repository} lacks files.",
             hint="Perhaps they are still being uploaded; else look for another repository.",
         )
-    with hub.open_url(hub.file_url(page.repository, page.commit, place.path), stop=stop) as source:
+    with hub.open_url(hub.file_url(page.repository, page.commit, first.path), stop=stop) as source:
         sizing = read_sizing(source)
     if sizing.shape is not None:
         return sizing
-    return open_repository_file(place, text=whole[0].text, hub=hub, stop=stop).shape
+    place = RepositoryPlace(page.repository, first.path, page.commit)
+    return open_repository_file(place, text=first.text, hub=hub, stop=stop).shape

@@ -155,7 +155,15 @@ def test_a_repository_is_of_its_family(repository: str, card_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "repository", ["Qwen/Qwen3-8B-GGUF", "unsloth/gpt-oss-20b-GGUF", "a/r1", "a/b", "x/v3"]
+    "repository",
+    [
+        "Qwen/Qwen3-8B-GGUF",
+        "unsloth/gpt-oss-20b-GGUF",
+        "maker/DeepSeek-R1-Distill-Mistral-24B-GGUF",
+        "a/r1",
+        "a/b",
+        "x/v3",
+    ],
 )
 def test_other_repositories_are_of_none(repository: str) -> None:
     assert load_catalog().of_repository(repository) is None

@@ -307,6 +307,25 @@ def test_the_best_quality_that_is_comfortable_is_recommended() -> None:
     assert recommended([rows[2]]) in (None, 0)
 
 
+def test_what_is_whole_on_a_card_is_worth_more_than_the_last_bits() -> None:
+    on = machine([12], 64)
+    rows = [
+        Row(name, inventory(name).shape.file_bytes, planned(name, on))
+        for name in ("v2lite-q4km", "v2lite-q8")
+    ]
+    assert [where_of(row.plan) for row in rows] == [Where.GPU, Where.GPU_AND_RAM]
+    assert all(row.plan.speed.decode.mid > 8 for row in rows)
+    assert recommended(rows) == 0
+
+
+def test_sixteen_bits_are_no_better_than_eight() -> None:
+    plan = planned("qwen7-q4km", machine([24], 64))
+    sizes = {"Qwen-7B-Q8_0": 8, "Qwen-7B-F16": 15, "Qwen-7B-BF16": 15}
+    rows = [Row(name, size, plan) for name, size in sizes.items()]
+    assert recommended(rows) == 0
+    assert recommended(rows[1:]) is not None
+
+
 def test_json_has_the_documented_keys() -> None:
     data = plan_to_json(planned("v3-q4km", machine([24], 512)))
     assert {
