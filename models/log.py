@@ -5,6 +5,7 @@ What people write and what models answer never goes into a log; its length at mo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
 import sys
@@ -51,6 +52,20 @@ class LogSetup:
             logging.getLogger(name).setLevel(level)
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log file on a disk that may be full or gone: what cannot be written is left out."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base's name
+        """Say nothing of the disk, which others tell of; a bug in a call is told as usual."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file, also where its last lines cannot be written."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 def configure(log_dir: Path, *, debug: bool = False, stream: TextIO | None = None) -> LogSetup:
     """Send the log to ``log_dir/fathom.log`` and, with ``debug``, to ``stream`` (stderr).
 
@@ -76,6 +91,4 @@ def configure(log_dir: Path, *, debug: bool = False, stream: TextIO | None = Non
 def _file_handler(path: Path) -> logging.Handler:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The file is opened at once, so that a folder without permission shows now.
-    return logging.handlers.RotatingFileHandler(
-        path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8"
-    )
+    return _LogFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8")

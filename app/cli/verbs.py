@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -33,6 +34,9 @@ _VERBS = {
 
 def run_verb(options: argparse.Namespace) -> int:
     """Run ``options.verb`` with everything that goes wrong caught and told."""
+    if sys.stderr is None:
+        # Closed by the shell (``2>&-``). First of all: no other file may become descriptor 2.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     try:
         log = configure(user_paths(options.base_dir).log_dir, debug=options.debug)
     except FathomError as error:

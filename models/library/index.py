@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import FathomError
-from models.transfer.disk import write_whole
+from models.transfer.disk import translated, write_whole
 
 VERSION = 1
 MAX_FILE_BYTES = 50_000_000
@@ -148,6 +148,8 @@ class LibraryIndex:
         # Pure ASCII: names that are no sound Unicode come back as they were.
         text = json.dumps(_to_json(self._content), indent=1)
         try:
+            with translated(self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self._path, text.encode("ascii"))
         except FathomError as error:
             _log.info("What the library remembers cannot be written: %s", error.one_line())

@@ -101,11 +101,13 @@ def translated(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
 def write_whole(path: Path, data: bytes) -> None:
     """Write a small file so that it is there whole or as it was before, also after a power cut.
 
+    Its folder is not made: one that has vanished is a drive that is gone, and must not come into
+    being on another one.
+
     Raises:
         DiskFullError, DiskError.
     """
     with translated(path, needed_bytes=len(data)):
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Made with mode 0600 and a name of its own: no link that is there already is followed.
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", dir=path.parent)
         try:

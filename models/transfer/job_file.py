@@ -34,7 +34,10 @@ def write_job_file(spec: JobSpec) -> None:
         DiskFullError, DiskError: it cannot be written.
     """
     data = {"version": _VERSION, "spec": spec_to_json(spec)}
-    write_whole(job_file_path(spec), json.dumps(data).encode())
+    path = job_file_path(spec)
+    with translated(path):
+        path.parent.mkdir(exist_ok=True)
+    write_whole(path, json.dumps(data).encode())
 
 
 def remove_job_file(spec: JobSpec) -> None:

@@ -235,6 +235,17 @@ class JobRun(_Threaded):
                 f"The folder {spec.root} is not there.",
                 hint="Connect its drive, or choose another folder for downloads.",
             )
+        if self._was_begun() and not spec.folder.is_dir():
+            # The empty folder that a drive leaves where it was is no place to begin anew.
+            raise DiskError(
+                f"The folder {spec.folder} is gone, and with it what was fetched.",
+                hint="Connect its drive. If it was deleted, cancel the download and begin it anew.",
+            )
+
+    def _was_begun(self) -> bool:
+        """Whether an earlier run left something, and not all of it."""
+        states = {stand.state for stand in self._files}
+        return any(stand.bytes_done for stand in self._files) and states != {FileState.VERIFIED}
 
     def _look(self) -> list[int]:
         """Return which files are not there yet, and take note of what is there of them."""

@@ -74,7 +74,10 @@ def write_record(target: Path, record: FileRecord) -> None:
     """
     data = {"format": _FORMAT} | asdict(record)
     data["block_digests"] = list(record.block_digests)
-    write_whole(record_path(target), json.dumps(data).encode())
+    path = record_path(target)
+    with translated(path):
+        path.parent.mkdir(exist_ok=True)
+    write_whole(path, json.dumps(data).encode())
 
 
 def forget_record(target: Path) -> None:

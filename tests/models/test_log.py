@@ -59,3 +59,14 @@ def test_a_log_folder_that_cannot_be_used_does_not_stop_the_start(
     setups.append(configure(tmp_path / "log", stream=stream))
     assert setups[0].file is None
     assert "No log file" in stream.getvalue()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_no_reason_for_a_traceback(
+    tmp_path: Path, setups: list[LogSetup], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fathom.log").symlink_to("/dev/full")
+    setups.append(configure(tmp_path))
+    log.info("an event")
+    setups[0].close()
+    assert capsys.readouterr().err == ""

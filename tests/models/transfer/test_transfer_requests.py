@@ -242,6 +242,37 @@ def test_a_folder_that_is_not_there_is_not_made(base_dir: Path) -> None:
     assert not gone.parent.exists()
 
 
+def test_a_drive_that_vanishes_ends_the_download_and_is_not_made_anew(base_dir: Path) -> None:
+    root, away = base_dir / "drive" / "models", base_dir / "away"
+    root.mkdir(parents=True)
+    with fake_hub() as hub, running_client(base_dir, asks_nobody=1) as (client, heard):
+        spec = slow_download(hub, client, heard, root)
+        root.parent.rename(away)
+        view = heard.wait_for_state(JobState.FAILED, JobState.READY)
+        assert view.failure is not None
+        assert view.failure.code == "disk"
+        # Long before all of it had come.
+        assert hub.sent_bytes < TOTAL_BYTES
+        assert not root.parent.exists()
+        # As systems leave the empty folder where a drive was: nothing is begun anew in it.
+        root.mkdir(parents=True)
+        since, sent_bytes = len(heard.events), hub.sent_bytes
+        client.resume(spec.job_id)
+        view = heard.wait_for_state(JobState.FAILED, JobState.READY, since=since)
+        assert view.failure is not None
+        assert "gone" in view.failure.message
+        assert names_below(root) == []
+        assert hub.sent_bytes == sent_bytes
+        root.rmdir()
+        root.parent.rmdir()
+        away.rename(root.parent)
+        hub.rate_bytes_s = None
+        since = len(heard.events)
+        client.resume(spec.job_id)
+        heard.wait_for_state(JobState.READY, since=since)
+    assert_all_there(spec, FILES)
+
+
 @pytest.mark.parametrize("target", ["../out.gguf", "/tmp/out.gguf"])
 def test_a_target_outside_of_the_folder_is_refused(base_dir: Path, target: str) -> None:
     with fake_hub() as hub, running_client(base_dir, asks_nobody=1) as (client, heard):
