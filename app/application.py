@@ -231,10 +231,11 @@ class Fathom(QObject):
 
         page = ModelsPage(
             load_model=self.loader,
-            settings=self._core.settings_bridge,
+            add=self.safety.add,
             runner=self._core.runner,
             forecasts=self.planning.forecasts,
             actions=self.fetching.library,
+            checks=self.safety.checks,
             family_of=self.fetching.family_of,
             make_discover=self.fetching.make_discover_view,
             make_downloads=self.fetching.make_downloads_view,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +60,11 @@ class SafetyParts(QObject):
         self.checks.load_requested.connect(loader.load)
         window.files_dropped.connect(self.adder.add)
         self.adder.added.connect(show_models)
+
+    def add(self, paths: Sequence[Path]) -> None:
+        """Add what can be loaded to the library; whatever was used to choose it."""
+        if self.adder is not None:
+            self.adder.add(paths)
 
     @Slot(object, object)
     def _show_findings(self, entry: LibraryEntry, findings: CheckFindings) -> None:

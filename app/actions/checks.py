@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from app.messages import Action, Messages
 from app.tasks import Task, TaskRunner
 from models.checks.decisions import Choice, Decisions, FileStamp, stamp_of
-from models.checks.findings import CheckFindings, FindingKind, Weight
+from models.checks.findings import CheckFindings, Finding, FindingKind, Weight
 from models.errors import FathomError
 from models.library.library import LibraryEntry
 
@@ -34,8 +34,9 @@ class Look(Protocol):
 class Checks(QObject):
     """Asks for a look, keeps what was found, and holds a load back that needs a decision."""
 
+    # LibraryEntry, and the Finding that should be seen before it is loaded, None for none.
+    noted = Signal(object, object)
     # LibraryEntry, CheckFindings
-    found = Signal(object, object)
     show_requested = Signal(object, object)
     # LibraryEntry: it was decided that it may be loaded.
     load_requested = Signal(object)
@@ -59,11 +60,12 @@ class Checks(QObject):
         self._notices: dict[LibraryEntry, int] = {}
 
     def ask(self, entry: LibraryEntry) -> None:
-        """Look in the background; ``found`` tells."""
+        """Look when nothing else is to be done; ``noted`` tells what deserves to be seen."""
         self._runner.run(
-            partial(self._look_at, entry),
-            done=partial(self._tell_found, entry),
+            partial(self._look_before_load, entry),
+            done=partial(self._tell_noted, entry),
             error=partial(self._not_looked, entry),
+            lane="disk",
         )
 
     def show(self, entry: LibraryEntry) -> None:
@@ -175,13 +177,23 @@ class Checks(QObject):
             hint=told[0].text,
         )
 
-    def _tell_found(self, entry: LibraryEntry, findings: CheckFindings) -> None:
-        self.found.emit(entry, findings)
+    def _tell_noted(
+        self,
+        entry: LibraryEntry,
+        result: tuple[FileStamp | None, CheckFindings | None, Choice | None],
+    ) -> None:
+        _, findings, choice = result
+        noted = None
+        if findings is not None and not findings.is_refused and choice is None:
+            worth = (one for one in findings.findings if _is_worth_a_note(one))
+            noted = next(worth, None)
+        self.noted.emit(entry, noted)
 
     def _tell_show(self, entry: LibraryEntry, findings: CheckFindings) -> None:
         self.show_requested.emit(entry, findings)
 
     def _decided(self, entry: LibraryEntry, _result: None) -> None:
+        self.noted.emit(entry, None)
         self.load_requested.emit(entry)
 
     def _not_looked(self, entry: LibraryEntry, error: Exception) -> None:
@@ -201,6 +213,11 @@ class Checks(QObject):
         if not isinstance(error, FathomError):
             raise error
         self._messages.error(error)
+
+
+def _is_worth_a_note(finding: Finding) -> bool:
+    told = finding.weight is Weight.WARNING and finding.kind in _TOLD_KINDS
+    return finding.needs_decision or told
 
 
 def _lower(title: str) -> str:

@@ -186,7 +186,9 @@ def arranged(
     return {group: members for group, members in groups.items() if members}
 
 
-def _key(card: Card, judged: Judgement | None, sort: SortFamilies) -> tuple[float, str]:
+def _key(card: Card, judged: Judgement | None, sort: SortFamilies) -> tuple[bool, float, str]:
+    # Who looks for the best one wants to talk to it.
+    is_last = sort is SortFamilies.BEST and is_special(card) and not is_for_code(card)
     points = {
         SortFamilies.BEST: lambda: worth(card, judged),
         SortFamilies.NEWEST: lambda: released_year(card),
@@ -195,7 +197,7 @@ def _key(card: Card, judged: Judgement | None, sort: SortFamilies) -> tuple[floa
             -float(judged.size_bytes if judged and judged.size_bytes else card.parameters)
         ),
     }[sort]()
-    return -points, card.title.lower()
+    return is_last, -points, card.title.lower()
 
 
 def is_shown(

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication, Qt, Signal, SignalInstance, Slot
+from PySide6.QtCore import QCoreApplication, Qt, Signal, Slot
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.actions.discover_ranking import (
     FilterFamilies,
     Group,
+    Pick,
     SortFamilies,
     arranged,
     is_shown,
@@ -49,6 +50,7 @@ class FamiliesBoard(QWidget):
         self._is_stale = True
         self._known: dict[str, tuple[Judgement | None, object]] = {}
         self._picks: list[FamilyCard] = []
+        self._progress: FamilyCard | None = None
         self._words = ""
         self._sort = SortFamilies.BEST
         self._filter = FilterFamilies.ALL
@@ -148,7 +150,7 @@ class FamiliesBoard(QWidget):
             is_primary=is_primary,
         )
 
-    def _update(self, card: Card) -> None:
+    def _update(self, card: Card, label: str = "", *, is_primary: bool = False) -> None:
         """Show a family anew when something about it has changed."""
         discover = self._discover
         judged = discover.judged.get(card.card_id)
@@ -157,12 +159,15 @@ class FamiliesBoard(QWidget):
             discover.holdings.job_of_family(card),
             discover.holdings.entry_of_family(card),
             discover.is_fetching(card),
+            label,
+            is_primary,
         )
         # By identity: comparing plans would cost more than making the words.
         known = self._known.get(card.card_id)
         if known is None or known[0] is not judged or known[1] != state:
             self._known[card.card_id] = (judged, state)
-            self._cards[card.card_id].show_view(self._view(card))
+            view = self._view(card, label=label, is_primary=is_primary)
+            self._cards[card.card_id].show_view(view)
 
     def _show(self) -> None:
         judged: dict[str, Judgement] = self._discover.judged
@@ -172,8 +177,12 @@ class FamiliesBoard(QWidget):
             if card.card_id in self._cards
             and is_shown(card, judged.get(card.card_id), self._words, self._filter)
         ]
-        sections = [*self._pick_section()]
-        for group, members in arranged(shown, judged, self._sort).items():
+        picks = self._shown_picks()
+        sections = [*self._first_section(picks)]
+        # A family has one card: what is shown first is not shown again below.
+        first = {pick.card.card_id for pick in picks}
+        rest = [card for card in shown if card.card_id not in first]
+        for group, members in arranged(rest, judged, self._sort).items():
             title, note = group_words(
                 group, self._discover.machine, is_judging=self._discover.is_judging
             )
@@ -186,20 +195,26 @@ class FamiliesBoard(QWidget):
         self.board.show_sections(sections)
         self.counted.emit(len(shown))
 
-    def _pick_section(self) -> Iterator[BoardSection]:
-        """Yield the families to begin with, unless something is looked for."""
-        if self._words or self._filter is not FilterFamilies.ALL:
-            return
-        if self._discover.is_judging:
-            cards = self._pick_cards(1)
-            cards[0].show_view(self._progress_view())
-        else:
-            picks = self._discover.picks
-            cards = self._pick_cards(len(picks))
-            for widget, pick in zip(cards, picks, strict=True):
-                widget.setProperty("family", pick.card)
+    def _shown_picks(self) -> tuple[Pick, ...]:
+        """Return the families to begin with; none while something is looked for."""
+        if self._words or self._filter is not FilterFamilies.ALL or self._discover.is_judging:
+            return ()
+        picks = self._discover.picks
+        return picks if all(pick.card.card_id in self._cards for pick in picks) else ()
+
+    def _first_section(self, picks: tuple[Pick, ...]) -> Iterator[BoardSection]:
+        cards: list[QWidget] = []
+        if picks:
+            for pick in picks:
                 label = purpose_words(pick.purpose)
-                widget.show_view(self._view(pick.card, label=label, is_primary=pick is picks[0]))
+                self._update(pick.card, label, is_primary=pick is picks[0])
+                cards.append(self._cards[pick.card.card_id])
+        elif self._discover.is_judging and not self._words and self._filter is FilterFamilies.ALL:
+            if self._progress is None:
+                self._progress = FamilyCard(self.board)
+            self._progress.show_view(self._progress_view())
+            cards.append(self._progress)
+        self._picks = [card for card in cards if isinstance(card, FamilyCard)]
         if cards:
             yield BoardSection(
                 _PICKS,
@@ -210,36 +225,14 @@ class FamiliesBoard(QWidget):
                 has_wide_first=len(cards) != 2,
             )
 
-    def _pick_cards(self, count: int) -> list[FamilyCard]:
-        while len(self._picks) < count:
-            widget = FamilyCard(self.board)
-            widget.opened.connect(self._pick_opened)
-            widget.pressed.connect(self._pick_pressed)
-            self._picks.append(widget)
-        return self._picks[:count]
-
     def _progress_view(self) -> FamilyView:
         done, count = len(self._discover.judged), len(self._discover.cards)
-        self._picks[0].setProperty("family", None)
         return FamilyView(
             _tr("Looking for the best one"),
             _tr("Every DeepSeek family is being sized for this machine."),
             "",
             words=_tr("{0} of {1}").format(done, count) if count else "",
         )
-
-    @Slot()
-    def _pick_opened(self) -> None:
-        self._tell_pick(self.opened)
-
-    @Slot()
-    def _pick_pressed(self) -> None:
-        self._tell_pick(self.pressed)
-
-    def _tell_pick(self, signal: SignalInstance) -> None:
-        card = self.sender().property("family")
-        if card is not None:
-            signal.emit(card)
 
 
 def _tr(text: str) -> str:

@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -33,6 +32,7 @@ from app.widgets.buttons import TextButton
 from app.widgets.empty_state import EmptyState
 from app.widgets.icons import icon
 from app.widgets.page import ScrollColumn
+from app.widgets.page_stack import PageStack
 from app.widgets.paragraph import Paragraph
 from app.widgets.segmented import SegmentedControl
 from app.widgets.setting_controls import CalmComboBox
@@ -90,7 +90,7 @@ class DiscoverView(QWidget):
         self._failure: EmptyState | None = None
         self._pause = QTimer(self, interval=_TYPING_PAUSE_MS, singleShot=True)
         self._pause.timeout.connect(self._search)
-        self._stack = QStackedWidget()
+        self._stack = PageStack()
         self._browse = self._make_browse()
         self._lay_out()
         self._connect()
@@ -103,7 +103,7 @@ class DiscoverView(QWidget):
     def open_repository(self, repository: str) -> None:
         """Show the page of a repository."""
         self._discover.look.open(repository)
-        self._stack.setCurrentWidget(self.repository)
+        self._stack.show_page(self.repository)
         self.repository.start()
 
     @Slot(object)
@@ -114,13 +114,13 @@ class DiscoverView(QWidget):
             self._search()
             return
         self._discover.look.open(card.gguf[0].repository, card)
-        self._stack.setCurrentWidget(self.repository)
+        self._stack.show_page(self.repository)
         self.repository.start()
 
     @Slot()
     def show_families(self) -> None:
         """Leave the repository's page."""
-        self._stack.setCurrentWidget(self._browse)
+        self._stack.show_page(self._browse)
         self._discover.look.close()
         self.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -245,7 +245,7 @@ class DiscoverView(QWidget):
             self._stack.removeWidget(self._failure)
             self._failure.deleteLater()
             self._failure = None
-            self._stack.setCurrentWidget(self._browse)
+            self._stack.show_page(self._browse)
         if error is None:
             return
         self._failure = EmptyState(
@@ -253,7 +253,7 @@ class DiscoverView(QWidget):
         )
         self._failure.triggered.connect(self._discover.try_again)
         self._stack.addWidget(self._failure)
-        self._stack.setCurrentWidget(self._failure)
+        self._stack.show_page(self._failure)
 
     # --- frame ----------------------------------------------------------------------------------
 

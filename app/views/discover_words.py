@@ -25,6 +25,7 @@ from models.errors import (
     TokenInvalidError,
 )
 from models.hub.pages import Gate, SearchHit
+from models.planner.compare import Where
 from models.transfer.job import JobState, JobView
 from models.units import format_bytes, format_count
 
@@ -100,6 +101,17 @@ def purpose_words(purpose: Purpose) -> str:
     }[purpose]
 
 
+def place_words(where: Where) -> str:
+    """Return where something would live, in a few words."""
+    return {
+        Where.GPU: _tr("on the GPU"),
+        Where.GPU_AND_RAM: _tr("on the GPU and in RAM"),
+        Where.RAM: _tr("in RAM"),
+        Where.DISK: _tr("from disk"),
+        Where.NOWHERE: _tr("does not fit"),
+    }[where]
+
+
 def facts_words(card: Card) -> list[str]:
     """Return parameters, context, whether it thinks, licence and month of release."""
     size = format_count(card.parameters)
@@ -128,6 +140,9 @@ def family_view(
         card.title, card.purpose, DOT.join(facts_words(card)), label=label, is_busy=is_busy
     )
     view = _with_forecast(view, card, judged, is_judging=is_judging)
+    if label and judged is not None and judged.where is not None:
+        # The others stand below a heading that says it.
+        view = replace(view, file=f"{view.file}{DOT}{place_words(judged.where)}")
     job, entry = holdings.job_of_family(card), holdings.entry_of_family(card)
     if job is not None:
         return replace(view, badge=job_words(job), badge_tone="accent", button=_tr("Details"))

@@ -7,7 +7,7 @@ from functools import partial
 
 from PySide6.QtCore import QPoint, QTimer, QUrl, Signal, Slot
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from app.actions.download_totals import download_totals
 from app.actions.downloads import Downloads
@@ -19,6 +19,7 @@ from app.widgets.download_row import DownloadRow, DownloadRowView
 from app.widgets.empty_state import EmptyState
 from app.widgets.labels import ElidedLabel, Weight, text_label
 from app.widgets.page import ScrollColumn, card, hairline
+from app.widgets.page_stack import PageStack
 from app.widgets.setting_controls import NumberControl
 from models.transfer.job import JobState, JobView
 
@@ -74,7 +75,7 @@ class DownloadsView(QWidget):
         self._fill_timer.setSingleShot(True)
         self._fill_timer.setInterval(0)
         self._fill_timer.timeout.connect(self._fill_up)
-        self._stack = QStackedWidget()
+        self._stack = PageStack()
         self.empty = EmptyState(
             "download",
             self.tr("Nothing to download"),
@@ -134,7 +135,7 @@ class DownloadsView(QWidget):
         self._queue_card.setVisible(bool(queue))
         self._ended_card.setVisible(bool(ended))
         self._ended_head.setVisible(bool(ended))
-        self._stack.setCurrentIndex(1 if jobs else 0)
+        self._stack.show_page(self._column if jobs else self.empty)
         self._count_down()
 
     def set_limit(self, limit_mb_s: float) -> None:
@@ -411,6 +412,7 @@ class DownloadsView(QWidget):
             column.column.addWidget(widget)
         column.column.addStretch(1)
         self._stack.addWidget(self.empty)
+        self._column = column
         self._stack.addWidget(column)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

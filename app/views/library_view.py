@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QFrame, QVBoxLayout, QWidget
 
+from app.actions.checks import Checks
 from app.actions.forecasts import Forecasts
 from app.actions.library import LibraryActions
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
-from app.bridges.settings import SettingsBridge
 from app.tasks import TaskRunner
 from app.theme import SPACE_S
 from app.views.library_menu import LibraryMenu
@@ -25,12 +25,15 @@ from app.widgets.empty_state import EmptyState
 from app.widgets.labels import text_label
 from app.widgets.model_row import ModelRow
 from app.widgets.page import ScrollColumn, card, hairline
+from app.widgets.page_stack import PageStack, focus_kept
+from app.widgets.slices import Slices
 from models.errors import FathomError
 from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
 from models.library.library import LibraryEntry
 from models.units import format_bytes, format_duration, split_bytes
 
 if TYPE_CHECKING:
+    from models.checks.findings import Finding
     from models.planner.plan import Plan
 
 WIDTH = 960
@@ -43,6 +46,7 @@ class _Row:
 
     entry: LibraryEntry
     widget: ModelRow
+    line: QFrame
     facts: CheckpointFacts | None = None
     family: str = ""
     error: str = ""
@@ -64,10 +68,11 @@ class LibraryView(QWidget):
         self,
         *,
         load_model: LoadModel,
-        settings: SettingsBridge,
+        add: Callable[[Sequence[Path]], None],
         runner: TaskRunner,
         forecasts: Forecasts | None = None,
         actions: LibraryActions | None = None,
+        checks: Checks | None = None,
         can_discover: bool = False,
         family_of: Callable[[CheckpointFacts], str] | None = None,
         parent: QWidget | None = None,
@@ -76,10 +81,11 @@ class LibraryView(QWidget):
 
         Args:
             load_model: what there is, and loading it.
-            settings: keeps the folders that are added.
+            add: adds files and folders to the library, where they lie.
             runner: reads headers.
             forecasts: where a checkpoint would live and how fast it would be.
             actions: what can be done with a checkpoint; without them rows have no menu.
+            checks: looks at what is listed, one after the other, and says what deserves a look.
             can_discover: whether the empty library may send people to Discover.
             family_of: what family a checkpoint belongs to, "" for none that is known; called in
                 a background thread.
@@ -87,18 +93,22 @@ class LibraryView(QWidget):
         """
         super().__init__(parent)
         self._load_model = load_model
-        self._settings = settings
+        self._add = add
+        self._checks = checks
         self._runner = runner
         self._forecasts = forecasts
         self._family_of = family_of
         self._actions = actions
         self.menu = self._make_menu(actions)
         self._rows: dict[Path, _Row] = {}
+        self._entries: tuple[LibraryEntry, ...] = ()
+        self._slices = Slices(self)
         self._list = QVBoxLayout()
-        self.stack = QStackedWidget()
+        self.stack = PageStack()
         self.empty = self._make_empty(can_discover)
         self.stack.addWidget(self.empty)
-        self.stack.addWidget(self._make_column())
+        self._column = self._make_column()
+        self.stack.addWidget(self._column)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.stack)
@@ -106,6 +116,8 @@ class LibraryView(QWidget):
         load_model.status_changed.connect(self._show_status)
         if forecasts is not None:
             forecasts.found.connect(self._show_forecast)
+        if checks is not None:
+            checks.noted.connect(self._show_finding)
         if load_model.entries:
             self.show_entries(load_model.entries)
         load_model.refresh()
@@ -116,34 +128,24 @@ class LibraryView(QWidget):
 
     @Slot(tuple)
     def show_entries(self, entries: tuple[LibraryEntry, ...]) -> None:
-        """List the checkpoints; rows of those that stay are kept."""
-        if tuple(row.entry for row in self._rows.values()) == entries:
-            # When it was used and checked plays no part in that.
-            for row, entry in zip(self._rows.values(), entries, strict=True):
-                row.entry = entry
-                self._show_history(row)
-            return
-        old, self._rows = self._rows, {}
-        self._clear_list()
-        for entry in entries:
-            row = self._kept(old.pop(entry.path, None), entry) or self._make_row(entry)
-            if self._rows:
-                self._list.addWidget(hairline())
-            self._rows[entry.path] = row
-            self._list.addWidget(row.widget)
-            row.widget.show()
-        for row in old.values():
-            row.widget.deleteLater()
-        self.stack.setCurrentIndex(1 if entries else 0)
-        self._show_status(self._load_model.status)
+        """List the checkpoints; rows of those that stay are kept, others follow in slices."""
+        # What one has chosen oneself comes before what came with the program.
+        self._entries = tuple(sorted(entries, key=lambda entry: entry.is_demo))
+        with focus_kept(self):
+            listed = {entry.path: entry for entry in self._entries}
+            for path, row in list(self._rows.items()):
+                entry = listed.get(path)
+                if entry is None or _files(row.entry) != _files(entry):
+                    self._drop(self._rows.pop(path))
+                else:
+                    row.entry = entry
+                    self._show_words(row)
+            self.stack.show_page(self._column if entries else self.empty)
+            self._slices.run(self._fill())
 
-    def add_paths(self, paths: list[Path]) -> None:
-        """Add folders or files to the library."""
-        known = self._settings.get("library.roots")
-        roots = list(known) if isinstance(known, tuple) else []
-        roots += [str(path) for path in paths if str(path) not in roots]
-        self._settings.set("library.roots", tuple(roots))
-        self._load_model.refresh()
+    def add_paths(self, paths: Sequence[Path]) -> None:
+        """Ask for folders or files to be added to the library."""
+        self._add(paths)
 
     @Slot()
     def ask_for_folder(self) -> None:
@@ -168,27 +170,44 @@ class LibraryView(QWidget):
 
     # --- rows -----------------------------------------------------------------------------------
 
-    def _kept(self, row: _Row | None, entry: LibraryEntry) -> _Row | None:
-        """Return the row of a checkpoint that was listed before, None where its files changed."""
-        if row is None:
-            return None
-        if _files(row.entry) != _files(entry):
-            row.widget.hide()
-            row.widget.deleteLater()
-            return None
-        row.entry = entry
-        self._show_words(row)
-        return row
+    def _fill(self) -> Iterator[object]:
+        for place, entry in enumerate(self._entries):
+            row = self._rows.get(entry.path)
+            is_new = row is None
+            if row is None:
+                row = self._rows[entry.path] = self._make_row(entry)
+                self._show_row(row, self._load_model.status)
+            self._put(row, place)
+            if is_new:
+                yield row
+
+    def _put(self, row: _Row, place: int) -> None:
+        """Let a row stand at its place of the list, below a line unless it is the first."""
+        row.line.setVisible(place > 0)
+        item = self._list.itemAt(2 * place + 1)
+        if item is not None and item.widget() is row.widget:
+            return
+        for number, widget in enumerate((row.line, row.widget)):
+            self._list.removeWidget(widget)
+            self._list.insertWidget(2 * place + number, widget)
+        row.widget.show()
+
+    def _drop(self, row: _Row) -> None:
+        for widget in (row.line, row.widget):
+            self._list.removeWidget(widget)
+            widget.hide()
+            widget.deleteLater()
 
     def _make_row(self, entry: LibraryEntry) -> _Row:
         widget = ModelRow(entry.title, badge=source_words(entry))
-        row = _Row(entry, widget)
+        row = _Row(entry, widget, hairline())
         widget.set_size(*split_bytes(entry.size_bytes))
         widget.set_narrow(self.width() < _NARROW_BELOW)
         widget.pressed.connect(partial(self._row_pressed, entry.path))
         widget.plan_requested.connect(partial(self._plan_pressed, entry.path))
         widget.stop_requested.connect(partial(self._stop_pressed, entry.path))
         widget.menu_requested.connect(partial(self._menu_wanted, entry.path))
+        widget.finding_requested.connect(partial(self._finding_wanted, entry.path))
         widget.set_menu_shown(self._actions is not None)
         widget.set_dimmed(entry.is_offline)
         if entry.is_offline:
@@ -214,6 +233,8 @@ class LibraryView(QWidget):
         row.facts, row.family = found
         row.widget.set_size(*split_bytes(row.facts.size_bytes))
         self._show_words(row)
+        if self._checks is not None and not row.entry.is_demo:
+            self._checks.ask(row.entry)
         if self._forecasts is not None:
             # Only what is sound; the rows are filled one after the other, behind everything else.
             self._forecasts.ask(row.entry)
@@ -244,6 +265,16 @@ class LibraryView(QWidget):
             tone=view.tone,
             tooltip=view.tooltip,
         )
+
+    @Slot(object, object)
+    def _show_finding(self, entry: LibraryEntry, finding: Finding | None) -> None:
+        row = self._rows.get(entry.path)
+        if row is not None:
+            words = "" if finding is None else self.tr("{0}.").format(finding.title)
+            row.widget.set_finding(words, "" if finding is None else finding.text)
+
+    def _finding_wanted(self, path: Path) -> None:
+        self.findings_requested.emit(self._rows[path].entry)
 
     def _not_inspected(self, row: _Row, error: Exception) -> None:
         if not isinstance(error, FathomError):
@@ -386,14 +417,6 @@ class LibraryView(QWidget):
         column.column.addWidget(hint)
         column.column.addStretch(1)
         return column
-
-    def _clear_list(self) -> None:
-        while (item := self._list.takeAt(0)) is not None:
-            widget = item.widget()
-            if isinstance(widget, ModelRow):
-                widget.hide()
-            elif widget is not None:
-                widget.deleteLater()
 
     def _ask(self, dialog: QFileDialog) -> None:
         dialog.filesSelected.connect(self._selected)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QEvent, QSize, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QAction, QCloseEvent, QHideEvent, QKeySequence, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
 
 from app.theme import SIZE_HEADING, SPACE_S
 from app.views.rail import Place, Rail
 from app.views.toast_area import ToastArea
 from app.widgets.drop_cover import DropCover
 from app.widgets.labels import Weight, text_label
+from app.widgets.page_stack import PageStack
 from app.widgets.window_drops import WindowDrops
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class MainWindow(QMainWindow):
         self.rail.chosen.connect(self.show_page)
         self.status_bar = status_bar
         status_bar.clicked.connect(self._show_monitor)
-        self._stack = QStackedWidget()
+        self._stack = PageStack()
         self._lay_out()
         self.toasts = ToastArea(messages, self._stack)
         self._stopping = self._make_stopping()
@@ -104,7 +105,8 @@ class MainWindow(QMainWindow):
         if name == self._current:
             return
         self._current = name
-        self._stack.setCurrentWidget(self.page(name))
+        self._stack.show_page(self.page(name))
+        self.toasts.set_at_bottom(name == MODELS)
         self.rail.set_current(MODELS if name == PLAN else name)
         self.toasts.raise_()
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
-from PySide6.QtWidgets import QStackedWidget, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QWidget
 
+from app.actions.checks import Checks
 from app.actions.forecasts import Forecasts
 from app.actions.library import LibraryActions
 from app.actions.load_model import LoadModel
-from app.bridges.settings import SettingsBridge
 from app.tasks import TaskRunner
 from app.views.library_view import WIDTH, LibraryView
 from app.widgets.buttons import TextButton
 from app.widgets.labels import leave_out
 from app.widgets.model_row import ModelRow
 from app.widgets.page import Page
+from app.widgets.page_stack import PageStack
 from app.widgets.segmented import SegmentedControl
 from models.gguf.checkpoint import CheckpointFacts
 from models.library.library import LibraryEntry
@@ -42,10 +43,11 @@ class ModelsPage(Page):
         self,
         *,
         load_model: LoadModel,
-        settings: SettingsBridge,
+        add: Callable[[Sequence[Path]], None],
         runner: TaskRunner,
         forecasts: Forecasts | None = None,
         actions: LibraryActions | None = None,
+        checks: Checks | None = None,
         family_of: Callable[[CheckpointFacts], str] | None = None,
         make_discover: Callable[[], QWidget] | None = None,
         make_downloads: Callable[[], QWidget] | None = None,
@@ -56,13 +58,13 @@ class ModelsPage(Page):
         self.set_title(self.tr("Models"))
         self._makers = {DISCOVER: make_discover, DOWNLOADS: make_downloads}
         self._views: dict[str, QWidget] = {}
-        self.setAcceptDrops(True)
         self.library = LibraryView(
             load_model=load_model,
-            settings=settings,
+            add=add,
             runner=runner,
             forecasts=forecasts,
             actions=actions,
+            checks=checks,
             family_of=family_of,
             can_discover=make_discover is not None,
         )
@@ -70,7 +72,7 @@ class ModelsPage(Page):
         self.library.plan_requested.connect(self.plan_requested)
         self.library.findings_requested.connect(self.findings_requested)
         self.library.discover_requested.connect(self._show_discover)
-        self._stack = QStackedWidget()
+        self._stack = PageStack()
         self._stack.addWidget(self.library)
         self._views[LIBRARY] = self.library
         self.body.addWidget(self._stack)
@@ -79,10 +81,6 @@ class ModelsPage(Page):
     def row(self, entry: LibraryEntry) -> ModelRow:
         """Return the row of a checkpoint in the library; KeyError when it is not listed."""
         return self.library.row(entry)
-
-    def add_paths(self, paths: list[Path]) -> None:
-        """Add folders or files to the library."""
-        self.library.add_paths(paths)
 
     @property
     def current_tab(self) -> str:
@@ -96,7 +94,7 @@ class ModelsPage(Page):
         if view is None:
             return
         self.tabs.set_value(name)
-        self._stack.setCurrentWidget(view)
+        self._stack.show_page(view)
         for button in (self.add_file_button, self.add_folder_button):
             button.setVisible(name == LIBRARY)
 
@@ -117,16 +115,6 @@ class ModelsPage(Page):
         narrow = self.width() < _ICONS_ONLY_BELOW
         self.add_file_button.set_icon_only(narrow)
         self.add_folder_button.set_icon_only(narrow)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take GGUF files and folders."""
-        if _dropped_paths(event):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Add what was dropped."""
-        self.add_paths(_dropped_paths(event))
-        event.acceptProposedAction()
 
     def _fill_header(self) -> None:
         words = {
@@ -162,9 +150,3 @@ class ModelsPage(Page):
     @Slot()
     def _show_discover(self) -> None:
         self.show_tab(DISCOVER)
-
-
-def _dropped_paths(event: QDropEvent) -> list[Path]:
-    urls = event.mimeData().urls()
-    paths = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
-    return [path for path in paths if path.is_dir() or path.suffix.lower() == ".gguf"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QKeySequence, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.actions.card_text import is_safe_link
 from app.actions.discover_data import PageStatus, Phase
@@ -20,6 +20,7 @@ from app.widgets.empty_state import EmptyState
 from app.widgets.labels import text_label
 from app.widgets.markdown_view import MarkdownView
 from app.widgets.page import ScrollColumn, card
+from app.widgets.page_stack import PageStack
 from app.widgets.paragraph import Paragraph
 from app.widgets.setting_controls import CalmComboBox
 
@@ -66,7 +67,7 @@ class RepositoryView(QWidget):
         self.quants = QuantList()
         self.text = MarkdownView(self.tr("Model card"))
         self._text_frame = self._make_text_frame()
-        self._stack = QStackedWidget()
+        self._stack = PageStack()
         self._failure: EmptyState | None = None
         self._lay_out()
         self._connect()
@@ -106,7 +107,7 @@ class RepositoryView(QWidget):
         if status.phase is Phase.FAILED:
             self._show_failure(status)
             return
-        self._stack.setCurrentIndex(0)
+        self._stack.show_page(self.page_column)
         self._no_files.setVisible(status.phase is Phase.READY and not status.quants)
         self._loading.setVisible(status.phase is Phase.LOADING)
         self.quants.show_status(status, self._discover.holdings)
@@ -149,7 +150,7 @@ class RepositoryView(QWidget):
         )
         self._failure.triggered.connect(self._remedy)
         self._stack.addWidget(self._failure)
-        self._stack.setCurrentWidget(self._failure)
+        self._stack.show_page(self._failure)
 
     # --- what is done ---------------------------------------------------------------------------
 

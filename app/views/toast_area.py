@@ -1,10 +1,11 @@
-"""Where notices appear: at the top right of the pages, newest first, never a flood."""
+"""Where notices appear: at the right edge of the pages, newest first, never a flood."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import QEvent, QObject, QPoint, Slot
+import shiboken6
+from PySide6.QtCore import QEvent, QObject, Qt, Slot
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
@@ -27,6 +28,9 @@ class ToastArea(QWidget):
         self._host = host
         self._waiting: list[Notice] = []
         self._shown: dict[int, tuple[Notice, Toast]] = {}
+        self._is_at_bottom = False
+        # What had the keyboard before a notice.
+        self._back: QWidget | None = None
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(0)
@@ -41,9 +45,18 @@ class ToastArea(QWidget):
         """What is shown, oldest first."""
         return [toast for _, toast in self._shown.values()]
 
+    def set_at_bottom(self, at_bottom: bool) -> None:
+        """Stand at the bottom, as over lists: what one wants to press is at their top."""
+        if at_bottom != self._is_at_bottom:
+            self._is_at_bottom = at_bottom
+            self._place()
+
     def focus_newest(self) -> None:
         """Put the keyboard on the newest notice, if there is one."""
         if self._shown:
+            focused = self.window().focusWidget()
+            if focused is not None and not self.isAncestorOf(focused):
+                self._back = focused
             self.toasts[-1].focus_first()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -102,15 +115,27 @@ class ToastArea(QWidget):
         focused = self.window().focusWidget()
         had_focus = focused is not None and toast.isAncestorOf(focused)
         self._layout.removeWidget(toast)
+        if had_focus:
+            # Before it goes: Qt would look for somewhere else.
+            self.setFocus(Qt.FocusReason.OtherFocusReason)
         toast.hide()
         toast.deleteLater()
         if self._waiting:
             self._show(self._waiting.pop(0))
+        if had_focus and not self._shown:
+            self._give_back()
         if not self._shown:
             self.hide()
         elif had_focus:
             self.focus_newest()
         self._place()
+
+    def _give_back(self) -> None:
+        """Put the keyboard back to where it was before it was on a notice."""
+        back, self._back = self._back, None
+        if back is None or not shiboken6.isValid(back) or not back.isVisible():
+            back = self._host
+        back.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _place(self) -> None:
         if not self._shown:
@@ -120,8 +145,10 @@ class ToastArea(QWidget):
         if height < 0:
             height = self._layout.sizeHint().height()
         height = min(height, self._host.height() - _TOP)
-        corner = QPoint(self._host.width() - width - SPACE_XS, _TOP - SHADOW)
-        self.setGeometry(corner.x(), corner.y(), width, height)
+        top = _TOP - SHADOW
+        if self._is_at_bottom:
+            top = max(self._host.height() - height - SPACE_XS, top)
+        self.setGeometry(self._host.width() - width - SPACE_XS, top, width, height)
 
 
 def _timeout_ms(notice: Notice) -> int:

@@ -15,7 +15,6 @@ from app.theme import (
     SPACE_L,
     SPACE_M,
     SPACE_S,
-    SPACE_XS,
     current_theme,
     ui_font,
 )
@@ -207,10 +206,10 @@ class FamilyCard(QWidget):
         layout.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_M)
         layout.setSpacing(0)
         layout.addLayout(first)
-        layout.addSpacing(SPACE_XS)
-        layout.addWidget(self._purpose)
-        layout.addSpacing(SPACE_XS)
+        # Of one line each, so that cards beside each other agree whatever their purpose takes.
         layout.addWidget(self._facts)
+        layout.addSpacing(SPACE_S)
+        layout.addWidget(self._purpose)
         layout.addStretch(1)
         layout.addLayout(last)
 

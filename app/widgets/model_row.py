@@ -21,12 +21,15 @@ class ModelRow(QWidget):
     pressed = Signal()
     plan_requested = Signal()
     stop_requested = Signal()
+    finding_requested = Signal()
     # Where the menu may open.
     menu_requested = Signal(QWidget)
 
     def __init__(self, title: str, *, badge: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._narrow = False
+        self._facts_words: list[str] = []
+        self._finding: QLabel | None = None
         self._title = ElidedLabel(title)
         self._title.setFont(ui_font(SIZE_HEADING, Weight.DemiBold))
         self._badge = QLabel(badge)
@@ -71,9 +74,9 @@ class ModelRow(QWidget):
 
     def set_facts(self, facts: list[str], *, tooltip: str = "") -> None:
         """Show what the file's header says."""
-        self._facts.set_full_text("  \N{MIDDLE DOT}  ".join(fact for fact in facts if fact))
+        self._facts_words = [fact for fact in facts if fact]
         self._title.setToolTip(tooltip)
-        self._facts.setVisible(bool(facts) and self.progress.isHidden())
+        self._show_facts()
 
     def set_history(self, words: list[str]) -> None:
         """Show what happened with it so far, in a smaller line; none takes the line away."""
@@ -107,6 +110,17 @@ class ModelRow(QWidget):
         self._note.setText(text)
         set_tone(self._note, tone)
         self._note.setVisible(bool(text))
+
+    def set_finding(self, text: str, tooltip: str = "") -> None:
+        """Say that something should be looked at, with a button; an empty text takes it away."""
+        if self._finding is None:
+            if not text:
+                return
+            self._add_finding()
+        assert self._finding is not None
+        self._finding.setText(text)
+        self._finding.setToolTip(tooltip)
+        self._finding_row.setVisible(bool(text))
 
     def set_button(self, text: str, *, kind: str = "", enabled: bool = True) -> None:
         """Say what the one button does."""
@@ -145,6 +159,9 @@ class ModelRow(QWidget):
     def set_narrow(self, narrow: bool) -> None:
         """Leave out what there is no room for."""
         self._narrow = narrow
+        # The name needs the room more; what the badge says stands with the facts then.
+        self._badge.setVisible(bool(self._badge.text()) and not narrow)
+        self._show_facts()
         self._size.setVisible(not narrow)
         self._bar.setVisible(not narrow and bool(self._rate.text()))
         for widget in (self._bar, self.button):
@@ -153,6 +170,28 @@ class ModelRow(QWidget):
         # The menu has it as well.
         self.plan_button.setVisible(not narrow or self.menu_button.isHidden())
         self.plan_button.set_icon_only(narrow)
+
+    def _show_facts(self) -> None:
+        badge = [self._badge.text()] if self._narrow and self._badge.text() else []
+        words = [*badge, *self._facts_words]
+        self._facts.set_full_text("  \N{MIDDLE DOT}  ".join(words))
+        self._facts.setVisible(bool(words) and self.progress.isHidden())
+
+    def _add_finding(self) -> None:
+        self._finding = text_label(size=SIZE_SMALL, tone="tight")
+        self.finding_button = TextButton(self.tr("Look at it"), kind="link")
+        name = self.tr("Look at what was found in {0}").format(self.accessibleName())
+        self.finding_button.setAccessibleName(name)
+        self.finding_button.clicked.connect(self.finding_requested)
+        self._finding_row = QWidget()
+        line = QHBoxLayout(self._finding_row)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(SPACE_S)
+        line.addWidget(self._finding)
+        line.addWidget(self.finding_button)
+        line.addStretch(1)
+        self._words.addWidget(self._finding_row)
+        QWidget.setTabOrder(self.menu_button, self.finding_button)
 
     @Slot()
     def _ask_menu(self) -> None:
@@ -172,7 +211,7 @@ class ModelRow(QWidget):
         first.addWidget(self._title)
         first.addWidget(self._badge)
         first.addStretch(1)
-        words = QVBoxLayout()
+        words = self._words = QVBoxLayout()
         words.setSpacing(SPACE_XS)
         words.addLayout(first)
         words.addWidget(self._facts)

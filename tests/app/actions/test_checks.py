@@ -236,7 +236,7 @@ def test_a_load_can_be_stopped_while_it_is_looked_at(make: Make) -> None:
 
 def test_a_look_can_be_asked_for_without_a_load(make: Make) -> None:
     bench = make(DIFFERS)
-    with bench.qtbot.waitSignal(bench.checks.found, timeout=WAIT_MS) as found:
+    with bench.qtbot.waitSignal(bench.checks.noted, timeout=WAIT_MS) as found:
         bench.checks.ask(bench.entry)
     assert found.args[0] == bench.entry
     bench.checks.show(bench.entry)

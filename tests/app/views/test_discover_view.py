@@ -78,13 +78,14 @@ def open_page(view: DiscoverView, qtbot: QtBot, repository: str = REPOSITORY) ->
 
 def test_families_stand_under_where_they_would_live(view: DiscoverView) -> None:
     keys = [section.key for section in view.families.board.sections]
-    assert keys == ["picks", "gpu", "disk"]
-    assert view.families.board.head("gpu").title == "On your GPU"
+    # What is shown first is not shown again below its heading.
+    assert keys == ["picks", "disk"]
     small = view.families.card(SMALL).view
     assert small is not None
     assert small.rate.startswith("~")
     assert small.button == "Download"
     assert small.file.startswith("Q8_0")
+    assert small.file.endswith("on the GPU")
     large = view.families.card(LARGE).view
     assert large is not None
     assert large.tone == "tight"
@@ -98,7 +99,15 @@ def test_only_the_first_pick_is_the_thing_to_do(view: DiscoverView) -> None:
     assert pick.view.is_primary
     assert pick.view.label == "Best answers here"
     assert pick.button.property("kind") == "primary"
-    assert view.families.card(SMALL).button.property("kind") == ""
+    assert pick is view.families.card(SMALL)
+    view.filter.segment("fits").click()
+    assert [s.key for s in view.families.board.sections] == ["gpu", "disk"]
+    assert view.families.board.head("gpu").title == "On your GPU"
+    assert pick.view.label == ""
+    assert pick.button.property("kind") == ""
+    view.filter.segment("all").click()
+    assert view.families.picks == [pick]
+    assert pick.view.label == "Best answers here"
 
 
 def test_one_press_downloads(view: DiscoverView, qtbot: QtBot) -> None:
@@ -211,7 +220,7 @@ def test_search_shows_families_at_once_and_the_hub_soon(view: DiscoverView, qtbo
     view.show_families()
     view.field.clear()
     assert view.results.isHidden()
-    assert [s.key for s in view.families.board.sections] == ["picks", "gpu", "disk"]
+    assert [s.key for s in view.families.board.sections] == ["picks", "disk"]
 
 
 def test_an_address_of_the_hub_is_opened(view: DiscoverView, qtbot: QtBot) -> None:
@@ -235,7 +244,8 @@ def test_everything_can_be_reached_and_has_a_name(view: DiscoverView, qtbot: QtB
     assert nameless(view) == []
     order = tab_order(view.field)
     card = view.families.card(SMALL)
-    assert order.index(view.families.picks[0]) < order.index(card) < order.index(card.button)
+    large = view.families.card(LARGE)
+    assert order.index(card) < order.index(card.button) < order.index(large)
     open_page(view, qtbot)
     assert nameless(view) == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QApplication, QMenu
 from pytestqt.qtbot import QtBot
 
+from app.actions.checks import Checks
 from app.actions.library import LibraryActions
 from app.views.deletion_dialog import DeletionDialog
 from app.views.library_view import LibraryView
@@ -22,15 +23,34 @@ from helpers.accessible import nameless
 from helpers.library_samples import content, fetched
 from helpers.tiny_gguf import TinyModel, write_tiny
 from helpers.window_parts import Parts
+from models.checks.decisions import Choice, Decisions
+from models.checks.findings import CheckFindings, Finding, FindingKind, Weight
 from models.gguf.checkpoint import CheckpointFacts
 from models.library.library import LibraryEntry
 
+HIDDEN = Finding(FindingKind.HIDDEN_TEXT, Weight.WARNING, "Text added", "It says more.", "x", True)
 NO_PLUGIN = pytest.mark.qt_log_ignore("This plugin does not support")
 OFFLINE = LibraryEntry(
     "away", "DeepSeek-V3-Q4_K_M", Path("/mnt/usb/v3.gguf"), 245_000_000_000,
     is_offline=True, note="The drive USB is not connected.", shards=6, quant="Q4_K_M",
     source="fathom", repository="someone/Model-GGUF", verified_s=86_400.0 * 365,
 )  # fmt: skip
+
+
+def checks_of(parts: Parts) -> Checks:
+    """Return checks that find a hidden text in every file that is called so."""
+
+    def look(path: Path) -> CheckFindings:
+        findings = (HIDDEN,) if "hidden" in path.name else ()
+        return CheckFindings(path.stem, path, findings)
+
+    return Checks(
+        look=look,
+        decisions=Decisions(parts.folder / "checks.json"),
+        runner=parts.runner,
+        messages=parts.messages,
+        parent=parts.loader,
+    )
 
 
 def family_of(facts: CheckpointFacts) -> str:
@@ -48,11 +68,13 @@ def view(parts: Parts, qtbot: QtBot, qapp: QApplication, tmp_path: Path) -> Iter
         roots=lambda: (parts.folder / "models", other),
     )
     actions.changed.connect(parts.loader.refresh)
+    added: list[Sequence[Path]] = []
     view = LibraryView(
         load_model=parts.loader,
-        settings=parts.settings_bridge,
+        add=added.append,
         runner=parts.runner,
         actions=actions,
+        checks=checks_of(parts),
         family_of=family_of,
     )
     view.resize(1000, 700)
@@ -95,6 +117,45 @@ def test_a_family_is_named_where_the_file_does_not(
     facts = {entry.name: view.row(entry)._facts.full_text for entry in parts.loader.entries}
     assert facts["model"].startswith("DeepSeek-R1 ")
     assert facts["deepseek-r1-mine"].startswith("Q8_0 ")
+
+
+def test_what_deserves_a_look_is_noted_in_the_row(
+    view: LibraryView, parts: Parts, qtbot: QtBot
+) -> None:
+    write_tiny(parts.folder / "models" / "hidden.gguf")
+    write_tiny(parts.folder / "models" / "sound.gguf")
+    look(parts, qtbot)
+    entries = {entry.name: entry for entry in parts.loader.entries}
+    row = view.row(entries["hidden"])
+    qtbot.waitUntil(lambda: row._finding is not None and row._finding.text() == "Text added.")
+    with qtbot.waitSignal(view.findings_requested) as wanted:
+        row.finding_button.click()
+    assert wanted.args == [entries["hidden"]]
+    assert view.row(entries["sound"])._finding is None
+    assert view._checks is not None
+    view._checks.decide(entries["hidden"], CheckFindings("hidden", None, (HIDDEN,)), Choice.OWN)
+    qtbot.waitUntil(lambda: row._finding_row.isHidden())
+
+
+def test_a_long_list_is_filled_in_slices_and_in_order(
+    view: LibraryView, parts: Parts, qtbot: QtBot
+) -> None:
+    demo = LibraryEntry("a", "A demo", Path("/absent/a.gguf"), 1, is_demo=True, is_offline=True)
+    many = tuple(replace(OFFLINE, path=Path(f"/mnt/usb/{n:02}.gguf")) for n in range(40))
+    view.show_entries((demo, *many))
+    assert 0 < len(view._rows) < 41
+    qtbot.waitUntil(lambda: len(view._rows) == 41)
+    # What one has chosen oneself comes before what came with the program.
+    assert list(view._rows) == [*(entry.path for entry in many), demo.path]
+    rows = [view.row(entry) for entry in (*many, demo)]
+    qtbot.waitUntil(lambda: rows[-1].y() > rows[0].y() > -1)
+    assert [row.y() for row in rows] == sorted(row.y() for row in rows)
+    rows[3].menu_button.setFocus()
+    view.show_entries((many[3], *many[:3], demo))
+    qtbot.waitUntil(lambda: len(view._rows) == 5)
+    assert view.window().focusWidget() is rows[3].menu_button
+    view.show_entries(many[:3])
+    assert view.window().focusWidget() is view
 
 
 def test_when_it_was_used_and_verified_is_shown_without_a_new_row(

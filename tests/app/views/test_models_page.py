@@ -5,12 +5,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtCore import QEvent
 from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
+from app.actions.add_checkpoints import AddCheckpoints
 from app.actions.load_model import LoadPhase, ModelStatus
+from app.messages import Notice
 from app.views.models_page import ModelsPage
 from helpers.accessible import nameless
 from helpers.tiny_gguf import (
@@ -30,7 +31,7 @@ LONG = "DeepSeek-R1-Distill-" + "very-long-name-" * 8 + "Q8_0"
 
 @pytest.fixture
 def page(parts: Parts, qtbot: QtBot, qapp: QApplication) -> Iterator[ModelsPage]:
-    page = ModelsPage(load_model=parts.loader, settings=parts.settings_bridge, runner=parts.runner)
+    page = ModelsPage(load_model=parts.loader, add=adder(parts).add, runner=parts.runner)
     parts.settings_bridge.changed.connect(lambda *_: _follow_roots(parts))
     page.resize(1000, 700)
     page.show()
@@ -39,6 +40,16 @@ def page(parts: Parts, qtbot: QtBot, qapp: QApplication) -> Iterator[ModelsPage]
     page.close()
     page.deleteLater()
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def adder(parts: Parts) -> AddCheckpoints:
+    return AddCheckpoints(
+        loader=parts.loader,
+        settings=parts.settings_bridge,
+        runner=parts.runner,
+        messages=parts.messages,
+        parent=parts.loader,
+    )
 
 
 def _follow_roots(parts: Parts) -> None:
@@ -152,27 +163,24 @@ def test_folders_and_files_are_added_to_the_settings(
     elsewhere.mkdir()
     write_tiny(elsewhere / "one.gguf")
     lone = write_tiny(tmp_path / "lone.gguf")
-    page.add_paths([elsewhere, lone])
-    page.add_paths([lone])
+    page.library.add_paths([elsewhere, lone])
+    qtbot.waitUntil(lambda: parts.runner.is_idle)
+    page.library.add_paths([lone])
+    qtbot.waitUntil(lambda: parts.runner.is_idle)
     assert parts.settings.get("library.roots") == (str(elsewhere), str(lone))
     assert set(refresh(page, parts, qtbot)) == {"one", "lone"}
 
 
-def test_a_file_can_be_dropped(
+def test_what_is_chosen_is_looked_at_before_it_is_added(
     page: ModelsPage, parts: Parts, qtbot: QtBot, tmp_path: Path
 ) -> None:
-    lone = write_tiny(tmp_path / "lone.gguf")
-    mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(lone)), QUrl("https://example.org/x.gguf")])
-    drop = QDropEvent(
-        QPointF(10, 10),
-        Qt.DropAction.CopyAction,
-        mime,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    page.dropEvent(drop)
-    assert parts.settings.get("library.roots") == (str(lone),)
+    notices: list[Notice] = []
+    parts.messages.posted.connect(notices.append)
+    parts.messages.attach()
+    page.library.add_paths([write_text(tmp_path / "text.gguf")])
+    qtbot.waitUntil(lambda: bool(notices))
+    assert "not a GGUF" in notices[0].text
+    assert parts.settings.get("library.roots") == ()
 
 
 def test_the_dialog_for_a_folder_does_not_block(page: ModelsPage, qtbot: QtBot) -> None:
@@ -192,7 +200,7 @@ def test_other_tabs_are_made_when_they_are_first_shown(parts: Parts, qtbot: QtBo
 
     page = ModelsPage(
         load_model=parts.loader,
-        settings=parts.settings_bridge,
+        add=adder(parts).add,
         runner=parts.runner,
         make_discover=partial(make, "discover"),
         make_downloads=partial(make, "downloads"),
