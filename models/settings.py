@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import errno
 import math
 import os
 import tempfile
@@ -363,7 +364,6 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _file_error(verb: str, path: Path, error: OSError) -> SettingsFileError:
-    return SettingsFileError(
-        f"Fathom cannot {verb} {path} ({error.strerror or error}).",
-        hint="Check the permissions of the file and its folder.",
-    )
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "Free some space." if is_full else "Check the permissions of the file and its folder."
+    return SettingsFileError(f"Fathom cannot {verb} {path} ({error.strerror or error}).", hint=hint)

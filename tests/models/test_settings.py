@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import sys
 import tomllib
@@ -244,3 +246,17 @@ def test_a_newer_file_keeps_its_version(path: Path) -> None:
     assert settings.get("sampling.top_k") == 7
     settings.save()
     assert tomllib.loads(path.read_text())["version"] == 9
+
+
+def test_a_full_disk_is_told_as_that(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, _ = loaded(path)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    # A file system that is full of itself is not to be had everywhere.
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SettingsFileError) as caught:
+        settings.save()
+    assert caught.value.hint == "Free some space."
+    assert not list(path.parent.iterdir())
