@@ -227,6 +227,8 @@ class FetchParts(QObject):
     @Slot(ModelStatus)
     def _note_used(self, status: ModelStatus) -> None:
         """Write down that a checkpoint was loaded, once for every load."""
+        if status.entry is not None:
+            self.downloads.withdraw_ready(status.entry.path)
         entry = status.entry if status.is_ready else None
         if entry is not None and entry != self._used:
             self._core.runner.run(

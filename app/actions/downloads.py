@@ -20,6 +20,8 @@ from models.transfer.events import TransferSettings
 from models.transfer.job import ENDED, JobSpec, JobState, JobView
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from models.hub.pages import RepositoryPage
     from models.hub.quants import QuantFiles
 
@@ -128,6 +130,9 @@ class Downloads(QObject):
         # What waits until the child knows how to work.
         self._waiting: list[Callable[[], None]] = []
         self._trouble_notice: int | None = None
+        self._is_watched = False
+        # By path: what is here and was not loaded since.
+        self._ready_notices: dict[Path, int] = {}
         bridge.jobs_changed.connect(self._on_jobs)
         bridge.stepped.connect(self._on_step)
         bridge.went_down.connect(self._on_down)
@@ -205,6 +210,20 @@ class Downloads(QObject):
         """Limit all downloads together, in million bytes a second; 0 for no limit."""
         self._settings.set("downloads.limit_mb_s", limit_mb_s)
 
+    @Slot(bool)
+    def set_watched(self, watched: bool) -> None:
+        """Take whether somebody looks at the list."""
+        self._is_watched = watched
+        if watched:
+            for path in tuple(self._ready_notices):
+                self.withdraw_ready(path)
+
+    def withdraw_ready(self, path: Path) -> None:
+        """Take back that a checkpoint is here: it is being loaded, or was seen."""
+        notice = self._ready_notices.pop(path, None)
+        if notice is not None:
+            self._messages.withdraw(notice)
+
     def reconfigure(self) -> None:
         """Read settings and token again, as after a token was given or forgotten."""
         self._runner.run(self._read_settings, done=self._on_settings, error=self._on_no_settings)
@@ -270,12 +289,15 @@ class Downloads(QObject):
             return
         if after.state is JobState.READY:
             self.finished.emit(after)
-            self._messages.info(
-                self._ready_words(after),
-                Action(self.tr("Load"), partial(self.load_wanted.emit, after)),
-            )
+            self._tell_ready(after)
         elif after.state in (JobState.FAILED, *_NEEDS):
             self._tell_rest(after)
+
+    def _tell_ready(self, job: JobView) -> None:
+        # Whoever looks at the list sees it turn green, with a button where the other ones are.
+        if not self._is_watched:
+            load = Action(self.tr("Load"), partial(self.load_wanted.emit, job))
+            self._ready_notices[job.path] = self._messages.info(self._ready_words(job), load)
 
     def _ready_words(self, job: JobView) -> str:
         if job.spec.repairs:

@@ -171,7 +171,7 @@ def _note(job: JobView, now_s: float) -> tuple[str, str, str]:
         kept = _tr("{0} are kept on the disk.").format(kept_words(job)) if job.bytes_done else ""
         return kept, "quiet", ""
     if job.state is _S.READY:
-        words = _tr("Its digests come from the mirror itself, not from Hugging Face.")
+        words = _tr("It is as the mirror has it. Whether Hugging Face has the same is not known.")
         return "" if job.spec.is_independent else words, "tight", ""
     return job.why, "quiet", ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from PySide6.QtCore import QPoint, QTimer, QUrl, Signal, Slot
+from PySide6.QtCore import QPoint, Qt, QTimer, QUrl, Signal, Slot
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
@@ -19,7 +19,7 @@ from app.widgets.download_row import DownloadRow, DownloadRowView
 from app.widgets.empty_state import EmptyState
 from app.widgets.labels import ElidedLabel, Weight, text_label
 from app.widgets.page import ScrollColumn, card, hairline
-from app.widgets.page_stack import PageStack
+from app.widgets.page_stack import PageStack, focus_kept
 from app.widgets.setting_controls import NumberControl
 from models.transfer.job import JobState, JobView
 
@@ -47,6 +47,8 @@ class DownloadsView(QWidget):
     settings_requested = Signal()
     library_requested = Signal()
     discover_requested = Signal()
+    # Whether the list is in sight: what it shows need not be told elsewhere.
+    watched = Signal(bool)
     # Million bytes a second, 0 for none.
     limit_chosen = Signal(float)
 
@@ -114,6 +116,7 @@ class DownloadsView(QWidget):
         self.settings_requested.connect(downloads.settings_wanted)
         self.library_requested.connect(downloads.library_wanted)
         self.limit_chosen.connect(downloads.set_limit)
+        self.watched.connect(downloads.set_watched)
         self.set_limit(downloads.limit_mb_s)
         downloads.limit_changed.connect(self.set_limit)
 
@@ -128,15 +131,25 @@ class DownloadsView(QWidget):
         self._show_rows()
         totals = download_totals(jobs)
         self._summary.set_full_text(totals_words(totals))
-        self.pause_all_button.setVisible(any(row.can_pause for row in self._views(queue)))
-        self.resume_all_button.setVisible(
-            self.pause_all_button.isHidden() and any(row.can_resume for row in self._views(queue))
-        )
+        self._show_all_buttons(queue)
         self._queue_card.setVisible(bool(queue))
         self._ended_card.setVisible(bool(ended))
         self._ended_head.setVisible(bool(ended))
         self._stack.show_page(self._column if jobs else self.empty)
         self._count_down()
+
+    def _show_all_buttons(self, queue: tuple[JobView, ...]) -> None:
+        views = self._views(queue)
+        pauses = any(row.can_pause for row in views)
+        resumes = not pauses and any(row.can_resume for row in views)
+        buttons = (self.pause_all_button, self.resume_all_button)
+        had_focus = self.window().focusWidget() in buttons
+        if had_focus:
+            self.setFocus(Qt.FocusReason.OtherFocusReason)
+        for button, shown in zip(buttons, (pauses, resumes), strict=True):
+            button.setVisible(shown)
+            if shown and had_focus:
+                button.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def set_limit(self, limit_mb_s: float) -> None:
         """Show the bandwidth limit, in million bytes a second; 0 for none."""
@@ -155,26 +168,47 @@ class DownloadsView(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Count down again."""
         super().showEvent(event)
+        self.watched.emit(True)
         self._show_rows()
         self._count_down()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Nobody sees the seconds."""
         super().hideEvent(event)
+        self.watched.emit(False)
         self._countdown.stop()
 
     # --- rows -----------------------------------------------------------------------------------
 
     def _arrange(self, order: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
         self._shown_order = order
-        titles = {job.job_id: job.spec.title for job in self._jobs}
-        _empty(self._queue_list)
-        _empty(self._ended_list)
-        gone = set(self._rows) - set(titles)
+        with focus_kept(self):
+            self._drop_rows(set(self._rows) - {job.job_id for job in self._jobs})
+            _empty(self._queue_list)
+            _empty(self._ended_list)
+            placed = self._place_rows()
+            for job_id in set(self._rows) - placed:
+                # Until there is time to put it into its list.
+                self._rows[job_id].hide()
+        for index, job_id in enumerate(order[0]):
+            if job_id in self._rows:
+                ends = (index == 0, index == len(order[0]) - 1)
+                self._rows[job_id].order.set_ends(is_first=ends[0], is_last=ends[1])
+
+    def _drop_rows(self, gone: set[str]) -> None:
         for job_id in gone:
-            self._rows.pop(job_id).deleteLater()
+            row = self._rows.pop(job_id)
+            row.hide()
+            row.deleteLater()
+
+    def _place_rows(self) -> set[str]:
+        """Put rows into their lists, new ones as far as there is time; return which."""
+        titles = {job.job_id: job.spec.title for job in self._jobs}
         end_s, made = time.perf_counter() + _FILL_FOR_S, 0
-        for layout, ids in ((self._queue_list, order[0]), (self._ended_list, order[1])):
+        placed: set[str] = set()
+        for layout, ids in zip(
+            (self._queue_list, self._ended_list), self._shown_order, strict=True
+        ):
             for job_id in ids:
                 if job_id not in self._rows:
                     # At least one, or it would never be full.
@@ -187,10 +221,8 @@ class DownloadsView(QWidget):
                     layout.addWidget(hairline())
                 layout.addWidget(self._rows[job_id])
                 self._rows[job_id].show()
-        for index, job_id in enumerate(order[0]):
-            if job_id in self._rows:
-                ends = (index == 0, index == len(order[0]) - 1)
-                self._rows[job_id].order.set_ends(is_first=ends[0], is_last=ends[1])
+                placed.add(job_id)
+        return placed
 
     @Slot()
     def _fill_up(self) -> None:
@@ -430,9 +462,8 @@ def _make_list() -> tuple[QVBoxLayout, QFrame]:
 def _empty(layout: QVBoxLayout) -> None:
     while (item := layout.takeAt(0)) is not None:
         widget = item.widget()
-        if isinstance(widget, DownloadRow):
+        if widget is not None and not isinstance(widget, DownloadRow):
             widget.hide()
-        elif widget is not None:
             widget.deleteLater()
 
 

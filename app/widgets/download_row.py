@@ -83,6 +83,8 @@ class DownloadRow(QWidget):
         super().__init__(parent)
         self._view: DownloadRowView | None = None
         self._narrow = False
+        # The button that the keyboard was on when it was hidden.
+        self._focus_for: QWidget | None = None
         self._title = ElidedLabel(title)
         self._title.setFont(ui_font(SIZE_HEADING, Weight.DemiBold))
         self._amount = RunsLabel(keeps_width=True)
@@ -156,19 +158,41 @@ class DownloadRow(QWidget):
         self._eta.setVisible(bool(view.eta))
 
     def _show_buttons(self, view: DownloadRowView) -> None:
+        shown: dict[QWidget, bool] = {
+            self.action_button: bool(view.action),
+            self.pause_button: view.can_pause or view.can_resume,
+            self.cancel_button: view.can_cancel or view.can_forget,
+            self.order: view.can_move,
+        }
+        self._keep_focus(shown)
+        for widget, is_shown in shown.items():
+            widget.setVisible(is_shown)
         self.action_button.setText(view.action_text)
         self.action_button.setAccessibleName(f"{view.action_text}: {view.title}")
         self.action_button.set_kind(view.action_kind)
-        self.action_button.setVisible(bool(view.action))
         resumes = view.can_resume and not view.can_pause
         self.pause_button.set_icon("play" if resumes else "pause")
         verb = self.tr("Resume: {0}") if resumes else self.tr("Pause: {0}")
         self.pause_button.set_text(verb.format(view.title))
-        self.pause_button.setVisible(view.can_pause or view.can_resume)
         verb = self.tr("Cancel: {0}") if view.can_cancel else self.tr("Take off the list: {0}")
         self.cancel_button.set_text(verb.format(view.title))
-        self.cancel_button.setVisible(view.can_cancel or view.can_forget)
-        self.order.setVisible(view.can_move)
+
+    def _keep_focus(self, shown: dict[QWidget, bool]) -> None:
+        """Hold the keyboard for a button that goes for a moment, as while it is being paused.
+
+        Qt would give it to the next one, and a second press of Space would cancel the download.
+        """
+        focused = self.window().focusWidget()
+        for widget, stays in shown.items():
+            if focused is not None and (widget is focused or widget.isAncestorOf(focused)):
+                if not stays:
+                    self._focus_for = focused
+                    self.setFocus(Qt.FocusReason.OtherFocusReason)
+                return
+        back = self._focus_for
+        if focused is self and back is not None and shown.get(back):
+            back.show()
+            back.setFocus(Qt.FocusReason.OtherFocusReason)
 
     @Slot()
     def _fill_fold(self) -> None:

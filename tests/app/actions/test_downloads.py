@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from app.messages import Notice, Severity
 from helpers.download_samples import job_spec as sample_spec
 from helpers.download_samples import job_view
 from helpers.fake_hub import FakeHub, fake_hub
-from helpers.transfer_child import child_command
+from helpers.small_transfers import child_command
 from helpers.transfers import REPOSITORY, gguf_shards, make_root, offer, spec_for
 from helpers.window_parts import Parts
 from models.errors import LoginNeededError, TransferError
@@ -211,3 +211,27 @@ def test_only_a_final_end_of_the_child_is_told(rig: Rig, qtbot: QtBot) -> None:
     assert notice.action is not None
     notice.action.run()
     qtbot.waitUntil(lambda: rig.client.pid is not None, timeout=LIMIT_MS)
+
+
+def test_what_is_seen_or_loaded_is_not_told_any_longer(
+    rig: Rig, parts: Parts, qtbot: QtBot
+) -> None:
+    withdrawn: list[int] = []
+    parts.messages.withdrawn.connect(withdrawn.append)
+
+    def be_ready(number: int) -> JobView:
+        job = job_view(sample_spec(number, title=f"Model {number}"), JobState.READY)
+        rig.bridge.listener(QueueReplaced((replace(job, state=JobState.VERIFYING),)))
+        with qtbot.waitSignal(rig.bridge.stepped):
+            rig.bridge.listener(JobChanged(job))
+        return job
+
+    first = be_ready(1)
+    be_ready(2)
+    rig.downloads.withdraw_ready(first.path)
+    assert withdrawn == [rig.notices[0].id]
+    # Who looks at the list sees the button there.
+    rig.downloads.set_watched(True)
+    assert withdrawn == [notice.id for notice in rig.notices]
+    be_ready(3)
+    assert len(rig.notices) == 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QApplication, QDoubleSpinBox, QMenu
+from PySide6.QtWidgets import QApplication, QDoubleSpinBox, QMenu, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.theme import Appearance
@@ -258,5 +258,32 @@ def test_a_mirrors_word_for_itself_is_said(view: DownloadsView, qtbot: QtBot) ->
     job = job_view(job_spec(1, is_independent=False), S.READY, share=1.0)
     show(view, qtbot, (job,))
     row = view.row(job.job_id)
-    assert "not from Hugging Face" in row._note.text()
+    assert "as the mirror has it" in row._note.text()
     assert row._note.property("tone") == "tight"
+
+
+def test_the_keyboard_is_never_handed_to_what_nobody_chose(
+    view: DownloadsView, qtbot: QtBot
+) -> None:
+    def focused() -> QWidget | None:
+        return view.window().focusWidget()
+
+    show(view, qtbot, queue(S.DOWNLOADING, S.QUEUED))
+    row = view.row(f"{1:032x}")
+    row.pause_button.setFocus()
+    # Nothing can be pressed while it is being paused; the next button would cancel.
+    show(view, qtbot, queue(S.PAUSING, S.QUEUED))
+    assert focused() is row
+    show(view, qtbot, queue(S.PAUSED, S.QUEUED))
+    assert focused() is row.pause_button
+    first, second = queue(S.PAUSED, S.QUEUED)
+    show(view, qtbot, (replace(first, position=1), replace(second, position=0)))
+    qtbot.waitUntil(lambda: order(view) == ["Model 2", "Model 1"])
+    assert focused() is row.pause_button
+    show(view, qtbot, (second,))
+    assert focused() is view
+    view.pause_all_button.setFocus()
+    show(view, qtbot, (replace(second, state=S.PAUSED),))
+    assert focused() is view.resume_all_button
+    show(view, qtbot, ())
+    assert focused() is view

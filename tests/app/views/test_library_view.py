@@ -134,7 +134,7 @@ def test_what_deserves_a_look_is_noted_in_the_row(
     assert view.row(entries["sound"])._finding is None
     assert view._checks is not None
     view._checks.decide(entries["hidden"], CheckFindings("hidden", None, (HIDDEN,)), Choice.OWN)
-    qtbot.waitUntil(lambda: row._finding_row.isHidden())
+    qtbot.waitUntil(row._finding_row.isHidden)
 
 
 def test_a_long_list_is_filled_in_slices_and_in_order(

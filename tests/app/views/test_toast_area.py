@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import QEvent, Qt
-from PySide6.QtWidgets import QApplication, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QPushButton, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.messages import Action, Messages
@@ -137,3 +137,30 @@ def test_it_stays_inside_a_narrow_window(
 def test_everything_in_it_has_a_name(messages: Messages, area: ToastArea) -> None:
     messages.error(OutOfMemoryError("No room.", details="x"), Action("Try again", lambda: None))
     assert nameless(area) == []
+
+
+def test_over_lists_it_stands_at_the_bottom(
+    messages: Messages, area: ToastArea, host: QWidget
+) -> None:
+    messages.info("It is here.")
+    assert area.y() < host.height() // 2
+    area.set_at_bottom(True)
+    assert area.geometry().bottom() < host.height()
+    assert area.y() > host.height() // 2
+    area.set_at_bottom(False)
+    assert area.y() < host.height() // 2
+
+
+def test_the_keyboard_goes_back_to_where_it_was(
+    messages: Messages, area: ToastArea, host: QWidget, qtbot: QtBot
+) -> None:
+    button, other = QPushButton("One", host), QPushButton("Two", host)
+    other.show()
+    button.show()
+    button.setFocus()
+    messages.warning("Look.")
+    area.focus_newest()
+    assert area.isAncestorOf(host.window().focusWidget())
+    qtbot.keyClick(host.window().focusWidget(), Qt.Key.Key_Escape)
+    assert area.toasts == []
+    assert host.window().focusWidget() is button
