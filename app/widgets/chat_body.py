@@ -96,6 +96,11 @@ class MessageBody(QWidget):
         """The rendered pieces, top to bottom."""
         return self._pieces
 
+    @property
+    def is_rendered(self) -> bool:
+        """Whether everything that was given is shown; a finished text may take a few slices."""
+        return not self._pending
+
     def set_text(self, text: str, *, plain: bool = False) -> None:
         """Show a finished text; a long one is rendered in slices between other events."""
         self.clear()

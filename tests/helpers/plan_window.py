@@ -18,6 +18,7 @@ from app.planning import PlanParts
 from app.tasks import TaskRunner
 from helpers.gated_planning import GatedPlanning, described_machine
 from helpers.tiny_gguf import TinyModel, write_tiny
+from models.hub.hub import Hub
 from models.library.library import Library, LibraryEntry
 from models.paths import paths_under
 from models.planner.machine import Machine
@@ -122,6 +123,7 @@ def make_plan_window(
         runner=runner,
         messages=messages,
         make_planning=make,
+        hub=lambda: Hub(is_offline=True),
     )
     window = PlanWindow(qtbot, parts, runner, bridge, supervisor, settings, folder, gates, notices)
     parts.plan.status_changed.connect(window.seen.append)
