@@ -7,6 +7,7 @@ moment, and a failure comes out at once: whoever asked decides about trying agai
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+# A list of some 50,000 files; no repository of checkpoints has a hundredth of that.
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_MAX_REDIRECTS = 5
+# What zlib makes of one piece from the socket stays within 70 MB; of others that is not known.
+_KNOWN_CODINGS = ("", "identity", "gzip")
+# What is not true of the body any more once it was read.
+_PACKED = ("content-encoding", "content-length", "transfer-encoding")
+
 _PREPARING = threading.Lock()
 
 
@@ -35,6 +44,21 @@ class _FailedRequestError(Exception):
     def __init__(self, error: httpx2.HTTPError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class _OddAnswerError(ValueError):
+    """An answer that no hub would give; the text says in what way."""
+
+
+# What comes of reading an answer that is not a hub's: also nested so deep that json gives up.
+_NO_ANSWERS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 class _PassingAnswerError(Exception):
@@ -90,7 +114,7 @@ class HubClient:
             ) from error
         except HFValidationError as error:
             raise _no_name(error, asked) from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except _NO_ANSWERS as error:
             raise _no_hub(error, asked) from error
 
     def send(self, line: Line, request: httpx2.Request, **options: Any) -> httpx2.Response:
@@ -103,12 +127,15 @@ class HubClient:
         request.extensions["timeout"] = timeout.as_dict()
         request.extensions["trace"] = line.trace
         try:
-            response = self._opened(timeout).send(request, **options)
+            response = self._opened(timeout).send(request, **{**options, "stream": True})
+            with contextlib.closing(response):
+                if may_pass(response.status_code):
+                    raise _PassingAnswerError(response.status_code, _lower(response))
+                return _whole(response)
+        except httpx2.TooManyRedirects as error:
+            raise _OddAnswerError("It leads round in circles.") from error
         except httpx2.HTTPError as error:
             raise _FailedRequestError(error) from error
-        if may_pass(response.status_code):
-            raise _PassingAnswerError(response.status_code, _lower(response))
-        return response
 
     def _opened(self, timeout: httpx2.Timeout) -> httpx2.Client:
         with self._lock:
@@ -116,6 +143,8 @@ class HubClient:
                 # A new connection for each request: only of new ones it is known what to shut down.
                 self._client = open_client(timeout, keeps_connections=False)
                 self._client.follow_redirects = True
+                self._client.max_redirects = _MAX_REDIRECTS
+                self._client.event_hooks = {"response": [_check_redirect]}
             return self._client
 
 
@@ -166,6 +195,43 @@ def _prepare() -> None:
 
     # It sends nothing itself, and looks at no proxies and certificates.
     set_client_factory(lambda: Dispatcher(transport=httpx2.BaseTransport(), trust_env=False))
+
+
+def _whole(response: httpx2.Response) -> httpx2.Response:
+    """Return an answer with its body read, as far as a hub's answers go.
+
+    Raises:
+        ValueError: it is longer, or packed in a way that nobody asked for.
+    """
+    import httpx2
+
+    if response.request.method == "HEAD":
+        response.read()
+        return response
+    coding = response.headers.get("content-encoding", "").lower()
+    if coding not in _KNOWN_CODINGS:
+        raise _OddAnswerError(f"It is packed as {coding[:40]}.")
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > _MAX_ANSWER_BYTES:
+            raise _OddAnswerError(f"It is longer than {_MAX_ANSWER_BYTES:,} bytes.")
+    headers = [(key, value) for key, value in response.headers.multi_items() if key not in _PACKED]
+    return httpx2.Response(
+        response.status_code, headers=headers, content=bytes(body), request=response.request
+    )
+
+
+def _check_redirect(response: httpx2.Response) -> None:
+    """Refuse to be led from an encrypted address to one that is not.
+
+    Raises:
+        ValueError: the answer leads there.
+    """
+    if response.has_redirect_location and response.request.url.scheme == "https":
+        target = response.request.url.join(response.headers["location"])
+        if target.scheme != "https":
+            raise _OddAnswerError(f"It leads to {target.host} without encryption.")
 
 
 def _no_name(error: Exception, asked: Asked) -> FathomError:

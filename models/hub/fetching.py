@@ -28,6 +28,7 @@ from models.hub.quants import (
     cut_checkpoints,
     files_of_quant,
     group_quants,
+    quant_of_file,
 )
 from models.network.patience import Patience
 from models.stopping import Stop, never
@@ -59,7 +60,9 @@ def find_quant(page: RepositoryPage, name: str) -> QuantFiles:
     """
     quants = page_quants(page)
     wanted = name.strip().lower()
-    for matches in (_by_path(quants, wanted, page), _by_name(quants, wanted)):
+    # Any shard means its whole set.
+    of_file = quant_of_file(name.strip(), quants, page.files)
+    for matches in ((of_file,) if of_file else (), _by_name(quants, wanted)):
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -140,17 +143,6 @@ def job_title(repository: str, quant: QuantFiles) -> str:
     """Return what people call a download: the model and its quantization."""
     model = _GGUF_MARK.sub("", repository.partition("/")[2])
     return f"{model} {quant.quant}" if quant.quant else quant.name
-
-
-def _by_path(
-    quants: Sequence[QuantFiles], wanted: str, page: RepositoryPage
-) -> tuple[QuantFiles, ...]:
-    # Any shard means its whole set.
-    return tuple(
-        quant
-        for quant in quants
-        if any(file.path.lower() == wanted for file in files_of_quant(quant, page.files))
-    )
 
 
 def _by_name(quants: Sequence[QuantFiles], wanted: str) -> tuple[QuantFiles, ...]:

@@ -102,7 +102,7 @@ def unpacked_page(data: bytes) -> RepositoryPage | None:
             flagged=tuple(page.flagged),
             is_from_store=True,
         )
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

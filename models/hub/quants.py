@@ -113,6 +113,22 @@ def files_of_quant(quant: QuantFiles, files: Sequence[RemoteFile]) -> tuple[Remo
     return tuple(sorted(same, key=lambda file: file.path))
 
 
+def quant_of_file(
+    path: str, quants: Sequence[QuantFiles], files: Sequence[RemoteFile]
+) -> QuantFiles | None:
+    """Return the checkpoint that a file belongs to, None when to none.
+
+    Args:
+        path: as the hub has it; where no file is called just so, its case does not matter.
+    """
+    named = [file for file in files if file.path.lower() == path.lower()]
+    found = next((file for file in named if file.path == path), named[0] if named else None)
+    if found is None or not is_checkpoint_file(found.path):
+        return None
+    key = _key(found.path)
+    return next((quant for quant in quants if _key(quant.path) == key), None)
+
+
 def cut_checkpoints(files: Sequence[RemoteFile]) -> tuple[CutCheckpoint, ...]:
     """Return the checkpoints that were cut into pieces by hand (``.gguf.part1of2``)."""
     groups: dict[str, list[RemoteFile]] = {}

@@ -66,6 +66,14 @@ def test_a_checkpoint_by_each_of_its_names(name):
     assert find_quant(PAGE, name).path == "Q8_0/R1-Q8_0-00001-of-00002.gguf"
 
 
+def test_names_that_differ_in_case_alone_are_told_apart():
+    page = page_with(file("m-q8_0.gguf", 1), file("M-Q8_0.gguf", 2))
+    assert [find_quant(page, name).path for name in ("M-Q8_0.gguf", "m-q8_0.gguf")] == [
+        "M-Q8_0.gguf",
+        "m-q8_0.gguf",
+    ]
+
+
 def test_a_misspelt_name_brings_those_that_are_near():
     with pytest.raises(RemoteNotFoundError) as caught:
         find_quant(PAGE, "Q4_K_L")

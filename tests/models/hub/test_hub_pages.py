@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -38,12 +39,14 @@ from models.errors import (
     TokenInvalidError,
     UnreachableError,
 )
+from models.hub.client import HubClient
 from models.hub.hub import Hub, endpoint_of_user, hub_of_user, is_official
 from models.hub.located import expiry_of
 from models.hub.names import RepositoryPlace
 from models.hub.pages import Gate, RepositoryPage, SortBy
 from models.hub.quants import RemoteFile
 from models.hub.store import HeaderStore
+from models.network.answers import Asked
 from models.network.patience import Patience
 from models.stopping import never
 from models.transfer.remote import FileSpec, Location, RemoteObject
@@ -360,6 +363,43 @@ def test_an_answer_that_is_no_hubs(server, answer, monkeypatch):
         hub_at(server).page(PLACE)
 
 
+def test_an_answer_without_end_is_not_taken_into_memory(server, monkeypatch):
+    files = [{"rfilename": "x" * 200, "size": 1}] * 100_000
+    answer = {"id": NAME, "sha": COMMIT, "siblings": files}
+    monkeypatch.setattr("helpers.fake_hub_server.model_json", lambda *a, **k: answer)
+    with pytest.raises(ServerAnswerError) as caught:
+        hub_at(server).page(PLACE)
+    assert "longer than" in caught.value.details
+
+
+def test_an_answer_that_is_packed_beyond_all_measure(server):
+    packed = Fault("headers", headers={"Content-Encoding": "zstd"})
+    server.fail("api", packed)
+    with pytest.raises(ServerAnswerError) as caught:
+        hub_at(server).page(PLACE)
+    assert "packed" in caught.value.details
+
+
+def test_an_answer_nested_too_deep_to_be_read(server):
+    client = HubClient(QUICK)
+    with pytest.raises(ServerAnswerError):
+        client.call(
+            lambda: json.loads("[" * 100_000),
+            asked=Asked("a list", "hub.example"),
+            stop=never,
+            deadline=time.monotonic() + 30,
+        )
+
+
+def test_a_hub_that_leads_round_in_circles_is_left_soon(server):
+    where = f"{server.endpoint}/api/models/{NAME}/revision/main"
+    server.fail("api", Fault("status", status=302, headers={"Location": where}), times=None)
+    with pytest.raises(ServerAnswerError) as caught:
+        hub_at(server).page(PLACE)
+    assert "circles" in caught.value.details
+    assert len(server.requests) < 10
+
+
 # --- cards --------------------------------------------------------------------------------------
 
 
@@ -582,6 +622,11 @@ def test_over_tls_it_never_leads_out_of_it(server, monkeypatch):
         secure.fail("hub", Fault("headers", headers={"Location": f"{server.cdn}/m.gguf"}))
         with pytest.raises(ServerAnswerError):
             hub_at(secure).locate(wanted)
+        secure.fail("api", Fault("status", status=302, headers={"Location": server.endpoint}))
+        with pytest.raises(ServerAnswerError) as caught:
+            hub_at(secure).page(PLACE)
+        assert "without encryption" in caught.value.details
+        assert server.requests == []
 
 
 NOW_S = 1_800_000_000.0
