@@ -9,7 +9,13 @@ from app.actions.discover_data import Holdings, PageStatus
 from app.theme import SIZE_HEADING, SIZE_SMALL, SIZE_TITLE, SPACE_L, SPACE_M, SPACE_S, ui_font
 from app.views.discover_words import job_words
 from app.views.forecast_view import forecast_view
-from app.views.repository_words import button_words, gate_words, verdict_words
+from app.views.repository_words import (
+    button_words,
+    gate_words,
+    is_flagged,
+    is_patient_work,
+    verdict_words,
+)
 from app.widgets.buttons import TextButton
 from app.widgets.device_bar import DeviceBar
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight
@@ -67,7 +73,8 @@ class ChoiceCard(QWidget):
         self._gate.setText(gate)
         for widget in (self._gate, self.page_button, self.settings_button):
             widget.setVisible(bool(gate))
-        self._show_button(page.repository, choice, holdings, is_open=not gate)
+        flagged = is_flagged(page, choice.files)
+        self._show_button(page.repository, choice, holdings, is_open=not gate, is_flagged=flagged)
 
     def set_narrow(self, narrow: bool) -> None:
         """Put the buttons below the words where there is no room beside them."""
@@ -91,7 +98,13 @@ class ChoiceCard(QWidget):
             widget.setToolTip(shown.tooltip)
 
     def _show_button(
-        self, repository: str, choice: QuantJudgement, holdings: Holdings, *, is_open: bool
+        self,
+        repository: str,
+        choice: QuantJudgement,
+        holdings: Holdings,
+        *,
+        is_open: bool,
+        is_flagged: bool,
     ) -> None:
         job = holdings.job_of(repository, choice.files)
         entry = holdings.entry_of(repository, choice.files)
@@ -104,8 +117,10 @@ class ChoiceCard(QWidget):
             self.button.setText(button_words(choice))
         usable = is_open and not choice.files.missing
         self.button.setEnabled(job is None and (self._acts_on_entry or usable))
-        fits = choice.plan is None or choice.plan.fits
-        self.button.set_kind("primary" if fits or self._acts_on_entry else "")
+        fits = choice.plan is None or (choice.plan.fits and not is_patient_work(choice))
+        is_advised = fits and not is_flagged
+        self.button.set_kind("primary" if is_advised or self._acts_on_entry else "")
+        self.button.set_icon_name("boxes" if self._acts_on_entry else "download")
         self.button.setAccessibleName(f"{self.button.text()}: {choice.files.name}")
 
     @Slot()

@@ -7,7 +7,14 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.actions.discover_data import PageStatus
 from app.theme import SIZE_SMALL, SIZE_TITLE, SPACE_S, SPACE_XS, ui_font
-from app.views.repository_words import family_words, page_facts, title_words
+from app.views.repository_words import (
+    family_words,
+    page_facts,
+    store_words,
+    title_words,
+    unchecked_words,
+    warning_words,
+)
 from app.widgets.buttons import IconButton
 from app.widgets.labels import ElidedLabel, Weight
 from app.widgets.paragraph import Paragraph
@@ -35,6 +42,10 @@ class RepositoryHead(QWidget):
         self._family.setFont(ui_font(SIZE_SMALL))
         self._family.setProperty("tone", "quiet")
         self._caveats = Paragraph(size=SIZE_SMALL, tone="tight")
+        self._unchecked = Paragraph(size=SIZE_SMALL, tone="quiet")
+        # What the hub itself warns of, and that it could not be asked.
+        self._warning = Paragraph(tone="fail")
+        self._store = Paragraph(tone="tight")
         name = QHBoxLayout()
         name.setSpacing(SPACE_XS)
         name.addWidget(self._repository)
@@ -50,6 +61,9 @@ class RepositoryHead(QWidget):
         layout.addWidget(self._purpose)
         layout.addWidget(self._family)
         layout.addWidget(self._caveats)
+        layout.addWidget(self._unchecked)
+        layout.addWidget(self._warning)
+        layout.addWidget(self._store)
 
     def show_status(self, status: PageStatus) -> None:
         """Show what is known of a repository."""
@@ -64,7 +78,16 @@ class RepositoryHead(QWidget):
         self._purpose.setText(purpose)
         self._family.set_full_text(family)
         self._caveats.setText("\n".join(caveats))
+        unchecked = unchecked_words(status.family) if status.family is not None else ""
+        self._unchecked.setText(unchecked)
+        warning = warning_words(page) if page is not None else ""
+        self._warning.setText(warning)
+        store = store_words(page) if page is not None else ""
+        self._store.setText(store)
         for widget, words in (
+            (self._unchecked, unchecked),
+            (self._warning, warning),
+            (self._store, store),
             (self._facts, facts),
             (self._purpose, purpose),
             (self._family, family),

@@ -8,11 +8,12 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QVBoxLayout, QWidget
 
 from app.actions.discover_data import Holdings, PageStatus
-from app.theme import SIZE_HEADING, SPACE_S
-from app.views.repository_words import quant_view
+from app.theme import SIZE_HEADING, SIZE_SMALL, SPACE_S
+from app.views.repository_words import cut_words, quant_view
 from app.widgets.buttons import TextButton
 from app.widgets.labels import Weight, text_label
 from app.widgets.page import card
+from app.widgets.paragraph import Paragraph
 from app.widgets.quant_row import QuantRow
 from app.widgets.slices import Slices
 from models.planning.judging import QuantJudgement
@@ -39,6 +40,14 @@ class QuantList(QWidget):
         self._group.buttonClicked.connect(self._clicked)
         self._slices = Slices(self)
         self._title = text_label(self.tr("Files"), size=SIZE_HEADING, weight=Weight.DemiBold)
+        self._hint = Paragraph(size=SIZE_SMALL, tone="quiet")
+        self._hint.setText(
+            self.tr(
+                "The same model in several sizes: a smaller file needs less memory, is quicker, "
+                "and answers a little worse."
+            )
+        )
+        self._cut = Paragraph(size=SIZE_SMALL, tone="quiet")
         self.more = TextButton("", kind="link")
         self.more.hide()
         self.more.clicked.connect(self._show_all)
@@ -50,7 +59,9 @@ class QuantList(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACE_S)
         layout.addWidget(self._title)
+        layout.addWidget(self._hint)
         layout.addWidget(self._frame)
+        layout.addWidget(self._cut)
         layout.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
 
     @property
@@ -69,23 +80,30 @@ class QuantList(QWidget):
         if status.repository != self._status.repository:
             self._by_person = self._is_whole = False
         self._status, self._holdings = status, holdings
-        self.setVisible(bool(status.quants))
+        cut = cut_words(status.page) if status.page is not None else ""
+        self._cut.setText(cut)
+        self._cut.setVisible(bool(cut))
+        self._frame.setVisible(bool(status.quants))
+        self._hint.setVisible(len(status.quants) > 1)
+        self.setVisible(bool(status.quants or cut))
         if not self._by_person or self.choice is None:
             self._chosen = _first_choice(status)
         self._slices.run(self._show_rows())
 
     def _show_rows(self) -> Iterator[object]:
-        shown = self._shown()
+        shown, page = self._shown(), self._status.page
         self._remove_others(shown)
         quants = [one.files.quant for one in self._status.quants]
         for number, judged in enumerate(shown):
+            if page is None:
+                return
             key = judged.files.text
             row = self.rows.get(key) or self._new_row(key, number)
             row.show_view(
                 quant_view(
                     judged,
                     self._holdings,
-                    self._status.repository,
+                    page,
                     is_judging=self._status.is_judging,
                     is_alone=quants.count(judged.files.quant) == 1,
                 )

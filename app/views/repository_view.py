@@ -23,6 +23,7 @@ from app.widgets.page import ScrollColumn, card
 from app.widgets.page_stack import PageStack
 from app.widgets.paragraph import Paragraph
 from app.widgets.setting_controls import CalmComboBox
+from models.hub.quants import cut_checkpoints
 
 if TYPE_CHECKING:
     from app.actions.discover import Discover
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _WIDTH = 960
 _NARROW_BELOW = 720
+# Of a quiet button, by the stylesheet.
+_BACK_PADDING = 14
 # As tall as what will stand there.
 _LOADING_HEIGHT = 110
 
@@ -108,7 +111,8 @@ class RepositoryView(QWidget):
             self._show_failure(status)
             return
         self._stack.show_page(self.page_column)
-        self._no_files.setVisible(status.phase is Phase.READY and not status.quants)
+        empty = status.page is not None and not cut_checkpoints(status.page.files)
+        self._no_files.setVisible(status.phase is Phase.READY and not status.quants and empty)
         self._loading.setVisible(status.phase is Phase.LOADING)
         self.quants.show_status(status, self._discover.holdings)
         self._show_choice()
@@ -131,8 +135,11 @@ class RepositoryView(QWidget):
         if repository not in known:
             known.insert(0, repository)
         self.sources.clear()
-        for name in known:
-            self.sources.addItem(name.partition("/")[0], name)
+        publishers = [name.partition("/")[0] for name in known]
+        for name, publisher in zip(known, publishers, strict=True):
+            # Of a publisher with several repositories, which one.
+            text = publisher if publishers.count(publisher) == 1 else name
+            self.sources.addItem(text, name)
             self.sources.setItemData(self.sources.count() - 1, name, Qt.ItemDataRole.ToolTipRole)
         self.sources.setCurrentIndex(known.index(repository))
         for widget in (self.sources, self._sources_label):
@@ -215,7 +222,7 @@ class RepositoryView(QWidget):
 
     def _lay_out(self) -> None:
         bar = QWidget()
-        bar.setMaximumWidth(_WIDTH)
+        bar.setMaximumWidth(_WIDTH + _BACK_PADDING)
         row = QHBoxLayout(bar)
         row.setContentsMargins(0, 0, 0, SPACE_M)
         row.setSpacing(SPACE_S)
@@ -224,7 +231,8 @@ class RepositoryView(QWidget):
         row.addWidget(self._sources_label)
         row.addWidget(self.sources)
         bar_row = QHBoxLayout()
-        bar_row.setContentsMargins(SPACE_XL, 0, SPACE_XL, 0)
+        # The words of the way back stand above the title's.
+        bar_row.setContentsMargins(SPACE_XL - _BACK_PADDING, 0, SPACE_XL, 0)
         bar_row.addWidget(bar)
         self._no_files = Paragraph(tone="quiet")
         self._no_files.setText(self.tr("There is no GGUF file in this repository."))

@@ -11,16 +11,24 @@ from PySide6.QtCore import QCoreApplication
 from app.actions.discover_data import Holdings, PageStatus
 from app.views.discover_words import DOT, ago_words, facts_words, job_words, missing_words
 from app.views.forecast_view import forecast_view
+from app.views.words import eta_words
 from app.widgets.quant_row import QuantView
 from models.hub.pages import Gate
+from models.hub.quants import QuantFiles, cut_checkpoints, files_of_quant
 from models.planner.compare import COMFORTABLE_TOK_S, Where, where_of
 from models.planning.judging import QuantJudgement
 from models.units import format_bytes, format_count, split_bytes
 
 if TYPE_CHECKING:
+    from models.catalog.card import Card
     from models.hub.pages import RepositoryPage
     from models.planner.plan import Plan
 
+# A word every second; slower than that one does not wait for it.
+PATIENT_TOK_S = 1.3
+# About 300 words.
+_ANSWER_TOKENS = 400
+_NAMED_FILES = 3
 _BITS = re.compile(r"(?:I?Q|MXFP|NVFP|BF|FP?)([0-9]+)", re.IGNORECASE)
 
 
@@ -45,8 +53,6 @@ def page_facts(status: PageStatus, now_s: float | None = None) -> str:
         words.append(_tr("{0} likes").format(format_count(page.likes)))
     if page.updated_s is not None:
         words.append(_tr("updated {0}").format(ago_words(page.updated_s, now_s)))
-    if page.is_from_store:
-        words.append(_tr("as it was when it was last asked for"))
     return DOT.join(word for word in words if word)
 
 
@@ -62,6 +68,9 @@ def gate_words(page: RepositoryPage) -> str:
     """Return what has to be done before files can be fetched; empty when nothing has."""
     if page.is_readable:
         return ""
+    if page.access_note:
+        # The hub was asked, and it depends on who asks.
+        return page.access_note
     if page.gate is Gate.MANUAL:
         return _tr(
             "Its publisher lets users in one by one. Ask for access on its page, then give Fathom "
@@ -75,6 +84,60 @@ def gate_words(page: RepositoryPage) -> str:
     return _tr("These files are only given to users who are logged in: give a token in settings.")
 
 
+def warning_words(page: RepositoryPage) -> str:
+    """Return which files the hub's own scanners warn of; empty where they warn of none."""
+    if not page.flagged:
+        return ""
+    names = ", ".join(path.rpartition("/")[2] for path in page.flagged[:_NAMED_FILES])
+    more = len(page.flagged) - _NAMED_FILES
+    if more > 0:
+        names = _tr("{0} and {1} more").format(names, more)
+    return _tr("The hub's own scanners warn of files in this repository: {0}.").format(names)
+
+
+def is_flagged(page: RepositoryPage, quant: QuantFiles) -> bool:
+    """Whether the hub's scanners warn of one of a checkpoint's files."""
+    return any(file.path in page.flagged for file in files_of_quant(quant, page.files))
+
+
+def store_words(page: RepositoryPage) -> str:
+    """Return that the hub was not asked now; empty when it was."""
+    if not page.is_from_store:
+        return ""
+    return _tr(
+        "The hub cannot be asked now. This is what it said when this page was last opened; "
+        "a download waits until there is a line again."
+    )
+
+
+def cut_words(page: RepositoryPage) -> str:
+    """Return which checkpoints lie there in pieces that cannot be used; empty for none."""
+    return "\n".join(
+        _tr(
+            "{0} ({1}) is left out: its publisher cut it into {2} pieces, which have to be joined "
+            "by hand before anything can load them."
+        ).format(cut.quant or cut.name, format_bytes(cut.size_bytes), len(cut.paths))
+        for cut in cut_checkpoints(page.files)
+    )
+
+
+def unchecked_words(card: Card) -> str:
+    """Return which facts of a family could not be checked; empty when all were."""
+    names = {
+        "licence": _tr("licence"),
+        "released": _tr("day of release"),
+        "parameters": _tr("parameters"),
+        "n_ctx_train": _tr("context"),
+        "quants": _tr("sizes of files"),
+        "gguf": _tr("repositories"),
+        "sampling": _tr("recommended sampling"),
+        "prompt_format": _tr("prompt format"),
+    }
+    found = dict.fromkeys(names.get(text.partition(":")[0], "") for text in card.unchecked)
+    words = [word for word in found if word]
+    return _tr("Not checked: {0}").format(", ".join(words)) if words else ""
+
+
 def row_name(judged: QuantJudgement, *, is_alone: bool) -> str:
     """Return what tells a checkpoint from the others of its repository."""
     quant = judged.files
@@ -82,12 +145,17 @@ def row_name(judged: QuantJudgement, *, is_alone: bool) -> str:
 
 
 def quant_view(
-    judged: QuantJudgement, holdings: Holdings, repository: str, *, is_judging: bool, is_alone: bool
+    judged: QuantJudgement,
+    holdings: Holdings,
+    page: RepositoryPage,
+    *,
+    is_judging: bool,
+    is_alone: bool,
 ) -> QuantView:
     """Return what a checkpoint's row shows; ``is_alone``: no other has the same quantization."""
     quant = judged.files
     size, unit = split_bytes(quant.size_bytes)
-    note, tone = _note(judged, holdings, repository)
+    note, tone = _note(judged, holdings, page)
     view = QuantView(
         row_name(judged, is_alone=is_alone),
         size,
@@ -112,8 +180,8 @@ def quant_view(
     )
 
 
-def _note(judged: QuantJudgement, holdings: Holdings, repository: str) -> tuple[str, str]:
-    quant = judged.files
+def _note(judged: QuantJudgement, holdings: Holdings, page: RepositoryPage) -> tuple[str, str]:
+    quant, repository = judged.files, page.repository
     job = holdings.job_of(repository, quant)
     if job is not None:
         return job_words(job), "accent"
@@ -121,9 +189,10 @@ def _note(judged: QuantJudgement, holdings: Holdings, repository: str) -> tuple[
         return _tr("In library"), "good"
     if quant.missing:
         return _tr("{0} of {1} parts are missing").format(quant.missing, quant.shards), "fail"
-    if quant.shards > 1:
-        return _tr("{0} files").format(quant.shards), "quiet"
-    return "", "quiet"
+    if is_flagged(page, quant):
+        return _tr("The hub warns of it"), "fail"
+    shards = _tr("{0} files").format(quant.shards) if quant.shards > 1 else ""
+    return DOT.join(word for word in (short_quality_words(quant), shards) if word), "quiet"
 
 
 def verdict_words(judged: QuantJudgement, *, is_judging: bool, is_open: bool = True) -> str:
@@ -151,17 +220,45 @@ def _run_words(plan: Plan) -> str:
         Where.RAM: _tr("Runs from RAM"),
         Where.DISK: _tr("Runs, with parts read from the disk for every word"),
     }[where]
-    if plan.speed.decode.mid >= COMFORTABLE_TOK_S:
+    rate = plan.speed.decode.mid
+    if rate >= COMFORTABLE_TOK_S:
         return _tr("{0}, faster than one reads.").format(place)
+    if rate < PATIENT_TOK_S:
+        wait = eta_words(_ANSWER_TOKENS / rate) if rate > 0 else ""
+        return _tr("{0}: an answer of 300 words would take about {1}.").format(place, wait)
     return _tr("{0}, slower than one reads.").format(place)
+
+
+def is_patient_work(judged: QuantJudgement) -> bool:
+    """Whether one would wait for every word of it."""
+    plan = judged.plan
+    return plan is not None and plan.fits and plan.speed.decode.mid < PATIENT_TOK_S
+
+
+def short_quality_words(quant: QuantFiles) -> str:
+    """Return what a quantization costs in quality in two or three words; may be empty."""
+    bits = _bits(quant)
+    if not bits:
+        return ""
+    if bits >= 8:
+        return _tr("like the original")
+    if bits >= 5:
+        return _tr("hardly any loss")
+    if bits == 4:
+        return _tr("usual choice")
+    return _tr("noticeable loss") if bits == 3 else _tr("great loss")
+
+
+def _bits(quant: QuantFiles) -> int:
+    found = _BITS.search(quant.quant)
+    return int(found[1]) if found else 0
 
 
 def quality_words(judged: QuantJudgement) -> str:
     """Return what a quantization costs in quality, by its bits; empty when it has no name."""
-    found = _BITS.search(judged.files.quant)
-    if found is None:
+    bits = _bits(judged.files)
+    if not bits:
         return ""
-    bits = int(found[1])
     if bits >= 8:
         return _tr("As good as the original.")
     if bits >= 5:

@@ -55,6 +55,12 @@ class TextButton(QPushButton):
         self.style().polish(self)
         self._paint_icon()
 
+    def set_icon_name(self, icon_name: str) -> None:
+        """Show another icon."""
+        if icon_name != self._icon_name:
+            self._icon_name = icon_name
+            self._paint_icon()
+
     def set_icon_only(self, icon_only: bool) -> None:
         """Show the icon alone where there is no room; the text is the tooltip then."""
         words = self._words or self.text()

@@ -93,6 +93,7 @@ class QuantRow(QRadioButton):
         self._badge.setVisible(bool(view.badge))
         tone = "text_quiet" if view.note_tone == "quiet" else view.note_tone
         self._note.set_runs([Run(view.note, tone)] if view.note else ())
+        self._show_note()
         self._bar.setVisible(view.fill is not None and not self._narrow)
         if view.fill is not None:
             self._bar.set_fill(view.fill, view.fill.total)
@@ -114,6 +115,12 @@ class QuantRow(QRadioButton):
         shown = not narrow and self._view is not None and self._view.fill is not None
         _keep_room(self._bar, keep=not narrow)
         self._bar.setVisible(shown)
+        self._show_note()
+
+    def _show_note(self) -> None:
+        # What is only good to know gives way to the name.
+        quiet = self._view is None or self._view.note_tone == "quiet"
+        self._note.setVisible(not (self._narrow and quiet))
 
     def hitButton(self, pos: QPoint) -> bool:  # noqa: N802, ARG002 (Qt's name)
         """Take a click anywhere on the row."""

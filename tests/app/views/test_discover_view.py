@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from app.actions.discover_data import Phase
 from app.tasks import TaskRunner
 from app.theme import Appearance
 from app.views.discover_view import DiscoverView
+from app.views.repository_words import verdict_words
 from helpers.accessible import nameless, tab_order
 from helpers.discover_parts import (
     LARGE,
@@ -25,6 +27,7 @@ from helpers.discover_parts import (
 )
 from helpers.fake_hub import FakeHub, fake_hub
 from models.hub.hub import Hub
+from models.hub.quants import RemoteFile
 from models.library.library import LibraryEntry
 
 
@@ -155,6 +158,7 @@ def test_what_was_chosen_stays_when_something_changes(view: DiscoverView, qtbot:
     entry = LibraryEntry("x", "x", path, 1, repository=REPOSITORY)
     discover_of(view).set_entries((entry,))
     assert view.repository.choice.button.text() == "Show in library"
+    assert view.repository.choice.button._icon_name == "boxes"
     with qtbot.waitSignal(view.library_requested) as wanted:
         view.repository.choice.button.click()
     assert wanted.args == [entry]
@@ -188,7 +192,8 @@ def test_a_gated_page_says_what_has_to_be_done(
     choice = view.repository.choice
     assert not choice.button.isEnabled()
     assert choice.settings_button.isVisible()
-    assert "terms" in choice._gate.text()
+    # In the words of the hub, which was asked: they depend on who asks.
+    assert "A mirror is never shown a token" in choice._gate.text()
     with qtbot.waitSignal(view.settings_requested):
         choice.settings_button.click()
 
@@ -262,3 +267,59 @@ def test_nothing_is_cut_off_at_any_width(view: DiscoverView, qtbot: QtBot, width
     open_page(view, qtbot)
     for row in view.repository.quants.rows.values():
         assert row._size.geometry().right() < row.width()
+
+
+def test_a_page_says_what_the_hub_warns_of_and_what_lies_in_pieces(
+    view: DiscoverView, hub: FakeHub, qtbot: QtBot
+) -> None:
+    open_page(view, qtbot)
+    page = discover_of(view).look.status.page
+    assert page is not None
+    bad = f"{STEM}-Q8_0.gguf"
+    pieces = tuple(RemoteFile(f"{STEM}-F16.gguf.part{n}of2", 7 * 10**9) for n in (1, 2))
+    status = discover_of(view).look.status
+    changed = replace(page, flagged=(bad,), files=(*page.files, *pieces), is_from_store=True)
+    discover_of(view).look._set(replace(status, page=changed))
+    head = view.repository.head
+    assert bad in head._warning.text()
+    assert head._warning.property("tone") == "fail"
+    assert "cannot be asked now" in head._store.text()
+    qtbot.waitUntil(lambda: _note_of(view, "Q8_0") == "The hub warns of it")
+    assert _note_of(view, "Q4_K_M") == "usual choice"
+    # It may be fetched, but nobody is invited to.
+    assert view.repository.choice.button.property("kind") == ""
+    cut = view.repository.quants._cut
+    assert cut.isVisible()
+    assert "F16 (14.0 GB) is left out" in cut.text()
+    assert "2 pieces" in cut.text()
+
+
+def _note_of(view: DiscoverView, quant: str) -> str:
+    rows = view.repository.quants.rows
+    shown = next(row.view for text, row in rows.items() if quant in text)
+    assert shown is not None
+    return shown.note
+
+
+def test_one_publisher_is_not_offered_as_a_choice(
+    view: DiscoverView, hub: FakeHub, qtbot: QtBot
+) -> None:
+    fill_hub(hub, "demo-org/Tiny-GGUF")
+    open_page(view, qtbot, "demo-org/Tiny-GGUF")
+    assert view.repository.sources.isHidden()
+
+
+def test_what_nobody_would_wait_for_says_how_long_it_takes(
+    hub: FakeHub, view: DiscoverView, qtbot: QtBot
+) -> None:
+    open_page(view, qtbot)
+    best = discover_of(view).look.status.recommended
+    assert best is not None
+    assert best.plan is not None
+    decode = replace(best.plan.speed.decode, low=0.2, mid=0.25, high=0.3)
+    slow_plan = replace(best.plan, speed=replace(best.plan.speed, decode=decode))
+    slow = replace(best, plan=slow_plan)
+    assert "an answer of 300 words would take about 27 min" in verdict_words(slow, is_judging=False)
+    status = discover_of(view).look.status
+    discover_of(view).look._set(replace(status, quants=(slow,)))
+    assert view.repository.choice.button.property("kind") == ""
