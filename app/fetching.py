@@ -227,6 +227,9 @@ class FetchParts(QObject):
     @Slot(ModelStatus)
     def _note_used(self, status: ModelStatus) -> None:
         """Write down that a checkpoint was loaded, once for every load."""
+        if self.discover is not None and not status.is_loading:
+            # What was loaded or unloaded has left another machine.
+            self.discover.look_again()
         if status.entry is not None:
             self.downloads.withdraw_ready(status.entry.path)
         entry = status.entry if status.is_ready else None

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 # Judgements come several a second; what is shown changes at most this often.
 _TELL_EVERY_MS = 200
 
+# A whole catalogue is not judged anew for what a browser takes and gives back.
+_MUCH_ROOM = 0.05
+
 _log = logging.getLogger(__name__)
 
 
@@ -68,6 +71,10 @@ class Discover(QObject):
         self._stop = threading.Event()
         self._families: Catalog | None = None
         self._machine: Machine | None = None
+        # The machine that is being judged for, and what is said of it: shown when it is whole.
+        self._new_machine: Machine | None = None
+        self._new: dict[str, Judgement] = {}
+        self._is_watched = self._is_looking = False
         self._judged: dict[str, Judgement] = {}
         self._waiting: deque[Card] = deque()
         self._is_started = False
@@ -136,6 +143,31 @@ class Discover(QObject):
         self.families_changed.emit()
         self.start()
 
+    def set_watched(self, watched: bool) -> None:
+        """Take whether somebody looks; begins, or looks whether the machine has changed."""
+        self._is_watched = watched
+        if watched and not self._is_started:
+            self.start()
+        elif watched:
+            self.look_again()
+
+    @Slot()
+    def look_again(self) -> None:
+        """Judge anew when the machine has changed much; what is shown stays until then.
+
+        Nothing is done while nobody looks: the next look begins with it.
+        """
+        is_busy = self._is_judging or self._is_looking or bool(self._waiting)
+        if is_busy or not self._is_watched or self._machine is None:
+            return
+        self._is_looking = True
+        self._runner.run(
+            self._parts.read_machine,
+            done=self._on_machine_again,
+            error=self._on_no_machine,
+            lane="judge",
+        )
+
     def stop(self) -> None:
         """End what is under way; for the end of the program."""
         self._stop.set()
@@ -157,21 +189,54 @@ class Discover(QObject):
         self._waiting = deque(sorted(self.cards, key=quality, reverse=True))
         self._judge_next()
 
+    def _on_machine_again(self, machine: Machine) -> None:
+        from models.planning.desk import like
+
+        self._is_looking = False
+        if self._machine is None or like(self._machine, machine, room=_MUCH_ROOM):
+            return
+        _log.info("The machine has changed: every family is judged anew.")
+        self._new_machine, self._new = machine, {}
+        self._waiting = deque(sorted(self.cards, key=quality, reverse=True))
+        self._judge_next()
+
+    def _on_no_machine(self, error: Exception) -> None:
+        self._is_looking = False
+        if not isinstance(error, FathomError):
+            raise error
+        # The engine is busy, say. What was known is shown on; the next look asks again.
+        _log.info("The machine was not read again: %s", error.one_line())
+
+    def _show_new(self) -> None:
+        """Show what was judged for the changed machine, all of it at once."""
+        self._machine, self._new_machine = self._new_machine, None
+        self._judged, self._new = {**self._judged, **self._new}, {}
+        self.judged_changed.emit()
+        self.look.judge_again()
+
     def _judge_next(self) -> None:
-        if not self._waiting or self._machine is None:
+        machine = self._new_machine or self._machine
+        if not self._waiting or machine is None:
+            if self._new_machine is not None:
+                self._show_new()
+                return
             self._is_judging = False
             self._tell.stop()
             self.judged_changed.emit()
             return
         card = self._waiting.popleft()
         self._runner.run(
-            partial(self._parts.judge_card, card, self._machine, self._stop.is_set),
+            partial(self._parts.judge_card, card, machine, self._stop.is_set),
             done=self._on_judged,
             error=partial(self._on_not_judged, card),
             lane="judge",
         )
 
     def _on_judged(self, judged: Judgement) -> None:
+        if self._new_machine is not None:
+            self._new[judged.card_id] = judged
+            self._judge_next()
+            return
         self._judged[judged.card_id] = judged
         if not self._tell.isActive():
             self._tell.start()

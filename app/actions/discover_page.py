@@ -72,6 +72,13 @@ class RepositoryLook(QObject):
         if self.status.repository:
             self.open(self.status.repository, self.status.family)
 
+    def judge_again(self) -> None:
+        """Judge the files once more, for a machine that has changed; what is shown stays."""
+        page = self.status.page
+        if page is not None and self.status.quants and not self.status.is_judging:
+            again = partial(self._judge, page, self._stop.is_set)
+            self._run(again, self._on_judged, self._on_not_judged_again)
+
     def close(self) -> None:
         """Nobody looks any more."""
         self.stop()
@@ -116,6 +123,11 @@ class RepositoryLook(QObject):
             raise error
         quants = tuple(replace(one, reason=error.message) for one in self.status.quants)
         self._set(replace(self.status, quants=quants, is_judging=False))
+
+    def _on_not_judged_again(self, error: Exception) -> None:
+        if not isinstance(error, FathomError):
+            raise error
+        _log.info("Not judged again: %s", error.one_line())
 
     def _card(self, page: RepositoryPage, stop: Stop) -> str:
         # Taken apart here: a long card takes longer than a frame.

@@ -8,6 +8,7 @@ from PySide6.QtCore import QPoint, Qt, QTimer, QUrl, Signal, Slot
 from PySide6.QtGui import (
     QAction,
     QDesktopServices,
+    QHideEvent,
     QKeySequence,
     QResizeEvent,
     QShortcut,
@@ -133,9 +134,14 @@ class DiscoverView(QWidget):
         self.field.selectAll()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Begin to judge when somebody looks."""
+        """Begin to judge when somebody looks, or look whether the machine has changed."""
         super().showEvent(event)
-        self._discover.start()
+        self._discover.set_watched(True)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Nobody looks any more."""
+        super().hideEvent(event)
+        self._discover.set_watched(False)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put the tools below each other where there is no room beside."""

@@ -231,14 +231,17 @@ def still_fits(plan: Plan, machine: Machine) -> bool:
     return host.anonymous_bytes + host.pinned_bytes <= machine.ram.available_bytes
 
 
-def like(before: Machine, now: Machine) -> bool:
-    """Whether two readings of a machine differ by no more free memory than comes and goes."""
+def like(before: Machine, now: Machine, *, room: float = _SAME_ROOM) -> bool:
+    """Whether two readings of a machine differ by no more free memory than comes and goes.
+
+    ``room`` is how much that is, as a share of all the memory of a device.
+    """
     frees = [
         (one.free_bytes, other.free_bytes, one.total_bytes)
         for one, other in zip(before.gpus, now.gpus, strict=False)
     ]
     frees.append((before.ram.available_bytes, now.ram.available_bytes, now.ram.total_bytes))
-    if any(abs(one - other) > total * _SAME_ROOM for one, other, total in frees):
+    if any(abs(one - other) > total * room for one, other, total in frees):
         return False
     gpus = tuple(
         dataclasses.replace(gpu, free_bytes=known.free_bytes)

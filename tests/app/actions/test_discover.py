@@ -259,3 +259,46 @@ def test_login_is_asked_for_where_a_page_is_closed(
     hub.gated.add(REPOSITORY)
     open_page(discover, qtbot)
     assert isinstance(discover.look.status.error, LoginNeededError)
+
+
+def test_a_machine_that_changed_is_judged_anew_without_a_flicker(
+    hub: FakeHub, runner: TaskRunner, tmp_path: Path, qtbot: QtBot
+) -> None:
+    machines = [gpu_machine()]
+    parts = discover_parts(tmp_path, Hub(hub.endpoint), machines[0])
+    parts = dataclasses.replace(parts, read_machine=lambda: machines[-1])
+    discover = Discover(parts, runner)
+    discover.set_watched(True)
+    qtbot.waitUntil(lambda: bool(discover.cards) and not discover.is_judging, timeout=20_000)
+    open_page(discover, qtbot)
+    before = dict(discover.judged)
+    shown = []
+    discover.judged_changed.connect(lambda: shown.append(dict(discover.judged)))
+    # A little memory comes and goes.
+    ram = machines[0].ram
+    little = dataclasses.replace(ram, available_bytes=ram.available_bytes - 1_000_000)
+    machines.append(dataclasses.replace(machines[0], ram=little))
+    discover.look_again()
+    qtbot.waitUntil(lambda: runner.is_idle)
+    assert shown == []
+    # Another program took nearly all of the GPU's.
+    (gpu,) = machines[0].gpus
+    full = dataclasses.replace(gpu, free_bytes=500_000_000)
+    machines.append(dataclasses.replace(machines[0], gpus=(full,)))
+    discover.set_watched(False)
+    discover.look_again()
+    assert runner.is_idle
+    discover.set_watched(True)
+    assert not discover.is_judging
+    qtbot.waitUntil(lambda: bool(shown), timeout=20_000)
+    # All of it at once: no card was without a word in between.
+    assert len(shown) == 1
+    assert set(shown[0]) == set(before)
+    assert before[SMALL].where is Where.GPU
+    assert discover.judged[SMALL].where is not Where.GPU
+    assert discover.machine is machines[-1]
+    qtbot.waitUntil(lambda: runner.is_idle, timeout=20_000)
+    plan = discover.look.status.quants[0].plan
+    assert plan is not None
+    assert not discover.look.status.is_judging
+    discover.stop()
