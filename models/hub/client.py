@@ -94,6 +94,7 @@ class HubClient:
             StoppedError: ``stop`` said so.
         """
         prepare_library()
+        import httpx2
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
         try:
@@ -114,7 +115,8 @@ class HubClient:
             ) from error
         except HFValidationError as error:
             raise _no_name(error, asked) from error
-        except _NO_ANSWERS as error:
+        # The library follows some redirects itself: in circles, or to what is no address.
+        except (httpx2.TooManyRedirects, httpx2.InvalidURL, *_NO_ANSWERS) as error:
             raise _no_hub(error, asked) from error
 
     def send(self, line: Line, request: httpx2.Request, **options: Any) -> httpx2.Response:
@@ -132,8 +134,8 @@ class HubClient:
                 if may_pass(response.status_code):
                     raise _PassingAnswerError(response.status_code, _lower(response))
                 return _whole(response)
-        except httpx2.TooManyRedirects as error:
-            raise _OddAnswerError("It leads round in circles.") from error
+        except httpx2.TooManyRedirects:
+            raise
         except httpx2.HTTPError as error:
             raise _FailedRequestError(error) from error
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 
 from models.hub.hub import Hub
+from models.network.patience import Patience
 from models.stopping import Stop
 from models.transfer.events import TransferSettings
 from models.transfer.remote import Location, Locator, RemoteObject
+
+# Once: the transfer knows how to wait, and says what for.
+_PATIENCE = Patience(attempts=1)
 
 
 class HubLocator:
@@ -35,6 +39,6 @@ class HubLocator:
                 settings = self._settings
                 is_shown = bool(settings.token) and endpoint == settings.token_endpoint
                 token = settings.token if is_shown else None
-                hub = Hub(endpoint, token=token, is_offline=settings.is_offline)
+                hub = Hub(endpoint, token=token, is_offline=settings.is_offline, patience=_PATIENCE)
                 self._hubs[endpoint] = hub
             return hub

@@ -19,6 +19,8 @@ from models.errors import (
     DiskError,
     FathomError,
     NetworkError,
+    OfflineError,
+    RemoteChangedError,
     StoppedError,
     TransferError,
     UnsafeNameError,
@@ -267,10 +269,8 @@ class JobRun(_Threaded):
 
         A network that does not answer is left to the transfer, which knows how to wait.
         """
-        remote = self._remote(self._spec.files[number])
         locator = OnceAsked(self._tools.locator)
-        with contextlib.suppress(NetworkError):
-            locator.ask(remote, stop)
+        locator.ask(self._remote(self._spec.files[number]), stop)
         return locator
 
     def _reserve(self, wanted: list[int]) -> None:
@@ -391,19 +391,26 @@ class OnceAsked:
     def __init__(self, locator: Locator) -> None:
         self._locator = locator
         self._lock = threading.Lock()
-        self._known: tuple[RemoteObject, Location] | None = None
+        self._known: tuple[RemoteObject, Location | NetworkError] | None = None
 
     def ask(self, remote: RemoteObject, stop: Stop) -> None:
-        """Ask now; raises what ``Locator.locate`` does."""
-        self._known = (remote, self._locator.locate(remote, stop=stop))
+        """Ask now; raises what ``Locator.locate`` does, but a failing network is the answer."""
+        try:
+            self._known = (remote, self._locator.locate(remote, stop=stop))
+        except (OfflineError, RemoteChangedError):
+            raise
+        except NetworkError as error:
+            self._known = (remote, error)
 
     def locate(self, remote: RemoteObject, *, stop: Stop) -> Location:
-        """Return where the bytes are now."""
+        """Return where the bytes are now; raises as ``Locator.locate``."""
         with self._lock:
             known, self._known = self._known, None
-        if known is not None and known[0] == remote:
-            return known[1]
-        return self._locator.locate(remote, stop=stop)
+        if known is None or known[0] != remote:
+            return self._locator.locate(remote, stop=stop)
+        if isinstance(known[1], NetworkError):
+            raise known[1]
+        return known[1]
 
 
 def check_shards(spec: JobSpec) -> None:

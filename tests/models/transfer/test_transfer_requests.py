@@ -195,6 +195,19 @@ def test_a_token_opens_what_needed_one(base_dir: Path) -> None:
     assert_all_there(spec, FILES)
 
 
+def test_a_hub_that_fails_is_told_after_the_first_question(base_dir: Path) -> None:
+    with fake_hub() as hub, running_client(base_dir) as (client, heard):
+        offer(hub, FILES)
+        hub.fail("hub", Fault("status", status=503), times=None)
+        client.add(spec_for(hub, sorted(FILES), make_root(base_dir)))
+        view = heard.wait_for_state(JobState.WAITING)
+        assert len(hub.seen("hub")) <= 4
+        assert "503" in view.why
+        assert view.waits_until_s is not None
+        hub.mend()
+        heard.wait_for_state(JobState.READY)
+
+
 def test_offline_stops_everything_and_online_goes_on(base_dir: Path) -> None:
     with fake_hub() as hub, running_client(base_dir, asks_nobody=1) as (client, heard):
         spec = slow_download(hub, client, heard, make_root(base_dir))
