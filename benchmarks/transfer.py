@@ -1,4 +1,4 @@
-"""Downloads beside curl and huggingface_hub: ``python -m benchmarks.transfer [--size-gb N]``.
+"""Downloads beside curl and huggingface_hub: ``python -m benchmarks.transfer [--quick]``.
 
 One file and four shards of the same size in all, from a server on loopback that sends from the page
 cache, every client in turn in each round, so that what disturbs the machine disturbs all of them.
@@ -6,9 +6,11 @@ Fathom is run as its user runs it (``fathom pull``: two processes, the content h
 the others only copy bytes, so ``curl`` also stands with ``sha256sum`` behind it. CPU seconds are of
 the whole client with its children, RSS is the largest of its processes. Then the same with a server
 that is slow on every connection: 100 MB/s (one connection each) and 15 MB/s (four against one).
+Then a line that breaks every connection (RST) after 5 MB: what the server sends in all is counted.
 
 Aims: at least half of curl's rate on loopback, 0.95 of it at 100 MB/s, three times it with four
-connections at 15 MB/s each; at most 5 CPU seconds a GiB and 200 MB.
+connections at 15 MB/s each; at most 5 CPU seconds a GiB and 200 MB; on the line that breaks, less
+than 5 % sent twice.
 """
 
 from __future__ import annotations
@@ -29,12 +31,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from helpers.fake_hub import Fault, fake_hub  # noqa: E402
 from helpers.raw_gguf import gguf_bytes, string_entry, tensor, u32_entry  # noqa: E402
 
 GIB = 1 << 30
 PIECE = 1 << 20
 REPOSITORY, ONE, SHARDED = "bench/model-GGUF", "model-Q8_0.gguf", "model-Q4_K_M"
+# Of so many blocks that four connections have something to do whatever the size of the others.
+WIDE, WIDE_BYTES, QUICK_WIDE_BYTES = "model-Q2_K.gguf", 16 << 26, 4 << 26
 N_SHARDS = 4
+BREAK_BYTES = 5_000_000
+QUICK_GB = 0.3
 _HF = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +80,9 @@ class Place:
 def measured(command: Sequence[str], env: dict[str, str]) -> tuple[float, float, int]:
     """Run a command; return seconds, CPU seconds and the largest RSS in bytes."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
+    # curl shows progress there when it fetches several files, also when told to be silent.
+    silent = subprocess.DEVNULL
+    process = subprocess.Popen(command, env=env, stdout=silent, stderr=silent)
     _, status, used = os.wait4(process.pid, 0)
     elapsed_s = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -202,18 +211,38 @@ def show(title: str, found: dict[str, Figures], size_bytes: int) -> None:
         print(f"{client:<22}{rate:>8.0f}{ratio:>9.2f}{cpu:>11.2f}{rss:>8.0f}", flush=True)
 
 
+def show_breaks(content: Path, size_bytes: int, work_dir: Path) -> None:
+    """Fetch one file over a line that breaks all the time; print what that costs."""
+    # In this process, which has nothing else to do: it counts what is sent.
+    with fake_hub() as hub:
+        hub.add_folder(content)
+        hub.fail("cdn", Fault("reset", after=BREAK_BYTES), times=None)
+        found = run(hub.endpoint, (ONE,), ["fathom pull"], 1, work_dir)["fathom pull"]
+        breaks = sum(seen.size_sent_bytes >= BREAK_BYTES for seen in hub.seen("cdn"))
+        twice = hub.sent_bytes / size_bytes - 1
+    print(f"\nOne file of {size_bytes / 1e9:.1f} GB, RST after every {BREAK_BYTES / 1e6:g} MB")
+    print(f"arrived whole after {breaks} breaks in {found.elapsed_s[0]:.1f} s, ", end="")
+    print(f"{100 * twice:.2f} % sent twice, {found.cpu_s[0] * GIB / size_bytes:.2f} CPU s/GiB")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size-gb", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a small file, once: does it run?")
     options = parser.parse_args()
+    if options.quick:
+        options.size_gb, options.rounds = QUICK_GB, 1
+    wide_bytes = QUICK_WIDE_BYTES if options.quick else WIDE_BYTES
     size_bytes = int(options.size_gb * 1e9) // (N_SHARDS * PIECE) * N_SHARDS * PIECE
     shards = shard_names()
     work_dir = Path(tempfile.mkdtemp(prefix="fathom-transfer-"))
     try:
         content = work_dir / "content"
         write_content(content / REPOSITORY, size_bytes)
+        # With its header it is a little larger than its blocks; a rest would be a block of its own.
+        write_file(content / REPOSITORY / WIDE, wide_bytes - PIECE, ())
         with server(content, None) as endpoint:
             found = run(endpoint, (ONE,), list(CLIENTS), options.rounds, work_dir)
             show(f"One file of {size_bytes / 1e9:.1f} GB", found, size_bytes)
@@ -223,10 +252,10 @@ def main() -> None:
         with server(content, 100e6) as endpoint:
             found = run(endpoint, (ONE,), pair, options.rounds, work_dir, connections=1)
             show("One file, one connection of 100 MB/s", found, size_bytes)
-        small = size_bytes // N_SHARDS
         with server(content, 15e6) as endpoint:
-            found = run(endpoint, (shards[0],), pair, 1, work_dir)
-            show("One shard, 15 MB/s a connection, four connections of Fathom", found, small)
+            found = run(endpoint, (WIDE,), pair, 1, work_dir)
+            show("15 MB/s a connection, four connections of Fathom", found, wide_bytes)
+        show_breaks(content, size_bytes, work_dir)
     finally:
         shutil.rmtree(work_dir, ignore_errors=True)
 

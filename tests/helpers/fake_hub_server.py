@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ from helpers.fake_hub_content import Content, FileContent, RemoteFileContent, et
 from helpers.fake_hub_faults import Fault, SeenRequest
 from helpers.fake_hub_lists import is_wanted, list_entry, model_json, sort_key, tree_json
 
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
 if TYPE_CHECKING:
     from helpers.fake_hub import FakeHub
 
@@ -25,6 +30,7 @@ _DRIP_S = 0.01
 _PIECE_BYTES = 256 * 1024
 _SENDFILE_BYTES = 1024 * 1024
 _SLOW_PIECE_S = 0.02
+_DELIVERY_LOOK_S, _DELIVERY_LOOKS = 0.001, 1000
 _BREAKS_OFF = ("reset", "cut", "stall", "drip")
 
 
@@ -445,6 +451,18 @@ class _Handler(BaseHTTPRequestHandler):
         is_plain = self.server.tls is None and body.flipped < 0
         return is_plain and isinstance(body.content, FileContent)
 
+    def _wait_for_delivery(self) -> None:
+        """Wait until the other side's system has everything; a reset throws the rest away.
+
+        Bounded, because one that has gone takes nothing any more.
+        """
+        if sys.platform != "linux":
+            return
+        for _ in range(_DELIVERY_LOOKS):
+            left = fcntl.ioctl(self.connection.fileno(), termios.TIOCOUTQ, bytes(4))
+            if left == bytes(4) or self.server.hub.closing.wait(_DELIVERY_LOOK_S):
+                return
+
     def _break_off(self, body: _Body, fault: Fault, seen: SeenRequest) -> None:
         self.close_connection = True
         at = min(fault.after, body.size_bytes)
@@ -457,6 +475,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._write(body, at, at + 1, seen)
                 at += 1
         elif fault.kind == "reset":
+            self._wait_for_delivery()
             # No waiting for what was not read: the other side sees a reset.
             option = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
