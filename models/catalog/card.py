@@ -69,7 +69,7 @@ class Card:
         released: ISO date or month.
         parameters, active_parameters: total and touched by a token.
         architecture: llama.cpp's name, such as "deepseek2"; "" when llama.cpp has none.
-        n_ctx_train: context in tokens.
+        n_ctx_train: context in tokens that the publisher vouches for; files may name more.
         licence: short name; ``licence_url`` its text.
         official: the publisher's own repository.
         gguf: repositories of GGUF files, the best known first.
