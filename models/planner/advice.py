@@ -214,7 +214,7 @@ class Advisor:
         yield Alternative(
             "more_vram",
             f"With {size_gib} GB of VRAM instead of {which} {card}, {moved} of the {len(behind)} "
-            f"{what} in RAM would move there: {before_words} to {after_words}.",
+            f"{what} in RAM would move there: ~{before_words} to ~{after_words}.",
             decode_tok_s=rate,
             prefill_tok_s=larger.speed.prefill.mid,
             needed_bytes=extra,
@@ -227,8 +227,8 @@ class Advisor:
         differences = ", ".join(_differences(other.settings, self._best.settings))
         yield Alternative(
             "plan",
-            f"Next best: {differences}: {format_rate(other.speed.decode.mid)} in answers, "
-            f"{format_rate(other.speed.prefill.mid)} in prompts.",
+            f"Next best: {differences}: ~{format_rate(other.speed.decode.mid)} in answers, "
+            f"~{format_rate(other.speed.prefill.mid)} in prompts.",
             other.settings,
             other.speed.decode.mid,
             other.speed.prefill.mid,
@@ -267,7 +267,7 @@ class Advisor:
             (free.speed.decode.mid - own.decode.mid, "in answers"),
             (free.speed.prefill.mid - own.prefill.mid, "in prompts"),
         )
-        return " and ".join(f"{format_rate(rate)} {where}" for rate, where in lost if rate > 0)
+        return " and ".join(f"~{format_rate(rate)} {where}" for rate, where in lost if rate > 0)
 
     def _solved(self, wishes: Wishes, settings: PlanSettings) -> Candidate:
         return Search(self._search.inventory, self._machine, wishes).near(settings).best
@@ -288,6 +288,14 @@ _WISH_WORDS = {
     "expert_layers": "number of expert layers in VRAM",
     "devices": "choice of devices",
     "gpu_share": "share of the GPU",
+}
+# What ``PlanSettings.load_mode`` means for whoever waits for it.
+_LOAD_MODE_WORDS = {
+    "mmap": "weights left in the file and read as needed",
+    "none": "weights read into memory at the start",
+    "mlock": "weights read into memory and locked there",
+    "mmap_mlock": "weights left in the file and locked in memory",
+    "direct_io": "weights read past the system's cache",
 }
 _NEVER_PRICED = ("n_outputs_max", "n_threads", "margin_bytes", "ram_margin_bytes")
 
@@ -321,7 +329,7 @@ def _differences(settings: PlanSettings, other: PlanSettings) -> Iterator[str]:
     if settings.op_offload != other.op_offload:
         yield "experts copied to the GPU for prompts" if settings.op_offload else "no such copies"
     if settings.load_mode != other.load_mode:
-        yield f"load mode {settings.load_mode}"
+        yield _LOAD_MODE_WORDS.get(settings.load_mode, f"load mode {settings.load_mode}")
     if settings.type_k != other.type_k:
         yield f"KV cache in {settings.type_k}"
     if settings.use_extra_bufts != other.use_extra_bufts:
