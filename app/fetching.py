@@ -159,6 +159,7 @@ class FetchParts(QObject):
             judge_card=self._judge_card,
             judge_page=self._judge_page,
             make_hub=self._core.hub_access.hub,
+            is_offline=partial(self._core.settings.get_bool, "hub.offline"),
         )
         discover, loader = Discover(parts, self._core.runner, self), self._planning.loader
         discover.set_entries(loader.entries)

@@ -100,6 +100,11 @@ class Discover(QObject):
         return self._machine
 
     @property
+    def is_offline(self) -> bool:
+        """Whether the user wants the hub not to be asked."""
+        return self._parts.is_offline()
+
+    @property
     def judged(self) -> dict[str, Judgement]:
         """What is known so far, by card id."""
         return self._judged

@@ -27,6 +27,10 @@ JudgeCard = Callable[["Card", "Machine", "Stop"], "Judgement"]
 JudgePage = Callable[["RepositoryPage", "Machine", "Stop"], "Sequence[QuantJudgement]"]
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class DiscoverParts:
     """What Discover works with; every callable may take long and is called in a lane.
@@ -37,6 +41,7 @@ class DiscoverParts:
         judge_card: plans a family by the catalogue's numbers.
         judge_page: plans every checkpoint of a repository; may read a header from the hub.
         make_hub: the hub as the settings are now.
+        is_offline: whether the user wants nothing to be asked; answers at once.
     """
 
     load_catalog: Callable[[], Catalog]
@@ -44,6 +49,7 @@ class DiscoverParts:
     judge_card: JudgeCard
     judge_page: JudgePage
     make_hub: Callable[[], Hub]
+    is_offline: Callable[[], bool] = _never
 
 
 class Phase(enum.StrEnum):

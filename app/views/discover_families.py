@@ -20,7 +20,13 @@ from app.actions.discover_ranking import (
     quality,
 )
 from app.theme import SIZE_SMALL, SPACE_L, ui_font
-from app.views.discover_words import family_view, group_words, machine_words, purpose_words
+from app.views.discover_words import (
+    DOT,
+    family_view,
+    group_words,
+    machine_words,
+    purpose_words,
+)
 from app.widgets.card_board import BoardSection, CardBoard
 from app.widgets.family_card import CARD_HEIGHT, FamilyCard, FamilyView
 from app.widgets.labels import ElidedLabel
@@ -73,8 +79,8 @@ class FamiliesBoard(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Catch up with what has changed."""
         super().showEvent(event)
-        if self._is_stale:
-            self.refresh()
+        # The settings may say something else than when it was last in sight.
+        self.refresh()
 
     def card(self, card_id: str) -> FamilyCard:
         """Return the card of a family; KeyError while it was not made."""
@@ -112,6 +118,8 @@ class FamiliesBoard(QWidget):
             return
         machine = self._discover.machine
         words = _tr("Sized for this machine: {0}").format(machine_words(machine)) if machine else ""
+        if words and self._discover.is_offline:
+            words += DOT + _tr("offline, from Fathom's own catalogue")
         self._machine.set_full_text(words)
         cards = sorted(self._discover.cards, key=quality, reverse=True)
         if all(card.card_id in self._cards for card in cards):

@@ -53,7 +53,7 @@ class ChoiceCard(QWidget):
         self.plan_button.clicked.connect(self.plan_requested)
         self.page_button = TextButton(self.tr("Open its page"), icon_name="external-link")
         self.page_button.clicked.connect(self.page_requested)
-        self.settings_button = TextButton(self.tr("Give a token"))
+        self.settings_button = TextButton(self.tr("Open settings"))
         self.settings_button.clicked.connect(self.settings_requested)
         self._lay_out()
 

@@ -43,8 +43,8 @@ class QuantList(QWidget):
         self._hint = Paragraph(size=SIZE_SMALL, tone="quiet")
         self._hint.setText(
             self.tr(
-                "The same model in several sizes: a smaller file needs less memory, is quicker, "
-                "and answers a little worse."
+                "The same model in several sizes: a smaller file needs less memory and answers "
+                "a little worse."
             )
         )
         self._cut = Paragraph(size=SIZE_SMALL, tone="quiet")
@@ -155,9 +155,14 @@ class QuantList(QWidget):
 
 
 def _first_choice(status: PageStatus) -> str:
-    """Return what to choose: the best, or while that is not known the usual Q4_K_M."""
+    """Return what to choose: the best, or while that is not known the usual Q4_K_M.
+
+    Where none is worth it, the smallest: nobody should fetch more of what runs badly.
+    """
     if status.recommended is not None:
         return status.recommended.files.text
+    if not status.is_judging and any(one.plan is not None for one in status.quants):
+        return next((one.files.text for one in status.quants if not one.files.missing), "")
     usual = [one for one in status.quants if one.files.quant == "Q4_K_M"]
     rest = [one for one in status.quants if not one.files.missing] or list(status.quants)
     return next((one.files.text for one in (*usual, *rest)), "")

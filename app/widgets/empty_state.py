@@ -12,6 +12,7 @@ from app.widgets.labels import Weight, leave_out, text_label
 
 _ICON_PX = 28
 _TEXT_WIDTH = 400
+_TITLE_WIDTH = 600
 
 
 class EmptyState(QWidget):
@@ -31,7 +32,11 @@ class EmptyState(QWidget):
         self._icon_name = icon_name
         self._picture = QLabel()
         self._picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._title = text_label(title, size=SIZE_HEADING, weight=Weight.DemiBold)
+        self._title = text_label(
+            _breakable(title), size=SIZE_HEADING, weight=Weight.DemiBold, wrap=True
+        )
+        self._title.setAccessibleName(title)
+        self._title.setMaximumWidth(_TITLE_WIDTH)
         self._sentence = text_label(sentence, tone="quiet", wrap=True)
         self.button = TextButton(button, kind="primary")
         leave_out(self.button, unless=button)
@@ -56,14 +61,15 @@ class EmptyState(QWidget):
         layout.addStretch(2)
         layout.addWidget(self._picture, 0, center)
         layout.addSpacing(SPACE_L)
-        layout.addWidget(self._title)
-        layout.addSpacing(SPACE_S)
         # Stretches and not an alignment: an aligned label is not asked how tall it is.
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(self._sentence, 1000)
-        row.addStretch(1)
-        layout.addLayout(row)
+        for label in (self._title, self._sentence):
+            row = QHBoxLayout()
+            row.addStretch(1)
+            row.addWidget(label, 1000)
+            row.addStretch(1)
+            layout.addLayout(row)
+            if label is self._title:
+                layout.addSpacing(SPACE_S)
         layout.addSpacing(SPACE_L)
         layout.addWidget(self.button, 0, center)
         layout.addStretch(3)
@@ -76,3 +82,10 @@ class EmptyState(QWidget):
             pixmap(self._icon_name, theme.accent, _ICON_PX, self.devicePixelRatioF())
         )
         self._picture.setStyleSheet(f"background: {theme.accent_soft}; border-radius: 32px;")
+
+
+def _breakable(title: str) -> str:
+    """Let a line end inside the names of files and repositories, which have no blanks."""
+    for letter in "/-_":
+        title = title.replace(letter, f"{letter}\N{ZERO WIDTH SPACE}")
+    return title

@@ -107,6 +107,7 @@ class FamilyCard(QWidget):
         self._badge.set_runs([Run(view.badge, view.badge_tone)] if view.badge else ())
         self._purpose.set_full_text(view.purpose)
         self._facts.set_full_text(view.facts)
+        self._facts.setVisible(bool(view.facts))
         self._show_forecast(view)
         self._file.set_full_text(view.file)
         self.button.setVisible(bool(view.button))

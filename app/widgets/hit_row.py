@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QRectF, Qt
 from PySide6.QtGui import QEnterEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.theme import (
     RADIUS_CONTROL,
@@ -63,6 +70,8 @@ class HitRow(QAbstractButton):
         self._pictures = {name: QLabel() for name in ("lock", "download", "chevron-right")}
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
+        # A button is never narrower than all its words, unless it is told to be.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setToolTip(view.tooltip)
         self.setAccessibleName(f"{view.publisher}/{view.name}")
         self.setAccessibleDescription(", ".join(t for t in (view.badge, view.facts) if t))

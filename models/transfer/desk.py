@@ -106,6 +106,7 @@ class Desk:
         """Put a download at the end; one that is there already is left alone."""
         if all(job.job_id != spec.job_id for job in self._jobs):
             job = Job(spec)
+            job.why = self._why_queued
             self._jobs.append(job)
             self._changed(job)
             self._start_next()
@@ -128,7 +129,7 @@ class Desk:
         job = self._job(job_id)
         if job.state in _CAN_RESUME - {_S.QUEUED}:
             self._not_before.pop(job_id, None)
-            job.go(_S.QUEUED)
+            job.go(_S.QUEUED, why=self._why_queued)
             self._changed(job)
             self._start_next()
 
@@ -196,6 +197,11 @@ class Desk:
                 continue
             self._changed(job)
         self._start_next()
+
+    @property
+    def _why_queued(self) -> str:
+        """Why what is put into the queue now does not begin; empty when it only has to wait."""
+        return _OFFLINE_WHY if self._is_offline else ""
 
     def retry_refused(self) -> None:
         """Ask again for what was refused: the token is another one."""

@@ -323,3 +323,42 @@ def test_what_nobody_would_wait_for_says_how_long_it_takes(
     status = discover_of(view).look.status
     discover_of(view).look._set(replace(status, quants=(slow,)))
     assert view.repository.choice.button.property("kind") == ""
+
+
+def test_what_the_hub_found_fits_into_a_narrow_window(
+    view: DiscoverView, hub: FakeHub, qtbot: QtBot
+) -> None:
+    fill_hub(hub, "a-company/DeepSeek-R1-Distill-Qwen-7B-" + "long-" * 8 + "GGUF")
+    qtbot.keyClicks(view.field, "distill")
+    qtbot.waitUntil(lambda: len(view.results.rows) == 2, timeout=20_000)
+    view.resize(516, 700)
+    qtbot.waitUntil(lambda: view.results.width() < 516)
+    assert view.results.minimumSizeHint().width() < 440
+    for row in view.results.rows:
+        assert row.width() <= view.width()
+
+
+def test_offline_it_works_from_the_catalogue_and_says_so(
+    hub: FakeHub, tmp_path: Path, appearance: Appearance, qtbot: QtBot, qapp: QApplication
+) -> None:
+    runner = TaskRunner()
+    parts = discover_parts(tmp_path, Hub(hub.endpoint, is_offline=True), gpu_machine())
+    discover = Discover(replace(parts, is_offline=lambda: True), runner)
+    view = DiscoverView(discover)
+    view.resize(1200, 800)
+    view.show()
+    qtbot.waitUntil(
+        lambda: bool(discover.cards) and not discover.is_judging and _is_settled(view),
+        timeout=20_000,
+    )
+    assert [s.key for s in view.families.board.sections] == ["picks", "disk"]
+    assert "offline" in view.families._machine.full_text
+    open_page(view, qtbot)
+    failure = view.repository._failure
+    assert failure is not None
+    assert failure.button.text() == "Open settings"
+    discover.stop()
+    view.close()
+    view.deleteLater()
+    runner.shutdown()
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)

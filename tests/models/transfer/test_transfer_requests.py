@@ -214,6 +214,12 @@ def test_offline_stops_everything_and_online_goes_on(base_dir: Path) -> None:
         client.configure(TransferSettings(is_offline=True))
         view = heard.wait_for_state(JobState.QUEUED, since=seen)
         assert view.why == "Fathom is set to work offline."
+        client.pause(spec.job_id)
+        paused = len(heard.events)
+        heard.wait_for_state(JobState.PAUSED, since=seen)
+        client.resume(spec.job_id)
+        view = heard.wait_for_state(JobState.QUEUED, since=paused)
+        assert view.why == "Fathom is set to work offline."
         hub.rate_bytes_s = None
         client.configure(TransferSettings())
         heard.wait_for_state(JobState.READY)
