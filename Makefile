@@ -14,10 +14,10 @@ DISPLAY_FOUND := $(DISPLAY)$(WAYLAND_DISPLAY)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap run test check fmt bench lock clean
+.PHONY: help bootstrap run test check fmt bench package test-package lock clean
 
 help:  ## List the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 bootstrap:  ## Create or update .venv (the other commands do it by themselves)
 	@$(PYTHON) bootstrap.py
@@ -39,7 +39,7 @@ check: bootstrap  ## Lint, formatting, types, borders between packages, spelling
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
-	$(VENV)/mypy bootstrap.py
+	$(VENV)/mypy bootstrap.py installer
 	$(VENV)/lint-imports
 	$(VENV)/codespell
 
@@ -49,6 +49,24 @@ fmt: bootstrap  ## Format the code and repair what can be repaired
 
 bench: bootstrap  ## Run the benchmarks (minutes; leave the machine alone meanwhile)
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(OFFSCREEN) $(VENV)/python "$$script" $(ARGS); done
+
+# Its tools stay outside .venv. The same moment and hash seed in every build of a commit: two builds
+# can be compared.
+TOOLS := build/package/tools
+FREEZE := PYTHONPATH=$(TOOLS) PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=$(or $(shell git log -1 --format=%ct 2>/dev/null),0) \
+	$(VENV)/python -m PyInstaller --noconfirm --log-level WARN --distpath dist --workpath build/package/work
+
+$(TOOLS)/finished: requirements/package.lock
+	rm -rf $(TOOLS)
+	$(VENV)/python -m pip install --quiet --require-hashes --no-deps --target $(TOOLS) -r $<
+	touch $@
+
+package: bootstrap $(TOOLS)/finished  ## Freeze everything into dist/fathom (ARGS=--without-demo)
+	$(FREEZE) build.spec -- $(ARGS)
+	@$(VENV)/python -m installer.sizes dist/fathom
+
+test-package: bootstrap  ## Test the frozen program in dist/fathom (after make package)
+	@$(OFFSCREEN) $(VENV)/python -m pytest tests/frozen $(ARGS)
 
 UV := build/lock/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -61,6 +79,7 @@ lock:  ## Make the locks in requirements/ anew from pyproject.toml (ARGS=--upgra
 	$(COMPILE) --group dev -c requirements/app.lock -o requirements/dev.lock
 	$(COMPILE) --group build -o requirements/build.lock
 	$(COMPILE) --group lock -o requirements/lock.lock
+	$(COMPILE) --group package -o requirements/package.lock
 	$(COMPILE) --group engine --no-deps -o requirements/engine.lock
 	$(COMPILE) --group demo --no-deps -o requirements/demo.lock
 

@@ -1,0 +1,1 @@
+"""What makes an installer of Fathom: only used while one is built, never shipped."""
