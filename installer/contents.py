@@ -57,6 +57,13 @@ QT_PLUGINS = re.compile(
 )
 # Python modules of Qt that nothing imports; PyInstaller follows the type hints of the others.
 QT_MODULES_LEFT_OUT = re.compile(r"^PySide6/Qt(?:Network|OpenGL\w*|Qml|Quick\w*)\.")
+# What PyInstaller runs before the program, on Linux, and what is wrong with it.
+HOOKS_LEFT_OUT = {
+    "pyi_rth_pyside6": "loads QtCore into every child, and QT_PLUGIN_PATH would reach other "
+    "programs; PySide6 from a wheel finds its plugins by itself",
+    "pyi_rth_multiprocessing": "is for programs that use multiprocessing",
+    "pyi_rth_cryptography_openssl": "is for builds that do not carry OpenSSL inside",
+}
 _LLAMA = re.compile(r"^(?:lib)?(?P<stem>llama|ggml[a-z0-9_-]*)\.(?P<ending>.*(?:so|dylib|dll).*)$")
 # libllama and the modules link ggml by these names; another name would be another copy of it.
 _LINKED = ("ggml", "ggml-base")

@@ -1,8 +1,10 @@
-"""First thing in the frozen program: other programs must not get our libraries.
+"""First thing in the frozen program: neither other programs nor our children inherit its start.
 
-PyInstaller's start sets LD_LIBRARY_PATH to the program's own folder. The dynamic loader has read
-it by now; a web browser or file manager that Fathom opens would load our libraries in place of the
-system's and may not start. Our own children set it again.
+PyInstaller's start sets LD_LIBRARY_PATH to the program's own folder; the dynamic loader has read it
+by now. A web browser or file manager that Fathom opens would load our libraries in place of the
+system's and may not start. Our own children need it again: without the marks of PyInstaller's start
+they take themselves for the first process and set it; with them they would load the system's
+libraries.
 """
 
 import os
@@ -13,3 +15,5 @@ if _before is None:
     os.environ.pop(_NAME, None)
 else:
     os.environ[_NAME] = _before
+for _mark in [name for name in os.environ if name.startswith("_PYI_")]:
+    del os.environ[_mark]
