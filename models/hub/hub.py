@@ -371,6 +371,12 @@ def _host_of(endpoint: str) -> str:
         host = parts.hostname if parts.scheme in ("http", "https") else None
     except ValueError:
         host = None
+    if host and "@" in parts.netloc:
+        # It would be written down with every download, where others may read it.
+        raise BadInputError(
+            f"The address of the mirror {host} has a name or password in it.",
+            hint="Leave it out: a mirror is asked as nobody.",
+        )
     if not host:
         raise BadInputError(
             f'"{endpoint[:200]}" is not the address of a hub.',

@@ -152,8 +152,10 @@ class Fetcher:
     def _start(self) -> None:
         """Start a thread for every block that may be fetched now."""
         while time.monotonic() >= self.wait.until:
-            # While nothing works, one connection is enough to find out when it does again.
-            only_one = self._source.gives_no_parts or self._failures > 0
+            # While nothing works, one connection is enough to find out when it does again; and as
+            # long as nobody knows where the bytes are, one asks.
+            source = self._source
+            only_one = source.gives_no_parts or self._failures > 0 or not source.is_located
             block = self._blocks.take(only_one=only_one)
             if block is None:
                 break

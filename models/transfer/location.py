@@ -25,6 +25,8 @@ class LocationCache:
         self._asking = threading.Lock()
         self._location: Location | None = None
         self._good_until = 0.0
+        #: Whether the hub has ever said where the bytes are.
+        self.was_known = False
 
     def current(self, stop: Stop) -> Location:
         """Return where the bytes are; asks the hub when that is not known.
@@ -41,6 +43,7 @@ class LocationCache:
                 # A copy: two answers of the hub that say the same are still two.
                 location = replace(self._locator.locate(self._remote, stop=stop))
                 self._location = location
+                self.was_known = True
                 self._good_until = time.monotonic() + _life_s(location)
             return location
         finally:

@@ -82,6 +82,11 @@ class Source:
         """Whether the server only ever sends the whole file from its start on."""
         return self._whole_answers >= _WHOLE_ANSWERS
 
+    @property
+    def is_located(self) -> bool:
+        """Whether the hub has said where the bytes are, at least once."""
+        return self._locations.was_known
+
     def ask(self, connections: Connections, first: int, last: int, stop: Stop) -> Part:
         """Ask for bytes ``first`` to ``last``; the caller closes the answer.
 

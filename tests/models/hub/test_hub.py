@@ -263,6 +263,12 @@ def test_an_endpoint_that_is_none(tmp_path, endpoint):
         user_hub(tmp_path, HF_ENDPOINT=endpoint)
 
 
+def test_an_endpoint_with_a_password_is_refused_and_not_repeated():
+    with pytest.raises(BadInputError) as caught:
+        Hub("https://me:hunter2@mirror.example")
+    assert "hunter2" not in str(caught.value.to_json())
+
+
 def test_the_network_libraries_are_loaded_when_they_are_needed():
     code = (
         "import sys, models.planning.opening\n"
