@@ -196,6 +196,7 @@ class Fathom(QObject):
         self.planning.stop()
         self.fetching.stop()
         self.fetching.stop_child()
+        self.fetching.close()
         # Ended already where the window was closed; not where the session ends or Qt gave up.
         core.supervisor.stop()
         core.bridge.detach()

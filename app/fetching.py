@@ -129,8 +129,14 @@ class FetchParts(QObject):
         self.library.stop_all()
 
     def stop_child(self) -> None:
-        """End the transfer child and wait for it; what it fetches is written down before."""
+        """End the transfer child and wait for it, in any thread.
+
+        What it fetches is written down before.
+        """
         self.client.stop()
+
+    def close(self) -> None:
+        """Hear nothing of downloads any more; after ``stop_child``, in the main thread."""
         self.bridge.detach()
 
     # --- how it is made -------------------------------------------------------------------------

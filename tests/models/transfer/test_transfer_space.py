@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.fake_hub import fake_hub
+from helpers.small_disk import fill, small_disk
 from helpers.transfers import (
     assert_all_there,
     gguf_shards,
@@ -29,28 +26,11 @@ from models.transfer.space import Claim, SpaceLedger
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 6 MiB of its own; only where this user may mount one."""
-    folder = tmp_path / "small disk"
-    folder.mkdir()
-    mount, unmount = shutil.which("mount"), shutil.which("umount")
-    if not sys.platform.startswith("linux") or os.geteuid() != 0 or not mount or not unmount:
-        pytest.skip("no file system can be mounted here")
-    command = [mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
+@pytest.fixture(name="small_disk")
+def six_mib(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 6 MiB."""
+    with small_disk(tmp_path / "small disk", 6 * MIB) as folder:
         yield folder
-    finally:
-        subprocess.run([unmount, "-l", str(folder)], check=True)
-
-
-def fill(path: Path) -> None:
-    """Write until nothing more fits."""
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
 
 
 def test_room_is_promised_once(tmp_path: Path) -> None:
