@@ -28,6 +28,7 @@ from PySide6.QtCore import (
     qVersion,
 )
 
+from models.private_files import open_private
 from models.version import VERSION
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ class CrashReporter(QObject):
     def install(self) -> None:
         """Put the hooks in place; ``uninstall`` takes them out again."""
         try:
-            self._fault_file = (self._log_dir / "faults.log").open("a", encoding="utf-8")
+            self._fault_file = open(  # noqa: SIM115 - open until `uninstall`
+                self._log_dir / "faults.log", "a", encoding="utf-8", opener=open_private
+            )
             faulthandler.enable(self._fault_file)
         except OSError as error:
             _log.warning("No log of native faults: %s", error)

@@ -9,8 +9,11 @@ import contextlib
 import logging
 import logging.handlers
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
+
+from models.private_files import make_private_folder, open_private
 
 LOG_NAME = "fathom.log"
 
@@ -55,6 +58,18 @@ class LogSetup:
 class _LogFile(logging.handlers.RotatingFileHandler):
     """A log file on a disk that may be full or gone: what cannot be written is left out."""
 
+    def _open(self) -> TextIOWrapper:
+        """Open it as the base class does, but for its owner only."""
+        stream = open(  # noqa: SIM115 - the handler closes it
+            self.baseFilename,
+            self.mode,
+            encoding=self.encoding,
+            errors=self.errors,
+            opener=open_private,
+        )
+        assert isinstance(stream, TextIOWrapper)
+        return stream
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base's name
         """Say nothing of the disk, which others tell of; a bug in a call is told as usual."""
         if not isinstance(sys.exc_info()[1], OSError):
@@ -89,6 +104,6 @@ def configure(log_dir: Path, *, debug: bool = False, stream: TextIO | None = Non
 
 
 def _file_handler(path: Path) -> logging.Handler:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     # The file is opened at once, so that a folder without permission shows now.
     return _LogFile(path, maxBytes=_FILE_BYTES, backupCount=_FILES_KEPT, encoding="utf-8")

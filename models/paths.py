@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import InstallationError
-
-_PRIVATE_DIR = 0o700
+from models.private_files import make_private_folder
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Paths:
             self.log_dir,
         ):
             try:
-                folder.mkdir(mode=_PRIVATE_DIR, parents=True, exist_ok=True)
+                make_private_folder(folder)
             except OSError as error:
                 raise InstallationError(
                     f"Fathom cannot make its folder {folder} ({error.strerror or error}).",

@@ -21,6 +21,7 @@ from typing import Any
 import tomli_w
 
 from models.errors import InvalidSettingError, SettingsFileError
+from models.private_files import make_private_folder
 from models.settings_list import SETTINGS, SettingSpec, SettingValue
 
 __all__ = ["MIGRATIONS", "SETTINGS", "SettingSpec", "SettingValue", "Settings", "check_value"]
@@ -338,7 +339,7 @@ def _write_atomically(path: Path, content: bytes) -> None:
     target = Path(os.path.realpath(path))
     temporary = ""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(target.parent)
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name + ".")
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

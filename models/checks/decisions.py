@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models.checks.findings import CheckFindings
+from models.private_files import make_private_folder
 
 _VERSION = 1
 # The oldest go first; nobody has so many checkpoints.
@@ -121,7 +122,7 @@ class Decisions:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file in one step."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".checks-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

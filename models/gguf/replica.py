@@ -20,6 +20,7 @@ from models.gguf.random_blocks import random_blocks, random_indexes
 from models.gguf.shape import AttentionKind, ModelShape, Role, Tensor
 from models.gguf.source import ByteSource, BytesSource, FileSource
 from models.gguf.types import GGML_TYPES, SCALARS
+from models.private_files import open_private
 
 N_VOCAB = 512
 _ALIGNMENT = 32
@@ -185,7 +186,7 @@ def write_replica(
         OSError: the disk is full or cannot be written.
     """
     try:
-        with path.open("wb") as file:
+        with open(path, "wb", opener=open_private) as file:
             file.write(_head(replica))
             patterns: dict[tuple[str, bool], bytes] = {}
             for tensor in replica.tensors:

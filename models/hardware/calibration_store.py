@@ -25,6 +25,7 @@ from models.gguf.shape import ModelShape
 from models.planner.machine import Calibration
 from models.planner.machine_file import calibration_from_json, calibration_to_json
 from models.planner.plan import CPU, PlanSettings
+from models.private_files import make_private_folder
 
 _log = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ class CalibrationStore:
             _log.info("the calibration could not be read and was set aside as %s", aside.name)
 
     def _write(self, data: dict[str, Any]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._path.parent)
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{FILE_NAME}.")
         part = Path(name)
         try:

@@ -15,10 +15,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.private_files import make_private_folder
+
 LIMIT_BYTES = 256 * 1024 * 1024
 
 _VERSION = 1
-_PRIVATE_DIR = 0o700
 _SUFFIX = ".entry"
 # Above any real entry's first line; a longer one is somebody else's file.
 _MAX_LABEL_BYTES = 16 * 1024
@@ -75,7 +76,7 @@ class HeaderStore:
         path = self._path(entry.url)
         temporary = ""
         try:
-            self._folder.mkdir(mode=_PRIVATE_DIR, parents=True, exist_ok=True)
+            make_private_folder(self._folder)
             # mkstemp makes files that only their owner can read.
             descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix="new.")
             with os.fdopen(descriptor, "wb") as file:

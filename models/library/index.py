@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import FathomError
+from models.private_files import make_private_folder
 from models.transfer.disk import translated, write_whole
+from models.transfer.record import LATEST_S
 
 VERSION = 1
 MAX_FILE_BYTES = 50_000_000
@@ -149,7 +151,7 @@ class LibraryIndex:
         text = json.dumps(_to_json(self._content), indent=1)
         try:
             with translated(self._path):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                make_private_folder(self._path.parent)
             write_whole(self._path, text.encode("ascii"))
         except FathomError as error:
             _log.info("What the library remembers cannot be written: %s", error.one_line())
@@ -233,4 +235,4 @@ def _list(value: Any) -> list[Any]:
 
 def _time(value: Any) -> float | None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number else None
+    return float(value) if is_number and 0 <= value < LATEST_S else None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from models.library.hugging_face_cache import digest_of_cached
 from models.library.ollama_store import digest_of_blob
+from models.private_files import make_private_folder
 from models.transfer.disk import translated
 from models.transfer.patience import Layout
 from models.transfer.record import FileRecord, read_record, record_path, write_record
@@ -99,7 +100,7 @@ class Records:
             self._taken[path] = record
         if self._folder is not None:
             with translated(self._folder):
-                self._folder.mkdir(parents=True, exist_ok=True)
+                make_private_folder(self._folder)
             write_record(self._place(path, self._folder), record)
 
     def drop(self, path: Path) -> None:

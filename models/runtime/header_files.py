@@ -21,6 +21,7 @@ import psutil
 
 from models.errors import OracleError
 from models.gguf.header_file import HeaderFile
+from models.private_files import make_private_folder, open_private
 
 _PREFIX = "oracle-"
 # What a sparse file may take on disk beside its header.
@@ -67,7 +68,7 @@ class CheckpointFiles:
 
 
 def _new_folder(work_dir: Path) -> Path:
-    work_dir.mkdir(parents=True, exist_ok=True)
+    make_private_folder(work_dir)
     _remove_leftovers(work_dir)
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=work_dir))
 
@@ -100,7 +101,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _write_sparse(file: HeaderFile, target: Path) -> None:
-    with target.open("xb") as out:
+    with open(target, "xb", opener=open_private) as out:
         if sys.platform == "win32":
             subprocess.run(["fsutil", "sparse", "setflag", str(target)], check=True)
         out.write(file.header)

@@ -36,7 +36,8 @@ def write_job_file(spec: JobSpec) -> None:
     data = {"version": _VERSION, "spec": spec_to_json(spec)}
     path = job_file_path(spec)
     with translated(path):
-        path.parent.mkdir(exist_ok=True)
+        # Whatever the umask is, nobody else decides what was verified.
+        path.parent.mkdir(mode=0o755, exist_ok=True)
     write_whole(path, json.dumps(data).encode())
 
 

@@ -21,6 +21,7 @@ from models.errors import (
     StoreCorruptError,
     StoreVersionError,
 )
+from models.private_files import make_private_folder
 
 QUEUE_FILE = "downloads.sqlite3"
 
@@ -84,7 +85,7 @@ class QueueStore:
         with _translated(self.path):
             is_new = not self.path.exists()
             if is_new:
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private_folder(self.path.parent)
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             connection = _connect(f"{self.path.absolute().as_uri()}?mode=rw", self._busy_s)
             try:

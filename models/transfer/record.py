@@ -7,16 +7,22 @@ block, so that one rotten block of 400 GB costs one block.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from models.transfer.disk import translated, write_whole
+from models.transfer.remote import GIT_SHA1, SHA256
 
 FOLDER = ".fathom"
 
+# The year 5138: what claims to be later (or infinite) is damage, and no calendar takes it.
+LATEST_S = 1e11
+
 _FORMAT = 1
 _MAX_BYTES = 256 * 1024 * 1024
+_DIGEST = re.compile(rf"{SHA256}:[0-9a-f]{{64}}|{GIT_SHA1}:[0-9a-f]{{40}}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,15 @@ def read_record(target: Path) -> FileRecord | None:
         if path.is_symlink() or path.stat().st_size > _MAX_BYTES:
             return None
         return _parsed(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ):
         # Not there, or not ours: the file is then one that nobody vouches for.
         return None
 
@@ -76,7 +90,8 @@ def write_record(target: Path, record: FileRecord) -> None:
     data["block_digests"] = list(record.block_digests)
     path = record_path(target)
     with translated(path):
-        path.parent.mkdir(exist_ok=True)
+        # Whatever the umask is, nobody else decides what was verified.
+        path.parent.mkdir(mode=0o755, exist_ok=True)
     write_whole(path, json.dumps(data).encode())
 
 
@@ -115,6 +130,10 @@ def _parsed(data: Any) -> FileRecord:
     )
     if record.size_bytes < 0 or record.block_bytes < 0:
         raise ValueError("no size")
+    if _DIGEST.fullmatch(record.digest) is None:
+        raise ValueError("no digest")
+    if record.verified_s is not None and not 0 <= record.verified_s < LATEST_S:
+        raise ValueError("no time")
     count = -(-record.size_bytes // record.block_bytes) if record.block_bytes else 0
     if len(record.block_digests) != count:
         raise ValueError("another number of blocks")
