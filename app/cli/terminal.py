@@ -9,6 +9,7 @@ from typing import TextIO
 
 _DIM, _NORMAL = "\x1b[2m", "\x1b[22m"
 _ERASE_LINE = "\r\x1b[2K"
+_USUAL_COLUMNS = 80
 # All control characters but tab and newline: a model's answer must not steer the terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -35,6 +36,18 @@ def without_controls(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_COLUMNS
+    except (OSError, ValueError):
+        # No terminal after all, or one that does not say.
+        return _USUAL_COLUMNS
+
+
+def _cut(text: str, columns: int) -> str:
+    return text if len(text) <= columns else f"{text[: max(columns - 1, 0)]}\u2026"
+
+
 class ProgressLine:
     """One line on a terminal that is written over and disappears; silent elsewhere."""
 
@@ -44,7 +57,10 @@ class ProgressLine:
         self._shown = ""
 
     def show(self, text: str) -> None:
-        """Replace the line."""
+        """Replace the line; what does not fit into it is cut off."""
+        if self._works:
+            # Of a line that was broken only its last part would be erased.
+            text = _cut(text, _columns(self._stream) - 1)
         if self._works and text != self._shown:
             self._stream.write(f"{_ERASE_LINE}{text}")
             self._stream.flush()

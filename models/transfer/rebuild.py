@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from models.transfer.job import JobSpec, JobState
 from models.transfer.job_book import Job
 from models.transfer.job_file import JOB_SUFFIX, read_job_file
+from models.transfer.part_file import part_path
 from models.transfer.record import FOLDER
 from models.transfer.remote import RemoteObject
 from models.transfer.sidecar import SUFFIX, read_sidecar
@@ -33,7 +35,7 @@ def find_begun(roots: Iterable[Path]) -> list[Job]:
         spec = read_job_file(path)
         if spec is None:
             _LOG.warning("%s makes no sense and is passed over", path)
-        else:
+        elif _has_any(spec):
             specs[spec.job_id] = spec
     jobs = [Job(spec) for spec in specs.values()]
     known = {spec.folder / file.target for spec in specs.values() for file in spec.files}
@@ -51,6 +53,15 @@ def has_begun(roots: Iterable[Path]) -> bool:
     """Whether there is any begun download below some folders."""
     names = (f"{FOLDER}/*{JOB_SUFFIX}", f"*{SUFFIX}")
     return any(next(_found(roots, name), None) is not None for name in names)
+
+
+def _has_any(spec: JobSpec) -> bool:
+    """Whether anything of a download is there.
+
+    What was deleted by another program or another Fathom must not come back by itself.
+    """
+    targets = [spec.folder / file.target for file in spec.files]
+    return any(os.path.lexists(path) for target in targets for path in (target, part_path(target)))
 
 
 def _lone(root: Path, target: Path, remote: RemoteObject) -> Job:

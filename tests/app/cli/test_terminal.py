@@ -152,3 +152,13 @@ def test_a_closed_stream_is_no_terminal() -> None:
 
 def test_controls_are_taken_out_and_text_stays() -> None:
     assert without_controls("a\r\nb\tü 漢 😀\x00\x7f") == "a\nb\tü 漢 😀"
+
+
+def test_a_progress_line_never_needs_a_second_one(terminal: Terminal) -> None:
+    import termios
+
+    termios.tcsetwinsize(terminal.stream.fileno(), (24, 30))
+    line = ProgressLine(terminal.stream)
+    line.show("why it waits, in many more words than fit")
+    shown = terminal.shown().removeprefix("\r\x1b[2K")
+    assert shown == "why it waits, in many more w\u2026"

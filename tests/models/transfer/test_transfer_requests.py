@@ -23,7 +23,9 @@ from helpers.transfers import (
 from models.transfer.client import TransferClient, has_unfinished
 from models.transfer.events import JobGone, QueueReplaced, TransferSettings
 from models.transfer.job import FileState, JobSpec, JobState
+from models.transfer.job_file import write_job_file
 from models.transfer.queue_store import QUEUE_FILE
+from models.transfer.rebuild import find_begun
 
 FILES = gguf_shards(2, 700_000)
 TOTAL_BYTES = sum(map(len, FILES.values()))
@@ -179,6 +181,19 @@ def test_a_lone_sidecar_becomes_a_download_that_rests(base_dir: Path) -> None:
             done = heard.wait_for_state(JobState.FAILED)
         assert done.files[0].state is FileState.VERIFIED
     assert found.path.read_bytes() == FILES[spec.files[0].target]
+
+
+def test_what_was_deleted_does_not_come_back_when_the_queue_is_lost(base_dir: Path) -> None:
+    root = make_root(base_dir)
+    with fake_hub() as hub:
+        offer(hub, FILES)
+        spec = spec_for(hub, sorted(FILES), root)
+        spec.folder.mkdir(parents=True)
+        write_job_file(spec)
+        assert find_begun([root]) == []
+        target = spec.folder / spec.files[1].target
+        target.with_name(f"{target.name}.part").touch()
+        assert [job.spec for job in find_begun([root])] == [spec]
 
 
 def test_a_token_opens_what_needed_one(base_dir: Path) -> None:
