@@ -100,7 +100,7 @@ class Decisions:
             data = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             _log.info("Decisions about checkpoints are begun anew: %s", error)
             return
         if not isinstance(data, dict) or data.get("version") != _VERSION:
@@ -108,7 +108,7 @@ class Decisions:
         self._choices = _texts(data.get("choices"))
         clear = data.get("clear")
         if isinstance(clear, dict):
-            self._clear = {str(path): list(stamp) for path, stamp in clear.items() if stamp}
+            self._clear = {path: stamp for path, stamp in clear.items() if isinstance(stamp, list)}
 
     def _write(self) -> None:
         self._choices = _newest(self._choices)

@@ -98,7 +98,15 @@ def read_sidecar_file(path: Path) -> Sidecar | None:
         if path.is_symlink() or path.stat().st_size > _MAX_BYTES:
             return None
         return _parsed(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ):
         # Not there, or not ours: what was fetched is fetched anew then.
         return None
 

@@ -40,7 +40,15 @@ def test_a_file_is_clear_until_it_changes(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read_or_written_are_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "checks.json"
-    for damaged in (b"{", b"[]", b'{"version": 9}', b"\xff", b'{"version": 1, "choices": 3}'):
+    for damaged in (
+        b"{",
+        b"[]",
+        b'{"version": 9}',
+        b"\xff",
+        b'{"version": 1, "choices": 3}',
+        b'{"version": 1, "clear": {"/a": 5}}',
+        b"[" * 100_000,
+    ):
         path.write_bytes(damaged)
         decisions = Decisions(path)
         assert decisions.choice(ONE) is None

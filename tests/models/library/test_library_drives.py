@@ -294,6 +294,15 @@ def test_a_damaged_file_costs_what_it_held_and_nothing_else(tmp_path: Path, text
     assert json.loads((tmp_path / "library.json").read_text())["version"] == VERSION
 
 
+@pytest.mark.parametrize("when", ["1e300", "1e999", "-5", "NaN"])
+def test_a_time_that_no_calendar_has_is_none(tmp_path: Path, when: str) -> None:
+    path = put(tmp_path / "models" / "a.gguf", content(1))
+    stamps = f'{{"{path}": {{"used_s": {when}, "verified_s": {when}}}}}'
+    (tmp_path / "library.json").write_text(f'{{"version": 1, "stamps": {stamps}}}')
+    entry = only_entry(Library([tmp_path / "models"], None, data_dir=tmp_path))
+    assert (entry.last_used_s, entry.verified_s) == (None, None)
+
+
 def test_what_cannot_be_written_is_known_as_long_as_the_program_runs(tmp_path: Path) -> None:
     # A file where a folder should be: no permission or full disk that stops root as well.
     put(tmp_path / "data", b"")

@@ -131,6 +131,38 @@ def test_a_record_whose_blocks_do_not_fit_is_none(target: Path):
     assert read_record(target) is None
 
 
+NO_RECORDS = {
+    "an unknown digest": {"digest": "md5:" + "0" * 32},
+    "an end of time": {"verified_s": float("inf")},
+    "before all time": {"verified_s": -1.0},
+    "no number": {"verified_s": float("nan")},
+}
+
+
+@pytest.mark.parametrize("changes", NO_RECORDS.values(), ids=NO_RECORDS)
+def test_a_record_that_nothing_can_be_done_with_is_none(target: Path, changes: dict[str, Any]):
+    write_record(target, replace(record_of(bytes(250)), **changes))
+    assert read_record(target) is None
+
+
+def test_a_number_beyond_all_numbers_is_damage(target: Path):
+    write_sidecar(target, SIDECAR)
+    write_record(target, record_of(bytes(250)))
+    for path, read in ((sidecar_path(target), read_sidecar), (record_path(target), read_record)):
+        data = json.loads(path.read_text())
+        path.write_text(json.dumps(data | {"block_bytes": float("inf")}))
+        assert read(target) is None
+
+
+def test_a_folder_that_has_vanished_is_not_made_anew(target: Path):
+    lost = target.parent / "drive" / target.name
+    with pytest.raises(DiskError):
+        write_sidecar(lost, SIDECAR)
+    with pytest.raises(DiskError):
+        write_record(lost, record_of(bytes(250)))
+    assert not lost.parent.exists()
+
+
 def test_what_cannot_be_written_leaves_the_old_one(target: Path):
     write_whole(target, b"old")
     target.with_name("folder").mkdir()
