@@ -66,7 +66,7 @@ package: bootstrap $(TOOLS)/finished  ## Freeze everything into dist/fathom (ARG
 	@$(VENV)/python -m installer.sizes dist/fathom
 
 test-package: bootstrap  ## Test the frozen program in dist/fathom (after make package)
-	@$(OFFSCREEN) $(VENV)/python -m pytest tests/frozen $(ARGS)
+	@$(OFFSCREEN) FATHOM_FROZEN=dist/fathom $(VENV)/python -m pytest -n logical tests/frozen $(ARGS)
 
 UV := build/lock/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
