@@ -21,7 +21,7 @@ from app.cli.choosing import Choice, choose
 from app.cli.failures import INTERRUPTED, print_line
 from app.cli.session import Session
 from app.cli.terminal import ProgressLine, is_terminal, without_controls
-from models.errors import BadInputError, FathomError, error_from_json
+from models.errors import BadInputError, DiskError, FathomError, error_from_json
 from models.library.roots import download_root
 from models.runtime.command import program_command
 from models.transfer.client import TransferClient
@@ -33,6 +33,8 @@ from models.units import format_byte_rate, format_bytes, format_duration
 _WAIT_S = 0.5
 # How long a paused download is given to put away what it has.
 _PAUSE_LIMIT_S = 10.0
+# Of folders for temporary files; the process id follows.
+_PREFIX = "fathom-pull-"
 _WORDS = {
     JobState.QUEUED: "Waiting to begin",
     JobState.RESOLVING: "Asking where the files are",
@@ -117,7 +119,7 @@ def fetch(spec: JobSpec, options: argparse.Namespace, session: Session) -> int:
 @contextmanager
 def _client(session: Session, events: queue.SimpleQueue[TransferEvent]) -> Iterator[TransferClient]:
     """A transfer child with a queue of its own: the window's downloads are the window's."""
-    data_dir = Path(tempfile.mkdtemp(prefix="fathom-pull-"))
+    data_dir = _queue_folder()
     client = TransferClient(program_command("transfer"), data_dir=data_dir, listener=events.put)
     try:
         # No roots: what else was begun there is somebody else's.
@@ -127,6 +129,28 @@ def _client(session: Session, events: queue.SimpleQueue[TransferEvent]) -> Itera
     finally:
         client.stop()
         shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _queue_folder() -> Path:
+    """Make a folder for this run's queue; remove those of runs that were killed.
+
+    Raises:
+        DiskError: there is no place for one.
+    """
+    import psutil
+
+    try:
+        for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+            pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
+        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    except OSError as error:
+        raise DiskError(
+            "There is no folder for temporary files.",
+            hint="Free some room, or set TMPDIR.",
+            details=str(error),
+        ) from error
 
 
 def _follow(

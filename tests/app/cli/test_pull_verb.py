@@ -6,16 +6,20 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.cli.pull import _queue_folder
 from helpers.fake_hub import FakeHub, Fault, fake_hub
 from helpers.fathom_process import FATHOM, assert_one_clear_line, fathom, one_object
 from helpers.tiny_gguf import TinyModel, write_tiny, write_tiny_shards
 from helpers.transfers import gguf_shards
+from models.errors import DiskError
 
 REPOSITORY = "maker/DeepSeek-Tiny-GGUF"
 STREAM_KEYS = {"state", "bytes_done", "bytes_total", "rate_bytes_s", "eta_s", "bytes_refetched"}
@@ -126,8 +130,8 @@ def test_without_a_quant_the_best_for_this_machine_is_taken(
     done = fathom("pull", REPOSITORY, "--basedir", base_dir)
     assert done.returncode == 0, done.stderr
     assert "tok/s" in done.stderr
-    # Of two that are fast enough, the one of better quality.
-    assert Path(done.stdout.strip()).name.startswith("DeepSeek-Tiny-F16-00001-of-")
+    # Of two that are fast enough: 16 bits a weight are no better than 8.
+    assert Path(done.stdout.strip()).name == "DeepSeek-Tiny-Q8_0.gguf"
 
 
 def test_what_is_here_already_is_not_fetched_again(
@@ -211,3 +215,28 @@ def test_a_hub_that_sends_something_else_is_an_error_and_nothing_is_ready(
 def test_offline_is_said(offered: dict[str, bytes], base_dir: Path) -> None:
     done = fathom("pull", REPOSITORY, "--basedir", base_dir, env={"HF_HUB_OFFLINE": "1"})
     assert "offline" in assert_one_clear_line(done, code=1)
+
+
+def test_what_killed_runs_left_is_swept_and_what_runs_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    killed, other = tmp_path / f"fathom-pull-{ended.pid}-a", tmp_path / "fathom-pull-x-a"
+    runs = tmp_path / f"fathom-pull-{os.getppid()}-a"
+    for folder in (killed, other, runs):
+        (folder / "inside").mkdir(parents=True)
+    made = _queue_folder()
+    assert set(tmp_path.iterdir()) == {other, runs, made}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
+    with pytest.raises(DiskError, match="temporary"):
+        _queue_folder()
+
+
+def test_without_a_stream_for_errors_nothing_crashes(base_dir: Path) -> None:
+    command = [*FATHOM, "ls", "--basedir", str(base_dir)]
+    shell = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *command]
+    done = subprocess.run(shell, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert b"name" in done.stdout

@@ -279,3 +279,11 @@ def test_headers_for_the_hub_go_nowhere_else(case: Case):
     shown = {seen.authorization for seen in case.hub.seen("hub") if seen.method == "GET"}
     assert shown == {"Bearer hf_good"}
     assert {seen.authorization for seen in case.hub.seen("cdn")} == {None}
+
+
+def test_what_comes_packed_is_not_taken_for_the_file(hub: FakeHub, case: Case) -> None:
+    packed = Fault("headers", headers={"Content-Encoding": "gzip"})
+    hub.fail("cdn", *[packed] * 6)
+    case.run()
+    assert case.target.read_bytes() == case.data
+    assert any("packed" in progress.why for progress in case.heard)
