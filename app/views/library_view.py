@@ -126,6 +126,11 @@ class LibraryView(QWidget):
         """Return the row of a checkpoint; KeyError when it is not listed."""
         return self._rows[entry.path].widget
 
+    @property
+    def is_filled(self) -> bool:
+        """Whether every checkpoint has its row; a long list gets them in slices."""
+        return not self._slices.is_running
+
     @Slot(tuple)
     def show_entries(self, entries: tuple[LibraryEntry, ...]) -> None:
         """List the checkpoints; rows of those that stay are kept, others follow in slices."""

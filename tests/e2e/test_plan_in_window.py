@@ -16,6 +16,7 @@ from app.views.main_window import CHAT, MODELS, PLAN
 from app.views.models_page import ModelsPage
 from app.views.plan_host import PlanInspector, PlanPage
 from app.views.plan_panel import PlanPanel
+from app.widgets.model_row import ModelRow
 from helpers.accessible import nameless, tab_order
 from helpers.real_window import RealWindow
 from helpers.tiny_gguf import TinyModel, write_tiny
@@ -42,11 +43,17 @@ def entry_of(window: RealWindow, name: str) -> LibraryEntry:
     return next(entry for entry in window.program.loader.entries if entry.name == name)
 
 
+def row_of(window: RealWindow, models: ModelsPage, entry: LibraryEntry) -> ModelRow:
+    """Return a checkpoint's row once every row is there; they come in slices."""
+    window.until(lambda: models.library.is_filled)
+    return models.row(entry)
+
+
 def open_plan_page(window: RealWindow, name: str = "v2-tiny") -> PlanPage:
     window.window.show_page(MODELS)
     models = window.window.page(MODELS)
     assert isinstance(models, ModelsPage)
-    models.row(entry_of(window, name)).plan_button.click()
+    row_of(window, models, entry_of(window, name)).plan_button.click()
     page = window.window.page(PLAN)
     assert isinstance(page, PlanPage)
     window.until(lambda: window.program.planning.plan.status.state is PlanState.EXACT)
@@ -112,7 +119,7 @@ def test_tab_goes_from_the_controls_down_to_the_button_that_loads(window: RealWi
     panel = inspector_of(window).host.panel
     window.until(panel.body.isVisible)
     inspector_of(window).setFocus()
-    assert panel.body.controls.isAncestorOf(QApplication.focusWidget())
+    window.until(lambda: panel.body.controls.isAncestorOf(QApplication.focusWidget()))
     assert QApplication.focusWidget() is not panel.body.controls.release_button
     # It does not lose the focus to the far end of the window when it is folded.
     window.window.resize(700, 700)
@@ -194,7 +201,7 @@ def test_rows_of_models_tell_where_it_would_live_and_how_fast(window: RealWindow
     models = window.window.page(MODELS)
     assert isinstance(models, ModelsPage)
     for entry in window.program.loader.entries:
-        row = models.row(entry)
+        row = row_of(window, models, entry)
         window.until(lambda row=row: "tok/s" in row._rate.text())
         assert row._rate.text().startswith("~")
         assert row._bar.isVisible()
@@ -210,7 +217,7 @@ def test_a_broken_file_has_no_forecast_and_no_plan(window: RealWindow, base_dir:
     window.window.show_page(MODELS)
     models = window.window.page(MODELS)
     assert isinstance(models, ModelsPage)
-    row = models.row(entry_of(window, "broken"))
+    row = row_of(window, models, entry_of(window, "broken"))
     window.until(lambda: not row.plan_button.isEnabled())
     assert row._rate.text() == ""
 
@@ -219,7 +226,7 @@ def test_the_window_closes_in_the_middle_of_a_verification(window: RealWindow) -
     window.window.show_page(MODELS)
     models = window.window.page(MODELS)
     assert isinstance(models, ModelsPage)
-    models.row(entry_of(window, "demo")).plan_button.click()
+    row_of(window, models, entry_of(window, "demo")).plan_button.click()
     window.until(lambda: window.program.planning.plan.status.state is PlanState.VERIFYING)
     window.close()
     assert window.program.planning.plan.status.plan.tier is Tier.FAST

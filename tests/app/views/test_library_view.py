@@ -88,11 +88,11 @@ def view(parts: Parts, qtbot: QtBot, qapp: QApplication, tmp_path: Path) -> Iter
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
-def look(parts: Parts, qtbot: QtBot) -> LibraryEntry:
+def look(parts: Parts, qtbot: QtBot, view: LibraryView) -> LibraryEntry:
     """Look at the disk and return what is there first."""
     parts.loader.refresh()
     qtbot.waitUntil(lambda: parts.runner.is_idle and bool(parts.loader.entries))
-    qtbot.waitUntil(lambda: parts.runner.is_idle)
+    qtbot.waitUntil(lambda: parts.runner.is_idle and view.is_filled)
     return parts.loader.entries[0]
 
 
@@ -113,7 +113,7 @@ def test_a_family_is_named_where_the_file_does_not(
     folder = parts.folder / "models"
     write_tiny(folder / "model.gguf", TinyModel(architecture="deepseek2"))
     write_tiny(folder / "deepseek-r1-mine.gguf", TinyModel(architecture="deepseek2"))
-    look(parts, qtbot)
+    look(parts, qtbot, view)
     facts = {entry.name: view.row(entry)._facts.full_text for entry in parts.loader.entries}
     assert facts["model"].startswith("DeepSeek-R1 ")
     assert facts["deepseek-r1-mine"].startswith("Q8_0 ")
@@ -124,7 +124,7 @@ def test_what_deserves_a_look_is_noted_in_the_row(
 ) -> None:
     write_tiny(parts.folder / "models" / "hidden.gguf")
     write_tiny(parts.folder / "models" / "sound.gguf")
-    look(parts, qtbot)
+    look(parts, qtbot, view)
     entries = {entry.name: entry for entry in parts.loader.entries}
     row = view.row(entries["hidden"])
     qtbot.waitUntil(lambda: row._finding is not None and row._finding.text() == "Text added.")
@@ -142,6 +142,8 @@ def test_a_long_list_is_filled_in_slices_and_in_order(
 ) -> None:
     demo = LibraryEntry("a", "A demo", Path("/absent/a.gguf"), 1, is_demo=True, is_offline=True)
     many = tuple(replace(OFFLINE, path=Path(f"/mnt/usb/{n:02}.gguf")) for n in range(40))
+    # What the view itself looks for would take their place.
+    qtbot.waitUntil(lambda: parts.runner.is_idle)
     view.show_entries((demo, *many))
     assert 0 < len(view._rows) < 41
     qtbot.waitUntil(lambda: len(view._rows) == 41)
@@ -162,11 +164,11 @@ def test_when_it_was_used_and_verified_is_shown_without_a_new_row(
     view: LibraryView, parts: Parts, qtbot: QtBot
 ) -> None:
     fetched(parts.folder / "models", "model-Q4_0.gguf", content(1))
-    entry = look(parts, qtbot)
+    entry = look(parts, qtbot, view)
     row = view.row(entry)
     assert "Verified today" in row._history.full_text
     parts.library.note_used(entry, time.time() - 86_400)
-    look(parts, qtbot)
+    look(parts, qtbot, view)
     assert view.row(entry) is row
     assert "Used yesterday" in row._history.full_text
 
@@ -236,7 +238,7 @@ def test_damage_is_found_from_the_menu_and_stands_in_the_row(
     with path.open("r+b") as file:
         file.seek(5000)
         file.write(b"\0\0\0\0")
-    entry = look(parts, qtbot)
+    entry = look(parts, qtbot, view)
     row = view.row(entry)
     menu_of(view, entry)["Verify"].trigger()
     close_menus(view)
@@ -251,7 +253,7 @@ def test_deleting_shows_what_goes_and_then_does_it(
     view: LibraryView, parts: Parts, qtbot: QtBot
 ) -> None:
     path = write_tiny(parts.folder / "models" / "a.gguf")
-    entry = look(parts, qtbot)
+    entry = look(parts, qtbot, view)
     menu_of(view, entry)["Delete\N{HORIZONTAL ELLIPSIS}"].trigger()
     close_menus(view)
     dialog = view.findChild(DeletionDialog)
@@ -276,7 +278,7 @@ def test_a_question_that_is_not_answered_changes_nothing(
     view: LibraryView, parts: Parts, qtbot: QtBot
 ) -> None:
     path = write_tiny(parts.folder / "models" / "a.gguf")
-    entry = look(parts, qtbot)
+    entry = look(parts, qtbot, view)
     assert view.menu is not None
     dialog = view.menu.ask_deletion(entry)
     qtbot.waitUntil(dialog.confirm_button.isEnabled)
@@ -287,7 +289,7 @@ def test_a_question_that_is_not_answered_changes_nothing(
 
 def test_moving_offers_the_other_folders(view: LibraryView, parts: Parts, qtbot: QtBot) -> None:
     path = write_tiny(parts.folder / "models" / "a.gguf")
-    entry = look(parts, qtbot)
+    entry = look(parts, qtbot, view)
     assert view.menu is not None
     assert view._actions is not None
     other = view._actions.roots()[1]
@@ -305,7 +307,7 @@ def test_a_folder_that_is_not_there_says_so_and_a_late_answer_is_dropped(
     view: LibraryView, parts: Parts, qtbot: QtBot, tmp_path: Path
 ) -> None:
     write_tiny(parts.folder / "models" / "a.gguf")
-    entry = look(parts, qtbot)
+    entry = look(parts, qtbot, view)
     assert view.menu is not None
     dialog = view.menu.ask_move(entry)
     absent = tmp_path / "absent"

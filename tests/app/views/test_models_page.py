@@ -60,7 +60,7 @@ def _follow_roots(parts: Parts) -> None:
 def refresh(page: ModelsPage, parts: Parts, qtbot: QtBot) -> dict[str, LibraryEntry]:
     parts.loader.refresh()
     qtbot.waitUntil(lambda: parts.runner.is_idle)
-    qtbot.waitUntil(lambda: parts.runner.is_idle)
+    qtbot.waitUntil(lambda: parts.runner.is_idle and page.library.is_filled)
     return {entry.name: entry for entry in parts.loader.entries}
 
 
