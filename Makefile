@@ -51,17 +51,19 @@ bench: bootstrap  ## Run the benchmarks (minutes; leave the machine alone meanwh
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(OFFSCREEN) $(VENV)/python "$$script" $(ARGS); done
 
 # Its tools stay outside .venv. The same moment and hash seed in every build of a commit: two builds
-# can be compared.
+# can be compared. A release is made in an environment of its own, with llama.cpp for Vulkan too.
 TOOLS := build/package/tools
+FROM := $(if $(RELEASE),build/release/bin,$(VENV))
 FREEZE := PYTHONPATH=$(TOOLS) PYTHONHASHSEED=0 SOURCE_DATE_EPOCH=$(or $(shell git log -1 --format=%ct 2>/dev/null),0) \
-	$(VENV)/python -m PyInstaller --noconfirm --log-level WARN --distpath dist --workpath build/package/work
+	$(FROM)/python -m PyInstaller --noconfirm --log-level WARN --distpath dist --workpath build/package/work
 
 $(TOOLS)/finished: requirements/package.lock
 	rm -rf $(TOOLS)
 	$(VENV)/python -m pip install --quiet --require-hashes --no-deps --target $(TOOLS) -r $<
 	touch $@
 
-package: bootstrap $(TOOLS)/finished  ## Freeze everything into dist/fathom (ARGS=--without-demo)
+package: bootstrap $(TOOLS)/finished  ## Freeze everything into dist/fathom (ARGS=--without-demo, RELEASE=1: with Vulkan)
+	$(if $(RELEASE),FATHOM_BACKEND=$(or $(FATHOM_BACKEND),vulkan) $(PYTHON) bootstrap.py --release build/release)
 	$(FREEZE) build.spec -- $(ARGS)
 	@$(VENV)/python -m installer.sizes dist/fathom
 

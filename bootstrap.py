@@ -39,6 +39,8 @@ VENV_RECIPE = 1
 WHEEL_RECIPE = 1
 STAMP_NAME = "fathom-stamp.json"
 APP_LOCKS = ("app.lock", "dev.lock", "demo.lock")
+# What is frozen into a release was made without anything of the tests.
+RELEASE_LOCKS = ("app.lock", "demo.lock")
 REPORT_INTERVAL_S = 10.0
 MIN_VULKAN_HEADERS = (1, 3, 275)
 MIN_GCC = 11
@@ -812,11 +814,17 @@ def write_stamp(venv: Path, stamp: Mapping[str, object]) -> None:
     unfinished.replace(venv / STAMP_NAME)
 
 
-def fill_venv(venv: Path, wheel: Path, stamp: Mapping[str, object], log_file: Path) -> None:
+def fill_venv(
+    venv: Path,
+    wheel: Path,
+    stamp: Mapping[str, object],
+    log_file: Path,
+    locks: Sequence[str] = APP_LOCKS,
+) -> None:
     """Create the environment; the stamp is removed first and written last."""
     (venv / STAMP_NAME).unlink(missing_ok=True)
-    python = make_venv(venv, log_file, "Creating .venv")
-    pip_install(python, APP_LOCKS, log_file, "Installing the dependencies")
+    python = make_venv(venv, log_file, f"Creating {venv.name}")
+    pip_install(python, locks, log_file, "Installing the dependencies")
     install = [python, "-m", "pip", "install", "--no-deps", "--no-index", wheel]
     run_logged("Installing llama.cpp", install, log_file, clean_environment())
     write_launcher(venv)
@@ -828,13 +836,14 @@ def fill_venv(venv: Path, wheel: Path, stamp: Mapping[str, object], log_file: Pa
 # --- main ----------------------------------------------------------------------------------------
 
 
-def set_up(env: Mapping[str, str], log_file: Path) -> None:
-    """Bring .venv up to date."""
+def set_up(env: Mapping[str, str], log_file: Path, release: Path | None = None) -> None:
+    """Bring .venv up to date, or the environment ``release`` without anything of the tests."""
     backend = choose_backend(env)
-    if is_ready(backend, env):
+    venv = release or ROOT / ".venv"
+    if is_ready(backend, env, venv):
         return
     with exclusive(ROOT / "build/bootstrap.lock", "Waiting for another set-up of this checkout"):
-        if is_ready(backend, env):
+        if is_ready(backend, env, venv):
             return
         started = time.monotonic()
         log_file.unlink(missing_ok=True)
@@ -843,17 +852,18 @@ def set_up(env: Mapping[str, str], log_file: Path) -> None:
         build = plan_build(compiler, backend, env)
         say(f"Setting Fathom up: llama.cpp backend {build.backend}, {build.compiler}.")
         wheel = ensure_wheel(build, cache_dir(env), log_file)
-        fill_venv(ROOT / ".venv", wheel, expected_stamp(build), log_file)
+        locks = RELEASE_LOCKS if release else APP_LOCKS
+        fill_venv(venv, wheel, expected_stamp(build), log_file, locks)
         minutes, seconds = divmod(int(time.monotonic() - started), 60)
         say(f"Set-up finished in {minutes}:{seconds:02d}.")
 
 
-def is_ready(backend: Backend, env: Mapping[str, str]) -> bool:
+def is_ready(backend: Backend, env: Mapping[str, str], venv: Path) -> bool:
     """Tell whether there is nothing to do."""
     compiler = find_compiler(env)
     if compiler is None or missing_libraries(display_too=has_display(env)):
         return False
-    return is_current(ROOT / ".venv", expected_stamp(plan_build(compiler, backend, env)))
+    return is_current(venv, expected_stamp(plan_build(compiler, backend, env)))
 
 
 def show(env: Mapping[str, str]) -> None:
@@ -875,6 +885,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Set up, or say in one place why that is impossible."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--show", action="store_true", help="print the plan as JSON and stop")
+    parser.add_argument(
+        "--release",
+        metavar="FOLDER",
+        type=Path,
+        help="set up FOLDER for freezing a release, without anything of the tests, not .venv",
+    )
     options = parser.parse_args(arguments)
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -883,7 +899,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.show:
             show(os.environ)
         else:
-            set_up(os.environ, ROOT / "build/bootstrap.log")
+            release = options.release.resolve() if options.release else None
+            set_up(os.environ, ROOT / "build/bootstrap.log", release)
     except BootstrapError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code

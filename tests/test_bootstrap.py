@@ -530,8 +530,10 @@ def run_env(private_home: Path) -> dict[str, str]:
     return {**env, "FATHOM_BACKEND": "cpu"}
 
 
-def run_bootstrap(checkout: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(checkout / "bootstrap.py")]
+def run_bootstrap(
+    checkout: Path, env: dict[str, str], *more: str
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(checkout / "bootstrap.py"), *more]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
@@ -582,6 +584,21 @@ def test_set_up_ends_in_a_working_command(
     (checkout / "requirements/dev.lock").write_text("# something else\n")
     assert interrupt_bootstrap(checkout, run_env, signal.SIGTERM) == 130
     assert not is_trusted(checkout)
+
+
+@LINUX
+def test_a_release_is_made_elsewhere_and_without_the_tests(
+    checkout: Path, ready_wheel: bootstrap.Build, run_env: dict[str, str]
+) -> None:
+    # No installation of it could succeed.
+    (checkout / "requirements/dev.lock").write_text("no-such-package==0\n")
+    release = checkout / "build/release"
+    done = run_bootstrap(checkout, run_env, "--release", str(release))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((release / bootstrap.STAMP_NAME).read_text())["wheel"] == ready_wheel.key()
+    assert not (checkout / ".venv").exists()
+    again = run_bootstrap(checkout, run_env, "--release", str(release))
+    assert (again.returncode, again.stdout) == (0, "")
 
 
 @LINUX
