@@ -159,5 +159,7 @@ def test_a_damaged_beginning_of_a_block_is_not_gone_on_with(case: Case):
     flip(case.part, partial.position // 2)
     case.run()
     case.assert_done()
-    assert case.heard[-1].bytes_refetched == partial.position
+    # And what had come after the last flush, where the stop was quicker.
+    tail_bytes = case.heard[-1].bytes_refetched - partial.position
+    assert 0 <= tail_bytes <= large.flush_bytes
     assert not any(heard.is_repairing for heard in case.heard)
