@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import partial
 
 from PySide6.QtCore import QPoint, Qt, QTimer, QUrl, Signal, Slot
@@ -21,13 +22,12 @@ from app.widgets.labels import ElidedLabel, Weight, text_label
 from app.widgets.page import ScrollColumn, card, hairline
 from app.widgets.page_stack import PageStack, focus_kept
 from app.widgets.setting_controls import NumberControl
+from app.widgets.slices import Slices
 from models.transfer.job import JobState, JobView
 
 WIDTH = 960
 _NARROW_BELOW = 700
 _COUNTDOWN_MS = 1000
-# A row takes some ten milliseconds to make; a long list is filled a few rows at a time.
-_FILL_FOR_S = 0.008
 
 
 class DownloadsView(QWidget):
@@ -73,10 +73,9 @@ class DownloadsView(QWidget):
         self._drop_line.setProperty("kind", "drop-line")
         self._drop_line.setFixedHeight(2)
         self._drop_line.hide()
-        self._fill_timer = QTimer(self)
-        self._fill_timer.setSingleShot(True)
-        self._fill_timer.setInterval(0)
-        self._fill_timer.timeout.connect(self._fill_up)
+        self._lines: dict[str, QFrame] = {}
+        self._slices = Slices(self)
+        self._refresh = Slices(self)
         self._stack = PageStack()
         self.empty = EmptyState(
             "download",
@@ -101,7 +100,7 @@ class DownloadsView(QWidget):
     @property
     def is_filled(self) -> bool:
         """Whether every download has its row."""
-        return not self._fill_timer.isActive()
+        return not (self._slices.is_running or self._refresh.is_running)
 
     def follow(self, downloads: Downloads) -> None:
         """Show these downloads from now on, and let them hear what is asked for here."""
@@ -183,51 +182,43 @@ class DownloadsView(QWidget):
     def _arrange(self, order: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
         self._shown_order = order
         with focus_kept(self):
-            self._drop_rows(set(self._rows) - {job.job_id for job in self._jobs})
-            _empty(self._queue_list)
-            _empty(self._ended_list)
-            placed = self._place_rows()
-            for job_id in set(self._rows) - placed:
-                # Until there is time to put it into its list.
-                self._rows[job_id].hide()
-        for index, job_id in enumerate(order[0]):
-            if job_id in self._rows:
-                ends = (index == 0, index == len(order[0]) - 1)
-                self._rows[job_id].order.set_ends(is_first=ends[0], is_last=ends[1])
+            for job_id in set(self._rows) - {job.job_id for job in self._jobs}:
+                row, line = self._rows.pop(job_id), self._lines.pop(job_id)
+                for widget in (line, row):
+                    widget.hide()
+                    widget.deleteLater()
+            self._slices.run(self._fill())
 
-    def _drop_rows(self, gone: set[str]) -> None:
-        for job_id in gone:
-            row = self._rows.pop(job_id)
-            row.hide()
-            row.deleteLater()
-
-    def _place_rows(self) -> set[str]:
-        """Put rows into their lists, new ones as far as there is time; return which."""
-        titles = {job.job_id: job.spec.title for job in self._jobs}
-        end_s, made = time.perf_counter() + _FILL_FOR_S, 0
-        placed: set[str] = set()
+    def _fill(self) -> Iterator[object]:
+        """Put rows into their lists; what has to be made takes a step each."""
         for layout, ids in zip(
             (self._queue_list, self._ended_list), self._shown_order, strict=True
         ):
-            for job_id in ids:
-                if job_id not in self._rows:
-                    # At least one, or it would never be full.
-                    if made and time.perf_counter() > end_s:
-                        self._fill_timer.start()
-                        break
-                    made += 1
-                    self._rows[job_id] = self._make_row(job_id, titles[job_id])
-                if layout.count():
-                    layout.addWidget(hairline())
-                layout.addWidget(self._rows[job_id])
-                self._rows[job_id].show()
-                placed.add(job_id)
-        return placed
+            for place, job_id in enumerate(ids):
+                is_new = job_id not in self._rows
+                job = self._job(job_id) if is_new else None
+                if job is not None:
+                    self._rows[job_id] = self._make_row(job_id, job.spec.title)
+                    self._lines[job_id] = hairline()
+                    self._show_row(job, time.time())
+                self._put(layout, job_id, place)
+                if layout is self._queue_list:
+                    ends = (place == 0, place == len(ids) - 1)
+                    self._rows[job_id].order.set_ends(is_first=ends[0], is_last=ends[1])
+                if is_new:
+                    yield job_id
 
-    @Slot()
-    def _fill_up(self) -> None:
-        self._arrange(self._shown_order)
-        self._show_rows()
+    def _put(self, layout: QVBoxLayout, job_id: str, place: int) -> None:
+        row, line = self._rows[job_id], self._lines[job_id]
+        item = layout.itemAt(2 * place + 1)
+        if item is None or item.widget() is not row:
+            for number, widget in enumerate((line, row)):
+                # Out of whichever list it was in.
+                self._queue_list.removeWidget(widget)
+                self._ended_list.removeWidget(widget)
+                layout.insertWidget(2 * place + number, widget)
+            row.show()
+        line.setVisible(place > 0)
 
     def _make_row(self, job_id: str, title: str) -> DownloadRow:
         row = DownloadRow(title)
@@ -248,10 +239,17 @@ class DownloadsView(QWidget):
     def _show_rows(self) -> None:
         if not self.isVisible():
             return
+        self._refresh.run(self._refreshed())
+
+    def _refreshed(self) -> Iterator[object]:
         now_s = time.time()
         for job in self._jobs:
             if job.job_id in self._rows:
-                self._rows[job.job_id].show_view(download_row_view(job, now_s=now_s))
+                self._show_row(job, now_s)
+                yield job
+
+    def _show_row(self, job: JobView, now_s: float) -> None:
+        self._rows[job.job_id].show_view(download_row_view(job, now_s=now_s))
 
     def _views(self, jobs: tuple[JobView, ...]) -> list[DownloadRowView]:
         return [download_row_view(job, now_s=0.0) for job in jobs]
@@ -457,14 +455,6 @@ def _make_list() -> tuple[QVBoxLayout, QFrame]:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(0)
     return layout, frame
-
-
-def _empty(layout: QVBoxLayout) -> None:
-    while (item := layout.takeAt(0)) is not None:
-        widget = item.widget()
-        if widget is not None and not isinstance(widget, DownloadRow):
-            widget.hide()
-            widget.deleteLater()
 
 
 def _popup(menu: QMenu, button: QWidget) -> None:

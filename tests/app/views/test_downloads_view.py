@@ -287,3 +287,19 @@ def test_the_keyboard_is_never_handed_to_what_nobody_chose(
     assert focused() is view.resume_all_button
     show(view, qtbot, ())
     assert focused() is view
+
+
+def test_a_long_list_is_filled_in_slices_and_in_order(view: DownloadsView, qtbot: QtBot) -> None:
+    jobs = queue(*([S.QUEUED] * 20 + [S.READY] * 10))
+    view.show_jobs(jobs)
+    assert not view.is_filled
+    assert 0 < len(view._rows) < 30
+    qtbot.waitUntil(lambda: view.is_filled)
+    waiting = [f"Model {number + 1}" for number in range(20)]
+    ended = [f"Model {number + 1}" for number in reversed(range(20, 30))]
+    qtbot.waitUntil(lambda: order(view) == [*waiting, *ended])
+    # One that ended changes its list, and the others close up.
+    show(view, qtbot, (replace(jobs[0], state=S.READY), *jobs[1:]))
+    qtbot.waitUntil(lambda: order(view) == [*waiting[1:], *ended, "Model 1"])
+    assert view._lines[jobs[1].job_id].isHidden()
+    assert view._lines[jobs[0].job_id].isVisible()
