@@ -410,6 +410,27 @@ class KeyringError(FathomError):
     code = "keyring"
 
 
+# --- updates --------------------------------------------------------------------------------------
+
+
+class UpdateError(FathomError):
+    """A newer version cannot be looked for or fetched."""
+
+    code = "update"
+
+
+class UpdatesOffError(BadInputError):
+    """Fathom is not set up to look for newer versions."""
+
+    code = "updates_off"
+
+
+class UpdateRefusedError(UpdateError):
+    """What came as an update must not be believed: not signed, too old, or senseless."""
+
+    code = "update_refused"
+
+
 # --- the installation, stores and settings ------------------------------------------------------
 
 

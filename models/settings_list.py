@@ -288,6 +288,15 @@ _OTHER = (
         "Nothing is sent to the hub; checkpoints that were looked at before can still be planned.",
         group="Hub",
     ),
+    SettingSpec(
+        "updates.address",
+        "str",
+        "",
+        "Address for updates",
+        "Where the signed list of newer versions lies. It is asked when you press the button, and "
+        "at no other time. Empty means that Fathom asks nobody.",
+        group="Updates",
+    ),
     SettingSpec("window.geometry", "str", "", "Place of the window", hidden=True),
     SettingSpec("window.state", "str", "", "Parts of the window", hidden=True),
     SettingSpec("window.sidebar", "str", "", "State of the sidebar", hidden=True),

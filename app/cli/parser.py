@@ -141,6 +141,7 @@ def build_parser() -> Parser:
     _add_bench(verbs, shared)
     _add_devices(verbs, shared)
     _add_doctor(verbs, shared)
+    _add_update(verbs, shared)
     return parser
 
 
@@ -315,6 +316,25 @@ def _add_doctor(verbs: Any, shared: Parser) -> None:
         "check the installation",
         "Loads the demo checkpoint, decodes some tokens and reports; exits with 1 when something "
         "is wrong. The output is made for bug reports and names no user and no home folder.",
+    )
+
+
+def _add_update(verbs: Any, shared: Parser) -> None:
+    update = _add_verb(
+        verbs,
+        shared,
+        "update",
+        "ask whether there is a newer version",
+        'The address that the setting "updates.address" names is asked, for a list that its makers '
+        "signed. Nothing is installed.",
+    )
+    what = update.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="only ask (as without any option)")
+    what.add_argument(
+        "--download",
+        metavar="DIR",
+        type=Path,
+        help="fetch the newer version's file into DIR, check it, and print its path",
     )
 
 

@@ -28,6 +28,7 @@ _VERBS = {
     "rm": ("app.cli.ls", "rm"),
     "run": ("app.cli.run", "run"),
     "search": ("app.cli.search", "search"),
+    "update": ("app.cli.update", "update"),
     "verify": ("app.cli.verify", "verify"),
 }
 

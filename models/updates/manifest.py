@@ -1,0 +1,241 @@
+"""What a manifest of a release says, and whether it may be believed. No Qt here.
+
+A manifest comes as an envelope, one JSON object: ``payload`` is a JSON text, ``signature`` the
+Ed25519 signature (base64) of ``CONTEXT`` and the payload's bytes. The text itself is signed, so
+that nothing depends on how JSON is written. Nothing in a payload is looked at before its signature
+was found good. The format is written down in docs/updates.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from models.errors import UpdateRefusedError
+from models.updates.version import version_of
+
+PRODUCT = "fathom"
+FORMAT = 1
+# Signed before the payload: a signature for something else is none for a manifest.
+CONTEXT = b"fathom update manifest 1\n"
+MAX_ENVELOPE_BYTES = 256 * 1024
+MAX_FILE_BYTES = 4 * 1024**3
+MAX_FILES = 64
+# Longer promises are not believed: what was stolen must run out.
+LONGEST_LIFE = timedelta(days=400)
+
+_MAX_NOTES_CHARS = 4000
+# Names that every system takes, and that no shell, page or person misreads.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,118}[A-Za-z0-9]")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLATFORM = re.compile(r"[a-z0-9]{1,16}-[a-z0-9_]{1,16}")
+_KIND = re.compile(r"[a-z0-9.]{1,16}")
+
+
+@dataclass(frozen=True)
+class ReleaseFile:
+    """One file of a release.
+
+    Attributes:
+        platform: such as ``linux-x86_64``; see ``models/updates/platforms.py``.
+        kind: how it is installed: ``deb``, ``appimage``, ``tar.gz``, ``exe``, ``dmg``.
+        name: the file's name, good on every system.
+        url: where its bytes are; always https.
+        sha256: 64 hex digits.
+    """
+
+    platform: str
+    kind: str
+    name: str
+    url: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A release, by its makers' word.
+
+    Attributes:
+        version: such as ``1.4.2``.
+        date: when it was signed.
+        expires: when it is not to be believed any more; always with a time zone.
+        minimum_version: the oldest version whose users can install it over what they have.
+        notes_url: a page for people; always https.
+        notes: the short of it, plain text; may be empty.
+    """
+
+    version: str
+    date: datetime
+    expires: datetime
+    minimum_version: str
+    notes_url: str
+    notes: str
+    files: tuple[ReleaseFile, ...]
+
+    def files_for(self, platform: str) -> tuple[ReleaseFile, ...]:
+        """Return the files for a platform, in the makers' order."""
+        return tuple(file for file in self.files if file.platform == platform)
+
+
+def open_envelope(data: bytes, keys: Sequence[bytes]) -> Manifest:
+    """Return what a signed manifest says.
+
+    Args:
+        keys: public keys, 32 bytes each; one of them must have signed.
+
+    Raises:
+        UpdateRefusedError: it is no envelope, its signature is not good, or what was signed makes
+            no sense; ``details`` has more.
+    """
+    if len(data) > MAX_ENVELOPE_BYTES:
+        raise _refused("It is longer than a list of updates can be.", f"{len(data):,} bytes")
+    envelope = _object(data)
+    payload, signature = envelope.get("payload"), envelope.get("signature")
+    if not isinstance(payload, str) or not isinstance(signature, str):
+        raise _refused("It is not a signed list of updates.", "no payload or no signature")
+    try:
+        signed, raw = CONTEXT + payload.encode(), base64.b64decode(signature, validate=True)
+    except (UnicodeEncodeError, binascii.Error, ValueError) as error:
+        raise _refused("It is not a signed list of updates.", str(error)) from error
+    if not any(_is_signed_by(key, raw, signed) for key in keys):
+        raise UpdateRefusedError(
+            "What came is not signed by the makers of Fathom.",
+            hint="Somebody may have changed it. Check the address in the settings.",
+            details=f"{len(keys)} keys tried",
+        )
+    return read_payload(_object(payload.encode()))
+
+
+def read_payload(data: Mapping[str, Any]) -> Manifest:
+    """Return a payload whose signature was good as a manifest.
+
+    Raises:
+        UpdateRefusedError: it is of another product or format, or makes no sense.
+    """
+    if data.get("product") != PRODUCT:
+        raise _refused("It is a list of another program.", repr(data.get("product"))[:100])
+    if data.get("format") != FORMAT:
+        raise _refused(
+            "It is written for another version of Fathom.", repr(data.get("format"))[:40]
+        )
+    files = data.get("files")
+    if not isinstance(files, list) or not 0 < len(files) <= MAX_FILES:
+        raise _refused("It lists no files, or too many.")
+    manifest = Manifest(
+        version=_version(data, "version"),
+        date=_moment(data, "date"),
+        expires=_moment(data, "expires"),
+        minimum_version=_version(data, "minimum_version"),
+        notes_url=_address(data, "notes_url"),
+        notes=_text(data, "notes", _MAX_NOTES_CHARS),
+        files=tuple(_file(file) for file in files),
+    )
+    if not timedelta() < manifest.expires - manifest.date <= LONGEST_LIFE:
+        raise _refused("It expires before it was made, or too late.", "date, expires")
+    return manifest
+
+
+def _is_signed_by(key: bytes, signature: bytes, signed: bytes) -> bool:
+    # 40 ms to import, for something that hardly anybody does every day.
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _file(data: object) -> ReleaseFile:
+    if not isinstance(data, dict):
+        raise _refused("One of its files makes no sense.", repr(data)[:100])
+    size_bytes = data.get("size_bytes")
+    if not isinstance(size_bytes, int) or isinstance(size_bytes, bool):
+        raise _refused("One of its files has no size.", repr(size_bytes)[:100])
+    if not 0 < size_bytes <= MAX_FILE_BYTES:
+        raise _refused("One of its files has a size that cannot be.", f"{size_bytes:,} bytes"[:100])
+    return ReleaseFile(
+        platform=_matching(data, "platform", _PLATFORM),
+        kind=_matching(data, "kind", _KIND),
+        name=_matching(data, "name", _NAME),
+        url=_address(data, "url"),
+        size_bytes=size_bytes,
+        sha256=_matching(data, "sha256", _SHA256),
+    )
+
+
+def _object(data: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _refused("It is not a list of updates.", str(error)[:200]) from error
+    if not isinstance(found, dict):
+        raise _refused("It is not a list of updates.", type(found).__name__)
+    return found
+
+
+def _text(data: Mapping[str, Any], key: str, longest: int) -> str:
+    value = data.get(key, "")
+    if not isinstance(value, str) or len(value) > longest:
+        raise _refused("It makes no sense.", key)
+    return value
+
+
+def _matching(data: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -> str:
+    value = data.get(key)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise _refused("It makes no sense.", f"{key}: {value!r}"[:200])
+    return value
+
+
+def _version(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key)
+    if not isinstance(value, str) or version_of(value) is None:
+        raise _refused("It makes no sense.", f"{key}: {value!r}"[:200])
+    return value
+
+
+def _moment(data: Mapping[str, Any], key: str) -> datetime:
+    value = data.get(key)
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise _refused("It makes no sense.", f"{key}: {value!r}"[:200])
+    return moment
+
+
+def _address(data: Mapping[str, Any], key: str) -> str:
+    value = _text(data, key, 1000)
+    if not is_https(value):
+        raise _refused("It leads to an address without encryption.", f"{key}: {value!r}"[:200])
+    return value
+
+
+def is_https(address: str) -> bool:
+    """Tell whether this is a whole address of the encrypted web."""
+    try:
+        parts = urlsplit(address)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_clean = address.isascii() and not any(sign <= " " for sign in address)
+    return is_clean and has_port and parts.scheme == "https" and bool(parts.hostname)
+
+
+def _refused(what: str, details: str = "") -> UpdateRefusedError:
+    return UpdateRefusedError(
+        f"The list of updates cannot be used. {what}",
+        hint="Check the address in the settings, or look for a new version on its page.",
+        details=details,
+    )
