@@ -56,7 +56,10 @@ class RepositoryView(QWidget):
         self._discover = discover
         self.back_button = TextButton(self.tr("All models"), kind="quiet", icon_name="chevron-left")
         self.back_button.clicked.connect(self.back_requested)
-        QShortcut(QKeySequence(QKeySequence.StandardKey.Back), self, self.back_requested.emit)
+        for keys in (QKeySequence(QKeySequence.StandardKey.Back), QKeySequence(Qt.Key.Key_Escape)):
+            back = QShortcut(keys, self)
+            back.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            back.activated.connect(self.back_requested)
         # Holds the keyboard without showing it, until somebody uses it.
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.sources = CalmComboBox()

@@ -362,3 +362,18 @@ def test_offline_it_works_from_the_catalogue_and_says_so(
     view.deleteLater()
     runner.shutdown()
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def test_esc_leads_back(view: DiscoverView, qtbot: QtBot) -> None:
+    view.activateWindow()
+    view.focus_search()
+    qtbot.waitUntil(view.field.hasFocus)
+    qtbot.keyClicks(view.field, "distill")
+    open_page(view, qtbot)
+    qtbot.waitUntil(view.repository.hasFocus)
+    qtbot.keyClick(view.repository, Qt.Key.Key_Escape)
+    assert not view.is_on_repository
+    assert view.field.text() == "distill"
+    view.focus_search()
+    qtbot.keyClick(view.field, Qt.Key.Key_Escape)
+    assert view.field.text() == ""
