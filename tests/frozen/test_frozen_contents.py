@@ -89,6 +89,21 @@ def test_every_linked_library_is_inside_or_of_the_system(frozen: FrozenProgram) 
     assert missing == set()
 
 
+def test_qt_plugins(frozen: FrozenProgram) -> None:
+    """Two kinds of display and none, SVG icons, typing in other scripts, the system's dialogs."""
+    folder = frozen.inside / "PySide6" / "Qt" / "plugins"
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.so")}
+    assert found >= {
+        *(f"platforms/libq{name}.so" for name in ("xcb", "wayland", "offscreen", "minimal")),
+        *("iconengines/libqsvgicon.so", "imageformats/libqsvg.so"),
+        "platforminputcontexts/libcomposeplatforminputcontextplugin.so",
+        "platforminputcontexts/libibusplatforminputcontextplugin.so",
+        "platformthemes/libqxdgdesktopportal.so",
+        "wayland-shell-integration/libxdg-shell.so",
+    }
+    assert len(found) < 20, found
+
+
 def test_links_end_inside(frozen: FrozenProgram) -> None:
     root = frozen.folder.resolve()
     for path in frozen.folder.rglob("*"):
