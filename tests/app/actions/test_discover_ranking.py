@@ -160,3 +160,13 @@ def test_search_and_filters() -> None:
     assert not is_shown(thinker, None, "", FilterFamilies.FITS)
     nowhere = judged(coder, Where.NOWHERE, 1)
     assert not is_shown(coder, nowhere, "", FilterFamilies.FITS)
+
+
+def test_what_was_made_for_one_thing_comes_after_what_one_can_talk_to() -> None:
+    prover = family("prover", billions=70, series="Prover")
+    coder = family("coder", billions=14, series="Coder")
+    general = family("general", billions=2)
+    found = by_id(*(judged(card, Where.RAM, 20) for card in (prover, coder, general)))
+    cards = [prover, coder, general]
+    assert arranged(cards, found)[Group.RAM] == [coder, general, prover]
+    assert arranged(cards, found, SortFamilies.NEWEST)[Group.RAM][0] is coder
