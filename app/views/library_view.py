@@ -188,14 +188,14 @@ class LibraryView(QWidget):
 
     def _put(self, row: _Row, place: int) -> None:
         """Let a row stand at its place of the list, below a line unless it is the first."""
-        row.line.setVisible(place > 0)
         item = self._list.itemAt(2 * place + 1)
-        if item is not None and item.widget() is row.widget:
-            return
-        for number, widget in enumerate((row.line, row.widget)):
-            self._list.removeWidget(widget)
-            self._list.insertWidget(2 * place + number, widget)
-        row.widget.show()
+        if item is None or item.widget() is not row.widget:
+            for number, widget in enumerate((row.line, row.widget)):
+                self._list.removeWidget(widget)
+                self._list.insertWidget(2 * place + number, widget)
+            row.widget.show()
+        # Only here: without a parent it would be a window, and take the keyboard from ours.
+        row.line.setVisible(place > 0)
 
     def _drop(self, row: _Row) -> None:
         for widget in (row.line, row.widget):
