@@ -21,6 +21,13 @@ def program_command(verb: str) -> list[str]:
     return [sys.executable, "-P", "-m", "app", verb]
 
 
+def repair_hint() -> str:
+    """Return what to do when a part of the program is missing or damaged."""
+    if getattr(sys, "frozen", False):
+        return "Install Fathom again: a part of it is missing or damaged."
+    return "Run 'make clean' and 'make run': the engine is installed again."
+
+
 def engine_command() -> list[str]:
     """Return the command line of the engine child."""
     other = os.environ.get(ENGINE_COMMAND_VARIABLE)

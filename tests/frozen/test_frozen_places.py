@@ -91,3 +91,5 @@ def test_a_processor_without_avx(frozen: FrozenProgram, tmp_path: Path) -> None:
     # And a processor that is too old even for that reads so in one line.
     baseline.unlink()
     assert "None of llama.cpp's CPU modules runs on this processor." in copy.refusal(*ASK)
+    (baseline.parent / "libggml.so.0").unlink()
+    assert "Install Fathom again" in copy.refusal(*ASK)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from helpers.fake_hub import FakeHub, fake_hub
+from helpers.fake_hub import CERTIFICATE, FakeHub, fake_hub
 from helpers.frozen_program import RUN_FIGURES, FrozenProgram
 from helpers.tiny_gguf import CHATML, TinyModel, write_tiny
 from models.version import VERSION
@@ -19,10 +19,13 @@ REPOSITORY = "maker/DeepSeek-Tiny-GGUF"
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    with fake_hub() as running:
+    with fake_hub(CERTIFICATE) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
+        # Certificates are the system's: none are shipped.
+        monkeypatch.setenv("SSL_CERT_FILE", CERTIFICATE[0])
         # Whether a mirror can be compared with Hugging Face is tested with the hub.
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         yield running
 
 
@@ -88,7 +91,11 @@ def test_a_strange_template_is_tried_out_in_its_child(
 
 
 def test_search_pull_verify_and_delete(
-    frozen: FrozenProgram, hub: FakeHub, base_dir: Path, tmp_path: Path
+    frozen: FrozenProgram,
+    hub: FakeHub,
+    base_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = write_tiny(tmp_path / "DeepSeek-Tiny-Q8_0.gguf", TinyModel("deepseek2"))
     hub.add(REPOSITORY, file.name, file.read_bytes())
@@ -103,3 +110,6 @@ def test_search_pull_verify_and_delete(
     target = base_dir / "data" / "models" / REPOSITORY / file.name
     assert target.read_bytes() == file.read_bytes()
     told("verify", "DeepSeek-Tiny-Q8_0")
+    # Nobody's certificate but one that the system knows.
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert "cannot prove that it is" in frozen.refusal("search", "tiny")

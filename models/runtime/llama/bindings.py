@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InstallationError
+from models.runtime.command import repair_hint
 
 _DEVICE_KINDS = {0: "cpu", 1: "gpu", 2: "igpu", 3: "accel", 4: "meta"}
 
@@ -43,7 +44,7 @@ def _enter_package_without_running_it() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise InstallationError(
             "The llama.cpp engine is not installed.",
-            hint="Run 'make run' again: it builds it.",
+            hint=repair_hint(),
         )
     if "llama_cpp" not in sys.modules:
         package = types.ModuleType("llama_cpp")
@@ -64,7 +65,7 @@ def _shared_library_path(folder: Path, name: str) -> Path:
             return folder / candidate
     raise InstallationError(
         f"A part of the llama.cpp engine is missing: {candidates[0]}.",
-        hint="Run 'make clean' and 'make run': the engine is installed again.",
+        hint=repair_hint(),
         details=str(folder),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from models.errors import InstallationError
 from models.gguf.types import GGML_TYPES
+from models.runtime.command import repair_hint
 from models.runtime.llama.bindings import LlamaLibrary, declare
 
 API_VERSION = 2
@@ -264,6 +265,6 @@ def check_layout(library: LlamaLibrary, abi: Abi) -> None:
     if not all(agrees):
         raise InstallationError(
             "This version of llama.cpp cannot be asked for exact plans.",
-            hint="Run 'make clean' and 'make run': the engine is installed again.",
+            hint=repair_hint(),
             details=f"struct layouts: {agrees}",
         )

@@ -7,7 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from models.runtime.command import ENGINE_COMMAND_VARIABLE, engine_command, engine_environment
+from models.runtime.command import (
+    ENGINE_COMMAND_VARIABLE,
+    engine_command,
+    engine_environment,
+    repair_hint,
+)
 
 REPO_ROOT = Path(__file__).resolve().parents[3]
 
@@ -19,6 +24,13 @@ def test_from_a_checkout():
 def test_frozen(monkeypatch):
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert engine_command() == [sys.executable, "engine"]
+
+
+def test_what_repairs_depends_on_how_it_was_installed(monkeypatch):
+    assert "make run" in repair_hint()
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert "make" not in repair_hint()
+    assert "Install Fathom again" in repair_hint()
 
 
 def test_a_test_may_name_another_engine_but_not_to_the_shipped_program(monkeypatch):
