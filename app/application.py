@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication, QWidget
 
+from app.about import AboutParts
 from app.actions.chat import Chat
 from app.actions.conversations import Conversations
 from app.actions.download_totals import DownloadTotals
@@ -139,6 +140,7 @@ class Fathom(QObject):
             hub=core.hub_access.hub_or_none_at_all,
         )
         self.fetching = FetchParts(core, self.planning)
+        self.about = AboutParts(core)
         self.loader = self.planning.loader
         self.chat = Chat(
             supervisor=core.supervisor,
@@ -195,6 +197,7 @@ class Fathom(QObject):
         core.telemetry.stop()
         self.planning.stop()
         self.fetching.stop()
+        self.about.updates.stop()
         self.fetching.stop_child()
         self.fetching.close()
         # Ended already where the window was closed; not where the session ends or Qt gave up.
@@ -283,7 +286,11 @@ class Fathom(QObject):
     def _make_settings_page(self) -> QWidget:
         from app.views.settings_page import SettingsPage
 
-        return SettingsPage(self._core.settings_bridge, token=self.fetching.token)
+        return SettingsPage(
+            self._core.settings_bridge,
+            token=self.fetching.token,
+            update_row=self.about.make_row(),
+        )
 
     # --- wires ----------------------------------------------------------------------------------
 
@@ -443,6 +450,7 @@ class Fathom(QObject):
             self._core.settings_bridge.set("window.geometry", self.window.saved_place())
         self.planning.stop()
         self.fetching.stop()
+        self.about.updates.stop()
         self.chat.cancel_waiting()
         self.loader.cancel()
         self._core.runner.run(

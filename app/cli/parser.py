@@ -142,6 +142,7 @@ def build_parser() -> Parser:
     _add_devices(verbs, shared)
     _add_doctor(verbs, shared)
     _add_update(verbs, shared)
+    _add_sbom(verbs, shared)
     return parser
 
 
@@ -335,6 +336,22 @@ def _add_update(verbs: Any, shared: Parser) -> None:
         metavar="DIR",
         type=Path,
         help="fetch the newer version's file into DIR, check it, and print its path",
+    )
+
+
+def _add_sbom(verbs: Any, shared: Parser) -> None:
+    sbom = _add_verb(
+        verbs,
+        shared,
+        "sbom",
+        "list what Fathom is made of, with versions and licences",
+        "With --json as a bill of materials (CycloneDX 1.6).",
+    )
+    sbom.add_argument(
+        "--folder",
+        metavar="DIR",
+        type=Path,
+        help="list the files of a build too, each with its SHA-256 (with --json)",
     )
 
 

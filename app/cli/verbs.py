@@ -27,6 +27,7 @@ _VERBS = {
     "pull": ("app.cli.pull", "pull"),
     "rm": ("app.cli.ls", "rm"),
     "run": ("app.cli.run", "run"),
+    "sbom": ("app.cli.sbom", "sbom"),
     "search": ("app.cli.search", "search"),
     "update": ("app.cli.update", "update"),
     "verify": ("app.cli.verify", "verify"),

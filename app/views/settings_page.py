@@ -38,7 +38,7 @@ from models.settings import SettingSpec
 # Kinds whose control needs the full width, below the words.
 _TALL_KINDS = ("str", "path_list")
 # Texts that are one line, and one that is a folder.
-_LINES = ("hub.endpoint", "engine.rpc_hosts")
+_LINES = ("hub.endpoint", "engine.rpc_hosts", "updates.address")
 _FOLDERS = ("downloads.folder",)
 
 
@@ -50,9 +50,10 @@ class SettingsPage(Page):
         settings: SettingsBridge,
         *,
         token: HubToken | None = None,
+        update_row: QWidget | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        """Compose; without ``token`` there is no row for one."""
+        """Compose; without ``token`` or ``update_row`` there is no row of that kind."""
         super().__init__("", width=TEXT_COLUMN_WIDTH, parent=parent)
         self.set_title(self.tr("Settings"))
         self._settings = settings
@@ -63,6 +64,10 @@ class SettingsPage(Page):
             if not spec.hidden:
                 self._add(spec)
         self.token_row = self._add_token(token)
+        if update_row is not None:
+            group = self._group("Updates")
+            group.addWidget(hairline())
+            group.addWidget(update_row)
         self._add_shortcuts()
         self._column.column.addStretch(1)
         self.body.addWidget(self._column)
