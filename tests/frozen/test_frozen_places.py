@@ -92,4 +92,4 @@ def test_a_processor_without_avx(frozen: FrozenProgram, tmp_path: Path) -> None:
     baseline.unlink()
     assert "None of llama.cpp's CPU modules runs on this processor." in copy.refusal(*ASK)
     (baseline.parent / "libggml.so.0").unlink()
-    assert "Install Fathom again" in copy.refusal(*ASK)
+    assert "The llama.cpp engine cannot be loaded on this machine." in copy.refusal(*ASK)
