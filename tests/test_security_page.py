@@ -64,6 +64,17 @@ def test_nothing_that_is_read_is_run() -> None:
     assert found == []
 
 
+def test_every_package_is_locked_by_its_hashes() -> None:
+    locks = sorted((REPO_ROOT / "requirements").glob("*.lock"))
+    assert len(locks) >= 5
+    for lock in locks:
+        text = lock.read_text().replace("\\\n", " ")
+        entries = [line for line in text.splitlines() if line.strip()]
+        assert entries
+        for entry in entries:
+            assert re.match(r"[\w.-]+==[\w.]+ .*--hash=sha256:[0-9a-f]{64}", entry), (lock, entry)
+
+
 @pytest.mark.parametrize(
     ("source", "word"),
     [("import pickle", "pickle"), ("from torch.nn import Linear", "torch"), ("eval('1')", "eval")],

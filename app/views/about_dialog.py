@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from models.parts.parts import Part
 
 _LIST_WIDTH = 280
+_ROW_HEIGHT = 28
 
 
 class AboutDialog(QDialog):
@@ -95,6 +96,7 @@ class AboutDialog(QDialog):
         for part in parts:
             item = QListWidgetItem(" ".join(filter(None, (part.name, part.version))))
             item.setToolTip(part.licence)
+            item.setSizeHint(QSize(0, _ROW_HEIGHT))
             self.list.addItem(item)
         self.list.setCurrentRow(0)
 

@@ -13,6 +13,11 @@ _ROOT_DIR = Path(__file__).resolve().parents[2]
 ENGINE_COMMAND_VARIABLE = "FATHOM_ENGINE_COMMAND"
 
 
+# What tells a hub who asks. No child gets it this way: one of them runs a stranger's template, one
+# a stranger's file, and the transfer child is told over its pipe.
+TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+
+
 def program_command(verb: str) -> list[str]:
     """Return the command line of this program in a child, with a verb."""
     if getattr(sys, "frozen", False):
@@ -37,13 +42,15 @@ def engine_command() -> list[str]:
 
 
 def engine_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return a child's environment: this process's own, ``extra``, and what the pipe needs.
+    """Return a child's environment: this process's own without tokens, ``extra``, and for the pipe.
 
     Args:
         extra: variables laid over this process's environment.
     """
     env = dict(os.environ)
     env.update(extra or {})
+    for name in TOKEN_VARIABLES:
+        env.pop(name, None)
     # Paths and prompts cross the pipe as UTF-8, whatever the locale; nothing waits in a buffer.
     env["PYTHONUTF8"] = "1"
     env["PYTHONUNBUFFERED"] = "1"

@@ -59,8 +59,6 @@ _DEATH_LIMIT = 4
 _DEATH_WINDOW_S = 60.0
 _HELLO_LIMIT_S = 30.0
 _STOP_LIMIT_S = 5.0
-# The child gets these by ``configure`` or not at all; a library in it must not find them.
-_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 _HIDDEN = "[token]"
 
 
@@ -236,9 +234,8 @@ class TransferClient:
         if self._child is not None:
             # One that is just being ended: the next is started when it is gone.
             return
+        # Without tokens: the child gets one by ``configure`` or not at all.
         env = engine_environment(self._env)
-        for name in _TOKEN_VARIABLES:
-            env.pop(name, None)
         self._child = self._last_child = ChildClient(
             self._command, env=env, owner=self, decode=line_from_bytes, subject="transfer"
         )

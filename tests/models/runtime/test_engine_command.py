@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.runtime.command import (
     ENGINE_COMMAND_VARIABLE,
+    TOKEN_VARIABLES,
     engine_command,
     engine_environment,
     repair_hint,
@@ -47,6 +48,16 @@ def test_the_environment_is_passed_through(monkeypatch):
     assert env["CUDA_VISIBLE_DEVICES"] == "1"
     assert env["GGML_X"] == "y"
     assert env["PYTHONUTF8"] == env["PYTHONUNBUFFERED"] == "1"
+
+
+def test_no_child_is_given_a_token(monkeypatch):
+    """A template that breaks out of its sandbox, or a file out of llama.cpp, finds none."""
+    for name in TOKEN_VARIABLES:
+        monkeypatch.setenv(name, "hf_secret")
+    env = engine_environment({"HF_TOKEN": "hf_secret"})
+    assert "hf_secret" not in "".join(env.values())
+    code = "import os, sys; sys.exit('hf_secret' in str(os.environ))"
+    assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == 0
 
 
 def test_a_folder_named_app_is_not_run_instead(tmp_path, monkeypatch):
