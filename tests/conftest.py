@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 TESTS_DIR = Path(__file__).resolve().parent
 REPO_ROOT = TESTS_DIR.parent
@@ -34,6 +35,10 @@ from helpers.logcheck import LogCheck  # noqa: E402  (needs the path set above)
 # QObject must end in its own. Every test with Qt ends with a collection, the others now and then.
 gc.disable()
 _MUCH_GARBAGE = 50_000
+
+# Properties are tried with the same examples in every run: what fails once fails always.
+settings.register_profile("fathom", derandomize=True, database=None)
+settings.load_profile("fathom")
 
 _PRIVATE_DIRS = {
     "HOME": ".",

@@ -289,13 +289,13 @@ def test_a_drive_that_vanishes_ends_the_download_and_is_not_made_anew(base_dir: 
         assert not root.parent.exists()
         # As systems leave the empty folder where a drive was: nothing is begun anew in it.
         root.mkdir(parents=True)
-        since, sent_bytes = len(heard.events), hub.sent_bytes
+        since, asked = len(heard.events), len(hub.seen("cdn"))
         client.resume(spec.job_id)
         view = heard.wait_for_state(JobState.FAILED, JobState.READY, since=since)
         assert view.failure is not None
         assert "gone" in view.failure.message
         assert names_below(root) == []
-        assert hub.sent_bytes == sent_bytes
+        assert len(hub.seen("cdn")) == asked
         root.rmdir()
         root.parent.rmdir()
         away.rename(root.parent)
