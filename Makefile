@@ -39,7 +39,7 @@ check: bootstrap  ## Lint, formatting, types, borders between packages, spelling
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/mypy
-	$(VENV)/mypy bootstrap.py installer
+	$(VENV)/mypy bootstrap.py
 	$(VENV)/lint-imports
 	$(VENV)/codespell
 
@@ -65,7 +65,7 @@ $(TOOLS)/finished: requirements/package.lock
 package: bootstrap $(TOOLS)/finished  ## Freeze everything into dist/fathom (ARGS=--without-demo, RELEASE=1: with Vulkan)
 	$(if $(RELEASE),FATHOM_BACKEND=$(or $(FATHOM_BACKEND),vulkan) $(PYTHON) bootstrap.py --release build/release)
 	$(FREEZE) build.spec -- $(ARGS)
-	@$(VENV)/python -m installer.sizes dist/fathom
+	@$(VENV)/python -m app.packaging.sizes dist/fathom
 
 test-package: bootstrap  ## Test the frozen program in dist/fathom (after make package)
 	@$(OFFSCREEN) FATHOM_FROZEN=dist/fathom $(VENV)/python -m pytest -n logical tests/frozen $(ARGS)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from app.packaging.contents import SYSTEM_LIBRARIES, linked
+from app.packaging.sizes import sizes
 from helpers.frozen_program import FrozenProgram
-from installer.contents import SYSTEM_LIBRARIES, linked
-from installer.sizes import sizes
 from models.library.demo import _FILE as DEMO_FILE
 
 ROOT = Path(__file__).parents[2]

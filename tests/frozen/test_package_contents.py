@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from installer import contents
-from installer.sizes import main, part_of
+from app.packaging import contents
+from app.packaging.sizes import main, part_of
 
 HOOK = Path(contents.__file__).with_name("environment_hook.py")
-REPOSITORY = HOOK.parents[1]
+REPOSITORY = HOOK.parents[2]
 LINUX_WHEEL = [
     *("libggml-base.so", "libggml-base.so.0", "libggml-base.so.0.25.3", "libggml-cpu-x64.so"),
     *("libggml-rpc.so", "libggml.so", "libggml.so.0"),
@@ -126,6 +126,7 @@ def test_stripped_leaves_the_original_and_qt_alone(tmp_path: Path) -> None:
 def test_every_module_of_the_program_is_named() -> None:
     names = contents.program_modules(REPOSITORY, ["app", "models"])
     assert {"app", "app.cli.run", "models.runtime.worker", "models.transfer.worker"} <= set(names)
+    assert not [name for name in names if name.startswith("app.packaging")]
 
 
 def test_distributions_of_modules() -> None:

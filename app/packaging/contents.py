@@ -87,8 +87,17 @@ def _llama_name(stem: str, files: Mapping[str, Path]) -> str:
 
 
 def program_modules(root: Path, packages: Iterable[str]) -> list[str]:
-    """Return every module of the program: some are imported by name only."""
-    files = sorted(path for package in packages for path in (root / package).rglob("*.py"))
+    """Return every module of the program: some are imported by name only.
+
+    This package itself is only used while the program is frozen.
+    """
+    own = Path(__file__).parent.name
+    files = sorted(
+        path
+        for package in packages
+        for path in (root / package).rglob("*.py")
+        if path.parent.name != own
+    )
     names = (".".join(path.relative_to(root).with_suffix("").parts) for path in files)
     return [name.removesuffix(".__init__") for name in names]
 

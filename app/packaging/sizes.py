@@ -1,4 +1,4 @@
-"""``python -m installer.sizes FOLDER``: what takes the space in a frozen program."""
+"""``python -m app.packaging.sizes FOLDER``: what takes the space in a frozen program."""
 
 from __future__ import annotations
 
