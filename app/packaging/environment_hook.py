@@ -10,10 +10,16 @@ libraries.
 import os
 
 _NAME = "LD_LIBRARY_PATH"
-_before = os.environ.pop(f"{_NAME}_ORIG", None)
-if _before is None:
-    os.environ.pop(_NAME, None)
-else:
-    os.environ[_NAME] = _before
-for _mark in [name for name in os.environ if name.startswith("_PYI_")]:
-    del os.environ[_mark]
+
+
+def _restore() -> None:
+    before = os.environ.pop(f"{_NAME}_ORIG", None)
+    if before is None:
+        os.environ.pop(_NAME, None)
+    else:
+        os.environ[_NAME] = before
+    for mark in [name for name in os.environ if name.startswith("_PYI_")]:
+        del os.environ[mark]
+
+
+_restore()

@@ -179,6 +179,7 @@ def test_a_slow_line_and_its_length(hub):
     for thread in threads:
         thread.join()
     assert [answer.body for answer in answers] == [DATA] * 3
+    hub.wait_for_bytes(3 * len(DATA))
     assert hub.sent_bytes == 3 * len(DATA)
 
 
