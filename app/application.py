@@ -142,15 +142,7 @@ class Fathom(QObject):
         self.fetching = FetchParts(core, self.planning)
         self.about = AboutParts(core)
         self.loader = self.planning.loader
-        self.chat = Chat(
-            supervisor=core.supervisor,
-            bridge=core.bridge,
-            loader=self.loader,
-            store=core.store,
-            settings=core.settings,
-            runner=core.runner,
-            messages=core.messages,
-        )
+        self.chat = self._make_chat()
         self.conversations = Conversations(
             store=core.store, chat=self.chat, runner=core.runner, messages=core.messages
         )
@@ -215,6 +207,18 @@ class Fathom(QObject):
             _log.warning("Settings not saved: %s", error.one_line())
 
     # --- pages ----------------------------------------------------------------------------------
+
+    def _make_chat(self) -> Chat:
+        core = self._core
+        return Chat(
+            supervisor=core.supervisor,
+            bridge=core.bridge,
+            loader=self.loader,
+            store=core.store,
+            settings=core.settings,
+            runner=core.runner,
+            messages=core.messages,
+        )
 
     def _make_chat_page(self) -> ChatPage:
         page = ChatPage(

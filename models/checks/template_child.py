@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from models.checks.template_protocol import Rendered, TemplateRequest
 from models.checks.template_texts import TemplateParts
 from models.errors import EngineProtocolError, TemplateCheckError
-from models.runtime.command import engine_environment, program_command
+from models.runtime.command import program_command, start_piped
 from models.runtime.pipes import STDERR, LineFramer, Pipes, Tail, open_pipes
 from models.runtime.protocol import Json, decode_line, encode_line, to_json
 from models.runtime.wire import build
@@ -76,20 +74,8 @@ def read_template(
 
 class _Child:
     def __init__(self, command: Sequence[str]) -> None:
-        options: dict[str, Any] = {"start_new_session": True}
-        if sys.platform == "win32":
-            flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-            options = {"creationflags": flags}
         try:
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                env=engine_environment(),
-                **options,
-            )
+            self._process = start_piped(command)
         except (OSError, ValueError) as error:
             raise TemplateCheckError(
                 "The chat template cannot be tried out.", details=str(error)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 _ROOT_DIR = Path(__file__).resolve().parents[2]
 # Only for tests: another engine child, quoted as for a shell. The shipped program ignores it.
@@ -60,3 +62,24 @@ def engine_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]
         paths = [str(_ROOT_DIR), *filter(None, [env.get("PYTHONPATH")])]
         env["PYTHONPATH"] = os.pathsep.join(paths)
     return env
+
+
+def start_piped(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a child of this program on three unbuffered pipes, apart from the terminal's Ctrl-C.
+
+    Raises:
+        OSError, ValueError: it cannot be started.
+    """
+    options: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        options = {"creationflags": flags}
+    return subprocess.Popen(
+        list(command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env=engine_environment(),
+        **options,
+    )

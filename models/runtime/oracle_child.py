@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from models.errors import EngineProtocolError, OracleError
-from models.runtime.command import engine_environment
+from models.runtime.command import start_piped
 from models.runtime.outcome import describe_end
 from models.runtime.pipes import STDERR, LineFramer, Tail, open_pipes
 from models.runtime.protocol import Json, decode_line, encode_line
@@ -30,20 +28,8 @@ class OracleChild:
     """
 
     def __init__(self, command: Sequence[str]) -> None:
-        options: dict[str, Any] = {"start_new_session": True}
-        if sys.platform == "win32":
-            flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-            options = {"creationflags": flags}
         try:
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                env=engine_environment(),
-                **options,
-            )
+            self._process = start_piped(command)
         except (OSError, ValueError) as error:
             raise OracleError("The dry run cannot be started.", details=str(error)) from error
         self._pipes = open_pipes(self._process)

@@ -5,6 +5,7 @@ It decides nothing about the queue: it says where it stands when asked, and how 
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import logging
 import threading
@@ -129,7 +130,7 @@ class Run(Protocol):
 OnEnded = Callable[[Run, FathomError | None], None]
 
 
-class _Threaded:
+class _Threaded(abc.ABC):
     """A thread that can be asked to stop and says how it ended."""
 
     def __init__(self, name: str, on_ended: Callable[[FathomError | None], None]) -> None:
@@ -163,8 +164,9 @@ class _Threaded:
             )
         self._on_ended(error)
 
+    @abc.abstractmethod
     def _work(self, stop: Stop) -> None:
-        raise NotImplementedError
+        """Do what the thread is for."""
 
 
 class JobRun(_Threaded):
