@@ -82,6 +82,7 @@ lock:  ## Make the locks in requirements/ anew from pyproject.toml (ARGS=--upgra
 	$(COMPILE) --group build -o requirements/build.lock
 	$(COMPILE) --group lock -o requirements/lock.lock
 	$(COMPILE) --group package -o requirements/package.lock
+	$(COMPILE) --group cuda --no-deps -o requirements/cuda.lock
 	$(COMPILE) --group engine --no-deps -o requirements/engine.lock
 	$(COMPILE) --group demo --no-deps -o requirements/demo.lock
 

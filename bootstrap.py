@@ -25,6 +25,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import threading
 import time
 import zipfile
@@ -644,20 +645,33 @@ def build_wheel(build: Build, work: Path, log_file: Path) -> Path:
     tools = make_venv(work / "tools", log_file, "Preparing the build tools")
     pip_install(tools, ["build.lock"], log_file, "Installing cmake and ninja")
     env = build_environment(build, work, tools)
-    pip = [tools, "-m", "pip"]
-    source = ["--no-build-isolation", "--no-deps", "--require-hashes", "--no-binary", ":all:"]
+    source = fetch_source(build, work, log_file, tools, env)
+    # Without pip's cache: it would hand out a wheel built with other flags.
+    wheel = [tools, "-m", "pip", "wheel", "-v", "--no-cache-dir", "--no-build-isolation"]
+    command = [*wheel, "--no-deps", "-C", f"build-dir={work / 'build'}", "-w", work / "wheel"]
+    say(f"Building llama.cpp once for this machine ({build.backend}); this takes minutes.")
+    run_logged(f"Building llama.cpp ({build.backend})", [*command, source], log_file, env)
+    return next((work / "wheel").glob("*.whl"))
+
+
+def fetch_source(
+    build: Build, work: Path, log_file: Path, tools: Path, env: Mapping[str, str]
+) -> Path:
+    """Download llama-cpp-python's source, compare it with the lock, and return its folder.
+
+    It is unpacked here because pip takes a folder with another name every time, and the names of
+    source files end up in what is built.
+    """
     lock = ROOT / "requirements/engine.lock"
-    download = [*pip, "download", *source, "-r", lock, "-d", work / "sdist"]
+    download = [tools, "-m", "pip", "download", "--no-build-isolation", "--no-deps"]
+    download += ["--require-hashes", "--no-binary", ":all:", "-r", lock, "-d", work / "sdist"]
     run_logged(f"Downloading llama.cpp ({build.version})", download, log_file, env)
     sdist = next((work / "sdist").glob("*.tar.gz"))
     if hashlib.sha256(sdist.read_bytes()).hexdigest() != build.sdist_sha256:
         fail(f"{sdist.name} is not the file that {lock.name} names.")
-    # Without pip's cache: it would hand out a wheel built with other flags.
-    wheel = [*pip, "wheel", "-v", "--no-cache-dir", "--no-build-isolation", "--no-deps"]
-    command = [*wheel, "-w", work / "wheel", sdist]
-    say(f"Building llama.cpp once for this machine ({build.backend}); this takes minutes.")
-    run_logged(f"Building llama.cpp ({build.backend})", command, log_file, env)
-    return next((work / "wheel").glob("*.whl"))
+    with tarfile.open(sdist) as archive:
+        archive.extractall(work / "source", filter="data")
+    return next((work / "source").iterdir())
 
 
 def build_environment(build: Build, work: Path, tools: Path) -> dict[str, str]:
@@ -665,8 +679,11 @@ def build_environment(build: Build, work: Path, tools: Path) -> dict[str, str]:
     env = clean_environment()
     env["PATH"] = os.pathsep.join([str(tools.parent), env.get("PATH", "")])
     env["CMAKE_ARGS"] = shlex.join(build.cmake_args)
-    env["CFLAGS"] = " ".join(build.cflags)
-    env["CXXFLAGS"] = " ".join(build.cxxflags)
+    # ggml's assertions carry the names of the source files: without the folder, which would tell
+    # where this was built and make every build another one.
+    places = () if WINDOWS else (f"-ffile-prefix-map={work}=.",)
+    env["CFLAGS"] = shlex.join([*build.cflags, *places])
+    env["CXXFLAGS"] = shlex.join([*build.cxxflags, *places])
     env["TMPDIR"] = str(work / "tmp")
     env.setdefault("CMAKE_BUILD_PARALLEL_LEVEL", str(parallel_jobs()))
     return env

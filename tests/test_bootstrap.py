@@ -185,6 +185,22 @@ def test_amx_is_left_out_where_gcc_miscompiles_it() -> None:
         assert plan(compiler).cflags == ()
 
 
+@LINUX
+def test_what_is_built_does_not_tell_where(tmp_path: Path) -> None:
+    compiler = bootstrap.find_compiler()
+    assert compiler
+    env = bootstrap.build_environment(plan(compiler), tmp_path, tmp_path / "bin/python")
+    source = tmp_path / "source" / "named.cpp"
+    source.parent.mkdir()
+    source.write_text("extern const char *name;\nconst char *name = __FILE__;\n", encoding="utf-8")
+    flags = [flag for flag in env["CXXFLAGS"].split() if flag.startswith("-f")]
+    target = tmp_path / "named.o"
+    subprocess.run(["c++", *flags, "-g", "-c", source, "-o", target], check=True)
+    built = target.read_bytes()
+    assert b"./source/named.cpp" in built
+    assert os.fsencode(tmp_path / "source") not in built
+
+
 # --- the backend ---------------------------------------------------------------------------------
 
 
