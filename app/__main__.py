@@ -19,6 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from models.runtime.oracle_worker import main as oracle_main
 
         return oracle_main()
+    if arguments[:1] == ["planner"]:
+        from models.planning.planner_worker import main as planner_main
+
+        return planner_main(arguments[1:])
     if arguments[:1] == ["transfer"]:
         from models.transfer.worker import main as transfer_main
 
@@ -48,12 +52,19 @@ def _open_window(options: argparse.Namespace) -> int:
             "or set QT_QPA_PLATFORM=offscreen.\n"
         )
         return 1
+    from app.early_words import tell_early
+    from app.processor import missing_for_qt, too_old
+
+    missing = missing_for_qt()
+    if missing and not _qt_runs():
+        tell_early(too_old(missing))
+        return 1
     try:
         from app.application import GuiOptions, run_gui
     except ImportError as error:
         if not (error.name or "").startswith(("PySide6", "shiboken6")):
             raise
-        sys.stderr.write(f'fathom: Qt cannot be loaded ({error}). Run "fathom doctor".\n')
+        tell_early(f'Qt cannot be loaded ({error}). Run "fathom doctor".')
         return 1
     return run_gui(
         GuiOptions(
@@ -64,6 +75,13 @@ def _open_window(options: argparse.Namespace) -> int:
             screenshot=options.screenshot,
         )
     )
+
+
+def _qt_runs() -> bool:
+    from app.processor import qt_runs
+    from models.runtime.command import engine_environment, program_command
+
+    return qt_runs(program_command("check-qt"), engine_environment())
 
 
 def _has_display() -> bool:

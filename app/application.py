@@ -191,6 +191,7 @@ class Fathom(QObject):
         self.fetching.stop()
         self.about.updates.stop()
         self.fetching.stop_child()
+        self.planning.stop_children()
         self.fetching.close()
         # Ended already where the window was closed; not where the session ends or Qt gave up.
         core.supervisor.stop()
@@ -466,6 +467,7 @@ class Fathom(QObject):
 
     def _stop_children(self) -> None:
         self.fetching.stop_child()
+        self.planning.stop_children()
         self._core.supervisor.stop()
 
     def _stopped(self, _result: None) -> None:

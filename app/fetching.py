@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from models.hub.quants import QuantFiles
     from models.library.library import LibraryEntry
     from models.planner.machine import Machine
-    from models.planning.judging import Judge, Judgement, QuantJudgement
+    from models.planning.judgement import Judgement, QuantJudgement
     from models.stopping import Stop
     from models.transfer.job import JobSpec, JobView
 
@@ -63,7 +63,6 @@ class FetchParts(QObject):
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._catalog: Catalog | None = None
-        self._judge: Judge | None = None
         self._used: LibraryEntry | None = None
         self.token = HubToken(
             store=core.tokens, runner=core.runner, whoami=core.hub_access.whoami, parent=self
@@ -164,6 +163,7 @@ class FetchParts(QObject):
             read_machine=self._planning.read_machine,
             judge_card=self._judge_card,
             judge_page=self._judge_page,
+            rest=self._planning.children.rest,
             make_hub=self._core.hub_access.hub,
             is_offline=partial(self._core.settings.get_bool, "hub.offline"),
         )
@@ -272,28 +272,22 @@ class FetchParts(QObject):
             return self._catalog
 
     def _judge_card(self, card: Card, machine: Machine, stop: Stop) -> Judgement:
-        from models.planning.judging import Judge
-
-        with self._lock:
-            if self._judge is None:
-                self._judge = Judge(self._planning.desk)
-            judge = self._judge
-        return judge.judge(card, machine, self._planning.loads.wishes(""), stop=stop)
+        wishes = self._planning.loads.wishes("")
+        return self._planning.children.background.judge(card, machine, wishes, stop=stop)
 
     def _judge_page(
         self, page: RepositoryPage, machine: Machine, stop: Stop
     ) -> Sequence[QuantJudgement]:
-        from models.planning.judging_pages import judge_page
+        from models.hub.fetching import page_quants
+        from models.planning.judging_pages import known_facts
 
-        return judge_page(
-            page,
-            machine,
-            self._planning.loads.wishes(""),
-            hub=self._core.hub_access.hub(),
-            planning=self._planning.desk,
-            card=self._families().of_repository(page.repository),
-            stop=stop,
-        )
+        quants = page_quants(page)
+        if not quants:
+            return ()
+        card, hub = self._families().of_repository(page.repository), self._core.hub_access.hub()
+        facts = known_facts(page, quants, hub=hub, card=card, stop=stop)
+        wishes = self._planning.loads.wishes("")
+        return self._planning.children.now.judge_files(quants, facts, machine, wishes, stop=stop)
 
     def _job_spec(self, page: RepositoryPage, quant: QuantFiles) -> JobSpec:
         from models.hub.fetching import job_spec, second_opinion

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.actions.forecasts import Forecasts
@@ -18,19 +19,23 @@ from app.tasks import TaskRunner
 from models.engine_settings import load_settings, rpc_hosts
 from models.library.library import Library
 from models.paths import Paths
-from models.planning.desk import PlanningDesk
+from models.planning.desk import Opened, PlanningDesk
 from models.planning.loads import Loads
 from models.planning.machine_reader import MachineReader
+from models.planning.planner_children import PlannerChildren
 from models.runtime.supervisor import EngineSupervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from models.gguf.shape import ModelShape
     from models.hub.hub import Hub
     from models.planner.machine import Machine
-    from models.planner.plan import Plan
+    from models.planner.plan import Plan, PlanSettings
+    from models.planner.wishes import Wishes
     from models.planning.desk import PlanningService
     from models.planning.open_checkpoint import OpenCheckpoint
+    from models.planning.service import Solve
     from models.runtime.protocol import DeviceList, DeviceMemory
 
 
@@ -67,10 +72,11 @@ class PlanParts:
             describe=self._describe,
             rpc_hosts=lambda: rpc_hosts(settings.settings),
         )
-        self.desk = PlanningDesk(
-            make_planning or self._make_planning,
-            read_machine=None if make_planning else self._reader.read,
-            correct=self._correct,
+        self.children = PlannerChildren()
+        self.desk = self._make_desk(make_planning, partial(self._solve, in_background=False))
+        # What is looked at ahead never stands before what somebody waits for.
+        ahead = self._make_desk(
+            make_planning, partial(self._solve, in_background=True), self.desk.opened
         )
         self.loads = Loads(self.desk, paths.data_dir, lambda: load_settings(settings.settings))
         self.loader = LoadModel(
@@ -91,7 +97,7 @@ class PlanParts:
             runner=runner,
             messages=messages,
         )
-        self.forecasts = Forecasts(desk=self.desk, loads=self.loads, runner=runner)
+        self.forecasts = Forecasts(desk=ahead, loads=self.loads, runner=runner)
         # What is planned for a load is newer than what a row was told.
         self.plan.status_changed.connect(self.forecasts.keep_planned)
         self.outcomes = LoadOutcomes(
@@ -112,6 +118,35 @@ class PlanParts:
         self.plan.stop()
         self.forecasts.stop()
 
+    def stop_children(self) -> None:
+        """End the children that plan and wait for them, in any thread."""
+        self.children.close()
+
+    def _make_desk(
+        self,
+        make_planning: Callable[[], PlanningService] | None,
+        solve: Solve,
+        opened: Opened | None = None,
+    ) -> PlanningDesk:
+        return PlanningDesk(
+            make_planning or partial(self._make_planning, solve),
+            read_machine=None if make_planning else self._reader.read,
+            correct=self._correct,
+            opened=opened,
+        )
+
+    def _solve(
+        self,
+        shape: ModelShape,
+        machine: Machine,
+        wishes: Wishes,
+        near: PlanSettings | None,
+        *,
+        in_background: bool,
+    ) -> Plan:
+        child = self.children.background if in_background else self.children.now
+        return child.plan(shape, machine, wishes, near=near)
+
     def _held(self) -> tuple[DeviceMemory, ...]:
         loaded = self.loader.status.loaded
         return loaded.devices if loaded is not None else ()
@@ -125,7 +160,7 @@ class PlanParts:
         store = self.loads.calibration_store
         return this_machine(found, checkpoint_path=path, calibration_store=store)
 
-    def _make_planning(self) -> PlanningService:
+    def _make_planning(self, solve: Solve) -> PlanningService:
         from models.planning.service import WORK_FOLDER, Planning
 
         return Planning(
@@ -133,4 +168,5 @@ class PlanParts:
             hub=self._hub,
             read_machine=self._reader.read,
             work_dir=self._paths.cache_dir / WORK_FOLDER,
+            solve_elsewhere=solve,
         )

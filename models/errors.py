@@ -335,10 +335,22 @@ class OracleError(EngineError):
     code = "oracle"
 
 
+class PlannerChildError(EngineError):
+    """The child that plans cannot be started, died or took too long."""
+
+    code = "planner_child"
+
+
 class DecodeError(EngineError):
     """llama.cpp failed while computing tokens."""
 
     code = "decode"
+
+
+class AddonError(BadInputError):
+    """An add-on is not signed, is damaged, was made for another Fathom, or is not there."""
+
+    code = "addon"
 
 
 # --- downloads and the library -------------------------------------------------------------------

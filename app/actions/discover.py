@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from models.hub.pages import RepositoryPage
     from models.library.library import LibraryEntry
     from models.planner.machine import Machine
-    from models.planning.judging import Judgement, QuantJudgement
+    from models.planning.judgement import Judgement, QuantJudgement
     from models.transfer.job import JobView
 
 # Judgements come several a second; what is shown changes at most this often.
@@ -222,6 +222,9 @@ class Discover(QObject):
     def _judge_next(self) -> None:
         machine = self._new_machine or self._machine
         if not self._waiting or machine is None:
+            self._runner.run(
+                self._parts.rest, done=self._on_rest, error=self._on_no_rest, lane="judge"
+            )
             if self._new_machine is not None:
                 self._show_new()
                 return
@@ -236,6 +239,12 @@ class Discover(QObject):
             error=partial(self._on_not_judged, card),
             lane="judge",
         )
+
+    def _on_rest(self, _result: None) -> None:
+        """Nothing is to be done."""
+
+    def _on_no_rest(self, error: Exception) -> None:
+        raise error
 
     def _on_judged(self, judged: Judgement) -> None:
         if self._new_machine is not None:

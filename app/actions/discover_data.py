@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from models.hub.pages import RepositoryPage
     from models.library.library import LibraryEntry
     from models.planner.machine import Machine
-    from models.planning.judging import Judgement, QuantJudgement
+    from models.planning.judgement import Judgement, QuantJudgement
     from models.stopping import Stop
 
 
@@ -31,6 +31,10 @@ def _never() -> bool:
     return False
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class DiscoverParts:
     """What Discover works with; every callable may take long and is called in a lane.
@@ -40,6 +44,7 @@ class DiscoverParts:
         read_machine: reads this machine as it is now.
         judge_card: plans a family by the catalogue's numbers.
         judge_page: plans every checkpoint of a repository; may read a header from the hub.
+        rest: is called when no family is left to be judged; may give back what judges them.
         make_hub: the hub as the settings are now.
         is_offline: whether the user wants nothing to be asked; answers at once.
     """
@@ -50,6 +55,7 @@ class DiscoverParts:
     judge_page: JudgePage
     make_hub: Callable[[], Hub]
     is_offline: Callable[[], bool] = _never
+    rest: Callable[[], None] = _nothing
 
 
 class Phase(enum.StrEnum):

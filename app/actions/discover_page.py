@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from models.hub.hub import Hub
     from models.hub.pages import RepositoryPage
     from models.planner.machine import Machine
-    from models.planning.judging import QuantJudgement
+    from models.planning.judgement import QuantJudgement
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ class RepositoryLook(QObject):
     def _on_page(self, page: RepositoryPage) -> None:
         # Imported here: the planner is not needed before somebody looks at files.
         from models.hub.fetching import page_quants
-        from models.planning.judging import QuantJudgement
+        from models.planning.judgement import QuantJudgement
 
         quants = tuple(QuantJudgement(files, None) for files in page_quants(page))
         status = replace(self.status, phase=Phase.READY, page=page, quants=quants)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from models.catalog.card import Card, Reasoning
 from models.planner.compare import COMFORTABLE_TOK_S, Where
-from models.planner.search import SENSIBLE_TOK_S
+from models.planner.plan import SENSIBLE_TOK_S
 
 if TYPE_CHECKING:
-    from models.planning.judging import Judgement
+    from models.planning.judgement import Judgement
 
 # Somebody who waits for thoughts waits for a thousand tokens before the answer begins.
 _COMFORTABLE_THINKING_TOK_S = 15.0

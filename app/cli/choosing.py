@@ -21,7 +21,7 @@ from models.hub.quants import QuantFiles
 from models.library.library import LibraryEntry
 from models.planner.compare import verdict
 from models.planner.wishes import Wishes
-from models.planning.judging import QuantJudgement
+from models.planning.judgement import QuantJudgement
 from models.planning.judging_pages import judge_page
 from models.transfer.job import JobSpec
 from models.units import format_bytes, format_rate

@@ -35,7 +35,7 @@ from app.widgets.slices import Slices
 if TYPE_CHECKING:
     from app.actions.discover import Discover
     from models.catalog.card import Card
-    from models.planning.judging import Judgement
+    from models.planning.judgement import Judgement
 
 _PICKS = "picks"
 

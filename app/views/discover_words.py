@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from app.actions.discover_data import Holdings
     from models.planner.machine import Machine
     from models.planner.plan import Plan
-    from models.planning.judging import Judgement
+    from models.planning.judgement import Judgement
 
 DOT = "  \N{MIDDLE DOT}  "
 _DAY_S = 86400

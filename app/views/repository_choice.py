@@ -21,7 +21,7 @@ from app.widgets.device_bar import DeviceBar
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight
 from app.widgets.page import card
 from app.widgets.paragraph import Paragraph
-from models.planning.judging import QuantJudgement
+from models.planning.judgement import QuantJudgement
 
 
 class ChoiceCard(QWidget):

@@ -16,7 +16,7 @@ from app.widgets.page import card
 from app.widgets.paragraph import Paragraph
 from app.widgets.quant_row import QuantRow
 from app.widgets.slices import Slices
-from models.planning.judging import QuantJudgement
+from models.planning.judgement import QuantJudgement
 
 # More than these are folded away round the one to choose.
 _SHOWN = 8

@@ -16,7 +16,7 @@ from app.widgets.quant_row import QuantView
 from models.hub.pages import Gate
 from models.hub.quants import QuantFiles, cut_checkpoints, files_of_quant
 from models.planner.compare import COMFORTABLE_TOK_S, Where, where_of
-from models.planning.judging import QuantJudgement
+from models.planning.judgement import QuantJudgement
 from models.units import format_bytes, format_count, split_bytes
 
 if TYPE_CHECKING:

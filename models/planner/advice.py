@@ -10,8 +10,8 @@ from models.errors import InvalidSettingError
 from models.gguf.shape import ModelShape
 from models.planner.budgets import margin_of, memory_for
 from models.planner.names import device_words, number_among_alike, short_name
-from models.planner.plan import CPU, Alternative, PlanSettings
-from models.planner.search import SENSIBLE_TOK_S, Candidate, Search, exchange_s
+from models.planner.plan import CPU, SENSIBLE_TOK_S, Alternative, PlanSettings
+from models.planner.search import Candidate, Search, exchange_s
 from models.planner.wishes import Wishes, fixed_names
 from models.units import format_bytes, format_rate
 

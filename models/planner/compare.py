@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.planner.plan import CPU, Plan
-from models.planner.search import SENSIBLE_TOK_S
+from models.planner.plan import CPU, SENSIBLE_TOK_S, Plan
 from models.units import format_bytes
 
 # Faster than people read.

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 
 CPU = "CPU"
+# An answer slower than this is not worth waiting for.
+SENSIBLE_TOK_S = 0.5
 
 
 class Profile(enum.StrEnum):

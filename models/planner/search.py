@@ -53,8 +53,6 @@ _SHIFTS = (-3, -2, -1, 1, 2, 3)
 _SMALL_BYTES = 16 * 2**20
 # Of the RAM that may be used, what a plan holds for good without being asked to.
 _MOST_HELD_SHARE = 0.8
-# An answer slower than this is not worth waiting for.
-SENSIBLE_TOK_S = 0.5
 
 
 @dataclass(frozen=True)

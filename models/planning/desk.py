@@ -81,6 +81,32 @@ class PlannedLoad:
         )
 
 
+class Opened:
+    """The checkpoints that were opened last; for any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, float, int], OpenCheckpoint] = OrderedDict()
+
+    def get(self, key: tuple[str, float, int]) -> OpenCheckpoint | None:
+        """Return what is kept."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def keep(self, key: tuple[str, float, int], checkpoint: OpenCheckpoint) -> OpenCheckpoint:
+        """Keep a checkpoint, and return the one that is kept.
+
+        Another thread may have been as quick; the planner's sums belong to one object.
+        """
+        with self._lock:
+            checkpoint = self._kept.setdefault(key, checkpoint)
+            while len(self._kept) > MAX_OPEN:
+                self._kept.popitem(last=False)
+        return checkpoint
+
+
 class PlanningDesk:
     """The service behind a lock that is held only while it is made, and what was opened last."""
 
@@ -90,6 +116,7 @@ class PlanningDesk:
         *,
         read_machine: Callable[[Path | None], Machine] | None = None,
         correct: Callable[[Machine, OpenCheckpoint, Plan], Machine] | None = None,
+        opened: Opened | None = None,
     ) -> None:
         """Prepare; nothing is imported yet.
 
@@ -98,13 +125,14 @@ class PlanningDesk:
             read_machine: reads this machine, which may begin before the service is there; None
                 asks the service.
             correct: returns a machine with what real runs like this plan have shown.
+            opened: what another desk has opened, to share it.
         """
         self._make = make
         self._read_machine = read_machine
         self._correct = correct
         self._lock = threading.Lock()
         self._service: PlanningService | None = None
-        self._open: OrderedDict[tuple[str, float, int], OpenCheckpoint] = OrderedDict()
+        self.opened = opened or Opened()
 
     @property
     def service(self) -> PlanningService:
@@ -121,17 +149,7 @@ class PlanningDesk:
             FathomError: as ``models.planning.opening.open_checkpoint``.
         """
         key = _key(text)
-        with self._lock:
-            if key in self._open:
-                self._open.move_to_end(key)
-                return self._open[key]
-        checkpoint = self.service.open(text, stop)
-        with self._lock:
-            # Another thread may have been as quick; the planner's sums belong to one object.
-            checkpoint = self._open.setdefault(key, checkpoint)
-            while len(self._open) > MAX_OPEN:
-                self._open.popitem(last=False)
-        return checkpoint
+        return self.opened.get(key) or self.opened.keep(key, self.service.open(text, stop))
 
     def machine(self, path: Path | None) -> Machine:
         """Read this machine as it is now."""

@@ -16,7 +16,8 @@ from models.hub.pages import RepositoryPage
 from models.hub.quants import QuantFiles
 from models.planner.machine import Machine
 from models.planner.wishes import Wishes
-from models.planning.judging import Planner, QuantJudgement, judge_quants
+from models.planning.judgement import QuantJudgement
+from models.planning.judging import Planner, judge_quants
 from models.planning.remote_files import open_repository_file
 from models.stopping import Stop, never
 
@@ -48,13 +49,29 @@ def judge_page(
     quants = page_quants(page)
     if not quants:
         return ()
+    facts = known_facts(page, quants, hub=hub, card=card, stop=stop)
+    return judge_quants(quants, facts, machine, wishes, planning=planning, stop=stop)
+
+
+def known_facts(
+    page: RepositoryPage,
+    quants: Sequence[QuantFiles],
+    *,
+    hub: Hub,
+    card: Card | None = None,
+    stop: Stop = never,
+) -> ModelShape | SizingFacts:
+    """Return what sizes the models of a repository: by a header, or else by the family's card.
+
+    Raises:
+        FathomError: as ``judge_page``.
+    """
     try:
-        facts = facts_of(page, quants, hub=hub, stop=stop)
+        return facts_of(page, quants, hub=hub, stop=stop)
     except (AccessError, NetworkError):
         if card is None or not (card.runs and card.hyperparameters):
             raise
-        facts = bare_shape(card.architecture, card.hyperparameters, card.title)
-    return judge_quants(quants, facts, machine, wishes, planning=planning, stop=stop)
+        return bare_shape(card.architecture, card.hyperparameters, card.title)
 
 
 def facts_of(

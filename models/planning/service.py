@@ -28,6 +28,10 @@ WORK_FOLDER = "dry-runs"
 _MAX_INVENTORIES = 16
 
 
+# Plans a shape, near settings found before; raises as ``solve``.
+Solve = Callable[[ModelShape, Machine, Wishes, "PlanSettings | None"], Plan]
+
+
 class Planning:
     """Plans any checkpoint on any machine.
 
@@ -36,6 +40,7 @@ class Planning:
         hub: where repositories are read, or what returns it when it is needed.
         read_machine: reads this machine; its argument is the file whose disk matters.
         work_dir: where the dry run keeps header-only files for as long as it runs.
+        solve_elsewhere: plans in another process; None plans in the thread that asks.
     """
 
     def __init__(
@@ -45,11 +50,13 @@ class Planning:
         hub: Hub | Callable[[], Hub],
         read_machine: Callable[[Path | None], Machine],
         work_dir: Path,
+        solve_elsewhere: Solve | None = None,
     ) -> None:
         self._library = library
         self._hub = hub
         self._read_machine = read_machine
         self._work_dir = work_dir
+        self._solve_elsewhere = solve_elsewhere
         self._lock = threading.Lock()
         # By identity: comparing shapes would compare a thousand tensors.
         self._inventories: OrderedDict[int, Inventory] = OrderedDict()
@@ -81,6 +88,8 @@ class Planning:
         Raises:
             InvalidSettingError: the wishes contradict the architecture or each other.
         """
+        if self._solve_elsewhere is not None:
+            return self._solve_elsewhere(checkpoint.shape, machine, wishes, near)
         return solve(self.inventory(checkpoint.shape), machine, wishes, near=near)
 
     def verify(

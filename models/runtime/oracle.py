@@ -20,8 +20,8 @@ from models.planner.machine import Gpu
 from models.planner.plan import BufferBytes, PlanSettings
 from models.runtime.command import program_command
 from models.runtime.header_files import CheckpointFiles
-from models.runtime.oracle_child import OracleChild
 from models.runtime.oracle_protocol import OpenOracle, OracleAnswer, OracleOpened, PhantomSpec
+from models.runtime.piped_child import PipedChild
 from models.runtime.protocol import Json, to_json
 from models.runtime.wire import build
 from models.stopping import Stop, never
@@ -67,7 +67,7 @@ class Oracle:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._checkpoint: CheckpointFiles | None = None
-        self._child: OracleChild | None = None
+        self._child: PipedChild | None = None
         self._next_id = 0
         self._opened: OracleOpened | None = None
         self._last: OracleAnswer | None = None
@@ -129,20 +129,22 @@ class Oracle:
 
     # --- lock held ------------------------------------------------------------------------------
 
-    def _running_child(self, deadline: float, stop: Stop) -> OracleChild:
+    def _running_child(self, deadline: float, stop: Stop) -> PipedChild:
         self._check(deadline, stop)
         if self._child is not None:
             return self._child
         if self._checkpoint is None:
             self._checkpoint = CheckpointFiles(self._files, self._work_dir)
-        child = self._child = OracleChild(self._command)
+        child = self._child = PipedChild(
+            self._command, name="llama.cpp's dry run", error=OracleError
+        )
         request = OpenOracle(str(self._checkpoint.first_path), self._gpus, self._cpu_features)
         opening = {"op": "open", **to_json(request)}
         self._opened = self._ask(child, opening, OracleOpened, deadline, stop)
         return child
 
     def _ask(
-        self, child: OracleChild, request: Json, answer: type[_T], deadline: float, stop: Stop
+        self, child: PipedChild, request: Json, answer: type[_T], deadline: float, stop: Stop
     ) -> _T:
         """Send a request and return its answer; a child that fails is ended."""
         self._next_id += 1
@@ -172,7 +174,7 @@ class Oracle:
         cause = error_from_json(event)
         raise OracleError(cause.message, hint=cause.hint, details=cause.details) from cause
 
-    def _wait(self, child: OracleChild, request_id: int, deadline: float, stop: Stop) -> Json:
+    def _wait(self, child: PipedChild, request_id: int, deadline: float, stop: Stop) -> Json:
         while True:
             for event in child.receive(_STOP_PERIOD_S):
                 if event.get("id") == request_id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import enum
 import functools
@@ -54,12 +55,10 @@ def _convert(hint: Any, value: Any, where: str, strict: bool) -> Any:
     origin = typing.get_origin(hint)
     args = typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return _convert_optional(args, value, where, strict)
+        return _convert_union(args, value, where, strict)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise EngineProtocolError(f"{where} must be a list.")
-        return tuple(_convert(args[0], item, where, strict) for item in value)
-    if origin is dict:
+        return _convert_tuple(args, value, where, strict)
+    if origin in (dict, collections.abc.Mapping):
         if not isinstance(value, dict):
             raise EngineProtocolError(f"{where} must be an object.")
         return {str(key): _convert(args[1], item, where, strict) for key, item in value.items()}
@@ -68,11 +67,29 @@ def _convert(hint: Any, value: Any, where: str, strict: bool) -> Any:
     return _convert_scalar(hint, value, where)
 
 
-def _convert_optional(args: tuple[Any, ...], value: Any, where: str, strict: bool) -> Any:
-    if value is None:
-        return None
+def _convert_tuple(args: tuple[Any, ...], value: Any, where: str, strict: bool) -> Any:
+    """Convert to ``tuple[X, ...]``, or to ``tuple[X, Y]`` with as many items as it names."""
+    if not isinstance(value, list):
+        raise EngineProtocolError(f"{where} must be a list.")
+    hints = args[:1] * len(value) if args[1:] == (Ellipsis,) else args
+    if len(hints) != len(value):
+        raise EngineProtocolError(f"{where} must be a list of {len(hints)}.")
+    return tuple(
+        _convert(hint, item, where, strict) for hint, item in zip(hints, value, strict=True)
+    )
+
+
+def _convert_union(args: tuple[Any, ...], value: Any, where: str, strict: bool) -> Any:
+    """Convert to the first type of a union that takes the value; the last one says why not."""
     present = [arg for arg in args if arg is not type(None)]
-    return _convert(present[0], value, where, strict)
+    if value is None and len(present) < len(args):
+        return None
+    for hint in present[:-1]:
+        try:
+            return _convert(hint, value, where, strict)
+        except EngineProtocolError:
+            continue
+    return _convert(present[-1], value, where, strict)
 
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:

@@ -17,7 +17,8 @@ from models.hub.pages import RepositoryPage
 from models.library.library import Library
 from models.planner.machine import Gpu, GpuKind, Machine
 from models.planner.wishes import Wishes
-from models.planning.judging import Judge, Judgement, QuantJudgement
+from models.planning.judgement import Judgement, QuantJudgement
+from models.planning.judging import Judge
 from models.planning.judging_pages import judge_page
 from models.planning.service import Planning
 from models.stopping import Stop

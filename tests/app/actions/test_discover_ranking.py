@@ -21,7 +21,7 @@ from helpers.plan_samples import distill_plan, machine
 from models.catalog.card import Card, GgufRepository, Reasoning, ReasoningFacts, SamplingAdvice
 from models.planner.compare import Where
 from models.planner.plan import SpeedRange
-from models.planning.judging import Judgement
+from models.planning.judgement import Judgement
 
 
 def family(

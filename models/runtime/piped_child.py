@@ -1,4 +1,4 @@
-"""One child of the oracle and its pipes, used from one thread at a time. No Qt here."""
+"""A child that answers questions, and its pipes; used from one thread at a time. No Qt here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from models.errors import EngineProtocolError, OracleError
+from models.errors import FathomError
 from models.runtime.command import start_piped
 from models.runtime.outcome import describe_end
 from models.runtime.pipes import STDERR, LineFramer, Tail, open_pipes
@@ -17,21 +17,24 @@ _REAP_LIMIT_S = 5.0
 _LAST_WORDS_S = 0.5
 
 
-class OracleChild:
+class PipedChild:
     """A running child.
 
     Args:
         command: its command line.
+        name: what it is to a person, at the begin of a sentence.
+        error: the class of what goes wrong with it.
 
     Raises:
-        OracleError: it cannot be started.
+        FathomError: of the class ``error``: it cannot be started.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], *, name: str, error: type[FathomError]) -> None:
+        self._name, self._error = name, error
         try:
             self._process = start_piped(command)
-        except (OSError, ValueError) as error:
-            raise OracleError("The dry run cannot be started.", details=str(error)) from error
+        except (OSError, ValueError) as failure:
+            raise error(f"{name} cannot be started.", details=str(failure)) from failure
         self._pipes = open_pipes(self._process)
         self._framer = LineFramer()
         self._tail = Tail()
@@ -49,7 +52,8 @@ class OracleChild:
         """Return the events that came, empty when the time is over.
 
         Raises:
-            OracleError: the child died; ``details`` are its last words.
+            FathomError: of the class that was given: the child died; ``details`` are its last
+                words.
             EngineProtocolError: it wrote something that is not the protocol.
         """
         events: list[Json] = []
@@ -64,7 +68,7 @@ class OracleChild:
             raise self._death()
         return events
 
-    def _death(self) -> OracleError:
+    def _death(self) -> FathomError:
         """Put the end of the child into words, with what it said last."""
         limit_s = time.monotonic() + _LAST_WORDS_S
         while self._open_outputs and time.monotonic() < limit_s:
@@ -79,8 +83,8 @@ class OracleChild:
         outcome = describe_end(self._process.poll(), words)
         reason = f": {outcome.reason}" if outcome.reason else ""
         said = [line for line in words.splitlines() if line.strip()]
-        return OracleError(
-            f"llama.cpp's dry run {outcome.verb}{reason} ({outcome.sign}).",
+        return self._error(
+            f"{self._name} {outcome.verb}{reason} ({outcome.sign}).",
             hint=said[-1].strip()[:300] if said else "",
             details=words,
         )
@@ -91,6 +95,3 @@ class OracleChild:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_REAP_LIMIT_S)
         self._pipes.close()
-
-
-__all__ = ["EngineProtocolError", "OracleChild"]
