@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.processor import missing_for_qt, too_old
 from models.errors import FathomError
 from models.hardware.readouts import HardwareSnapshot
 from models.paths import Paths
@@ -194,6 +195,8 @@ def _run_qt(name: str, variables: dict[str, str]) -> Check:
     except (OSError, subprocess.TimeoutExpired) as error:
         return Check(name, FAIL, f"Qt cannot be tried ({type(error).__name__})")
     if answer.returncode != 0:
+        if missing := missing_for_qt():
+            return Check(name, FAIL, too_old(missing))
         words = " ".join(answer.stderr.split())[-300:] or f"exit code {answer.returncode}"
         return Check(name, FAIL, f"Qt does not work: {words}")
     try:
