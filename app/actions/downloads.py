@@ -133,6 +133,8 @@ class Downloads(QObject):
         self._is_watched = False
         # By path: what is here and was not loaded since.
         self._ready_notices: dict[Path, int] = {}
+        # By download: what it needs before it can go on.
+        self._rest_notices: dict[str, int] = {}
         bridge.jobs_changed.connect(self._on_jobs)
         bridge.stepped.connect(self._on_step)
         bridge.went_down.connect(self._on_down)
@@ -287,6 +289,7 @@ class Downloads(QObject):
     def _on_step(self, before: JobView | None, after: JobView) -> None:
         if before is not None and before.state is after.state:
             return
+        self._withdraw_rest(after.job_id)
         if after.state is JobState.READY:
             self.finished.emit(after)
             self._tell_ready(after)
@@ -318,7 +321,14 @@ class Downloads(QObject):
             JobState.NO_SPACE: Action(self.tr("Free space"), self.library_wanted.emit),
             JobState.NEEDS_LICENCE: Action(self.tr("Open its page"), partial(_open_page, job)),
         }
-        self._messages.warning(text, actions[job.state], hint=hint)
+        notice = self._messages.warning(text, actions[job.state], hint=hint)
+        self._rest_notices[job.job_id] = notice
+
+    def _withdraw_rest(self, job_id: str) -> None:
+        """Take back what a download needed: it has it, or somebody ended it."""
+        notice = self._rest_notices.pop(job_id, None)
+        if notice is not None:
+            self._messages.withdraw(notice)
 
     @Slot(object, bool)
     def _on_down(self, error: FathomError, is_final: bool) -> None:

@@ -111,6 +111,8 @@ def fetch(spec: JobSpec, options: argparse.Namespace, session: Session) -> int:
             line.clear()
     if view.state is JobState.READY:
         if not options.json:
+            if view.why:
+                print_line(without_controls(view.why))
             print(without_controls(str(view.path)))
         return 0
     raise _failure_of(view)
@@ -206,7 +208,8 @@ def _progress_words(view: JobView) -> str:
         left_s = max((view.waits_until_s or 0.0) - time.time(), 0.0)
         when = f", next attempt in {format_duration(round(left_s))}" if left_s >= 1 else ""
         return f"{done} of {total}. {view.why}{when}"
-    return f"{_WORDS.get(view.state, view.state.value)} ({done} of {total})"
+    why = f". {view.why}" if view.why else ""
+    return f"{_WORDS.get(view.state, view.state.value)} ({done} of {total}){why}"
 
 
 def _failure_of(view: JobView) -> FathomError:

@@ -162,6 +162,8 @@ def _note(job: JobView, now_s: float) -> tuple[str, str, str]:
     failure = job.failure
     if failure is not None and job.state not in (*ENDED, *_PAUSABLE):
         text = f"{failure.message} {failure.hint}".strip()
+        if job.state is _S.NO_SPACE:
+            text += " " + _tr("It goes on by itself when there is room.")
         return text, "fail" if job.state is _S.FAILED else "quiet", failure.details
     if job.state is _S.WAITING and job.waits_until_s is not None:
         left_s = max(math.ceil(job.waits_until_s - now_s), 0)
@@ -172,7 +174,9 @@ def _note(job: JobView, now_s: float) -> tuple[str, str, str]:
         return kept, "quiet", ""
     if job.state is _S.READY:
         words = _tr("It is as the mirror has it. Whether Hugging Face has the same is not known.")
-        return "" if job.spec.is_independent else words, "tight", ""
+        if job.spec.is_independent:
+            return job.why, "quiet", ""
+        return f"{words} {job.why}".strip(), "tight", ""
     return job.why, "quiet", ""
 
 
@@ -204,7 +208,7 @@ def _file_view(file: FileView) -> DownloadFileView:
         FileState.VERIFYING: _tr("Checking"),
         FileState.REPAIRING: _tr("Mending"),
         FileState.VERIFIED: _tr("{0}, checked").format(format_bytes(file.bytes_total)),
-        FileState.FAILED: _tr("Failed"),
+        FileState.FAILED: _tr("Not fetched"),
     }
     amount = _tr("{0} of {1}").format(format_bytes(file.bytes_done), format_bytes(file.bytes_total))
     is_begun = file.state is FileState.DOWNLOADING or (

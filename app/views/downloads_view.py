@@ -310,7 +310,12 @@ class DownloadsView(QWidget):
         view = download_row_view(job, now_s=time.time())
         if view.can_move:
             self._add_order(menu, job_id)
-        if job.state in (JobState.NO_SPACE, JobState.NEEDS_TOKEN, JobState.NEEDS_LICENCE):
+        lacks = job.state is JobState.READY and bool(job.why)
+        if lacks or job.state in (
+            JobState.NO_SPACE,
+            JobState.NEEDS_TOKEN,
+            JobState.NEEDS_LICENCE,
+        ):
             again = menu.addAction(self.tr("Try again"))
             again.triggered.connect(partial(self.resume_requested.emit, job_id))
         menu.addAction(self.tr("Show in folder")).triggered.connect(partial(_show_folder, job))

@@ -25,9 +25,10 @@ from models.errors import (
 from models.transfer.job import ENDED, JobFailure, JobSpec, JobState
 from models.transfer.job_book import FileStand, Job
 from models.transfer.job_rows import row_of
-from models.transfer.job_runner import Run
 from models.transfer.protocol import GoneLine, JobLine, QueueLine, TransferLine, job_line
 from models.transfer.queue_store import StoredJob
+from models.transfer.room_watch import FIRST_PAUSE_S, RoomWatch
+from models.transfer.run import Run
 
 _S = JobState
 
@@ -56,6 +57,9 @@ class Launcher(Protocol):
     def discard(self, spec: JobSpec, files: tuple[FileStand, ...], *, keeps: bool) -> Run:
         """Return a run that takes a cancelled download away; not begun."""
 
+    def room(self, spec: JobSpec) -> Run:
+        """Return a run that looks whether there is room for a download; not begun."""
+
 
 class Desk:
     """All downloads of one child.
@@ -64,9 +68,12 @@ class Desk:
         launcher: makes runs, whose ends come to ``ended``.
         emit: tells the parent.
         keep: writes the queue down.
+        room_pause_s: between two looks at a disk that was full.
     """
 
-    def __init__(self, launcher: Launcher, emit: Emit, keep: Keep) -> None:
+    def __init__(
+        self, launcher: Launcher, emit: Emit, keep: Keep, *, room_pause_s: float = FIRST_PAUSE_S
+    ) -> None:
         self._launcher = launcher
         self._emit = emit
         self._keep = keep
@@ -74,14 +81,22 @@ class Desk:
         self._runs: dict[str, Run] = {}
         self._said_specs: set[str] = set()
         self._not_before: dict[str, float] = {}
+        self._room = RoomWatch(room_pause_s)
+        self._looks: dict[str, Run] = {}
         self._is_offline = False
         self._is_open = False
         self._is_closing = False
 
     @property
     def is_running(self) -> bool:
-        """Whether something is being done, or is to be tried again at a time."""
-        return bool(self._runs or self._not_before)
+        """Whether something is being done whose progress is worth looking at."""
+        return bool(self._runs)
+
+    @property
+    def next_s(self) -> float | None:
+        """When something is to be tried again, on the monotonic clock; None when nothing is."""
+        known = (*self._not_before.values(), self._room.next_s)
+        return min((at_s for at_s in known if at_s is not None), default=None)
 
     def run_of(self, job_id: str) -> Run | None:
         """Return what is being done for a download; may be called from any thread."""
@@ -237,10 +252,17 @@ class Desk:
         due = [job_id for job_id, at_s in self._not_before.items() if at_s <= now_s]
         for job_id in due:
             del self._not_before[job_id]
+        for job_id in self._room.due(now_s):
+            self._look_for_room(job_id)
         self._start_next()
 
     def ended(self, run: Run, error: FathomError | None) -> None:
         """Take note of how a run ended."""
+        for job_id, look in self._looks.items():
+            if look is run:
+                del self._looks[job_id]
+                self._looked(job_id, error)
+                return
         job = next((job for job in self._jobs if self._runs.get(job.job_id) is run), None)
         if job is None:
             return
@@ -253,12 +275,14 @@ class Desk:
         )
         if job.state is _S.CANCELLING:
             self._cancelled(job, run, error)
-        elif job.state is _S.PAUSING and (error is None or isinstance(error, StoppedError)):
-            job.go(_S.READY if error is None else _S.PAUSED)
+        elif job.state is _S.PAUSING and error is None:
+            job.go(_S.READY, why=_lacks(run))
+        elif job.state is _S.PAUSING and isinstance(error, StoppedError):
+            job.go(_S.PAUSED)
         elif job.state is _S.PAUSING:
             job.go(_S.PAUSED, why=error.message if error else "")
         elif job.state not in (_S.QUEUED, _S.PAUSED):
-            self._settle(job, error)
+            self._settle(job, error, _lacks(run))
         self._changed(job)
         self._start_next()
 
@@ -273,10 +297,10 @@ class Desk:
                 job.files = tuple(FileStand() for _ in job.files)
             job.go(_S.CANCELLED)
 
-    def _settle(self, job: Job, error: FathomError | None) -> None:
+    def _settle(self, job: Job, error: FathomError | None, lacks: str) -> None:
         """Go where the end of a download leads to."""
         if error is None:
-            job.go(_S.READY)
+            job.go(_S.READY, why=lacks)
         elif isinstance(error, StoppedError):
             job.go(_S.QUEUED)
         elif isinstance(error, OfflineError):
@@ -287,6 +311,33 @@ class Desk:
             self._not_before[job.job_id] = time.monotonic() + _BUSY_PAUSE_S
         else:
             job.go(resting_state(error), why=error.message, failure=failure_of(error))
+        if job.state is _S.NO_SPACE:
+            self._room.rests(job.job_id, job.bytes_done, time.monotonic())
+
+    def _look_for_room(self, job_id: str) -> None:
+        job = next((job for job in self._jobs if job.job_id == job_id), None)
+        if job is None or job.state is _S.READY:
+            self._room.forget(job_id)
+        elif job.state is not _S.NO_SPACE:
+            self._room.sleep(job_id)
+        elif job_id not in self._looks:
+            self._looks[job_id] = look = self._launcher.room(job.spec)
+            look.begin()
+
+    def _looked(self, job_id: str, error: FathomError | None) -> None:
+        """Let a download go on that there is room for now, or say what still lacks."""
+        job = next((job for job in self._jobs if job.job_id == job_id), None)
+        if job is None or job.state is not _S.NO_SPACE:
+            return
+        if error is None:
+            self._room.sleep(job_id)
+            job.go(_S.QUEUED, why=self._why_queued)
+        elif not isinstance(error, DiskFullError) or failure_of(error) == job.failure:
+            return
+        else:
+            job.why, job.failure = error.message, failure_of(error)
+        self._changed(job)
+        self._start_next()
 
     # --- its parts ------------------------------------------------------------------------------
 
@@ -355,6 +406,11 @@ def _has_the_line(job: Job) -> bool:
     # Between two files of a set it is only a moment until the next one is fetched.
     is_between = job.state is _S.VERIFYING and job.bytes_done < job.spec.size_bytes
     return is_between or job.state in _HAVE_THE_LINE
+
+
+def _lacks(run: Run) -> str:
+    snapshot = run.snapshot()
+    return snapshot.lacks if snapshot is not None else ""
 
 
 def resting_state(error: FathomError) -> JobState:

@@ -8,6 +8,7 @@ from typing import Any
 from models.transfer.disk import translated
 from models.transfer.file_transfer import FileTransfer
 from models.transfer.limiter import RateLimiter
+from models.transfer.patience import TransferPatience
 from models.transfer.record import forget_record, read_record
 from models.transfer.remote import Listener, Locator, RemoteObject
 from models.transfer.sidecar import bytes_in_place
@@ -20,12 +21,21 @@ class BlockTools:
     Args:
         slots: blocks in flight, of all files together.
         limiter: bytes a second, of all files together.
-        options: more arguments of every ``FileTransfer`` (patience, layout).
+        patience: how long is waited for what.
+        options: more arguments of every ``FileTransfer`` (layout).
     """
 
-    def __init__(self, slots: Slots, limiter: RateLimiter, **options: Any) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        limiter: RateLimiter,
+        *,
+        patience: TransferPatience | None = None,
+        **options: Any,
+    ) -> None:
         self._slots = slots
         self._limiter = limiter
+        self._patience = patience or TransferPatience()
         self._options = options
 
     def transfer(
@@ -37,8 +47,9 @@ class BlockTools:
         listen: Listener,
         verify_existing: bool,
         is_independent: bool,
+        is_extra: bool = False,
     ) -> FileTransfer:
-        """Return a transfer that was not begun."""
+        """Return a transfer that was not begun; ``is_extra``: it is not worth a long wait."""
         return FileTransfer(
             remote,
             target,
@@ -48,6 +59,7 @@ class BlockTools:
             listen=listen,
             verify_existing=verify_existing,
             is_independent=is_independent,
+            patience=self._patience.for_extras if is_extra else self._patience,
             **self._options,
         )
 

@@ -32,7 +32,7 @@ class JobState(enum.StrEnum):
 
 _S = JobState
 
-# Only a person (or a start of the program) leads out of these.
+# Only a person (or a start of the program, or room on the disk) leads out of these.
 AT_REST = frozenset(
     {
         _S.NEEDS_TOKEN,
@@ -120,6 +120,14 @@ class JobSpec:
         """Of all files."""
         return sum(file.size_bytes for file in self.files)
 
+    def is_extra(self, file: FileSpec) -> bool:
+        """Whether the checkpoint is whole without a file: a licence or a card beside its parts."""
+        return not _is_part(file) and any(_is_part(other) for other in self.files)
+
+
+def _is_part(file: FileSpec) -> bool:
+    return file.target.lower().endswith(".gguf")
+
 
 @dataclass(frozen=True)
 class JobFailure:
@@ -152,7 +160,7 @@ class JobView:
         eta_s: None when unknown.
         bytes_refetched: fetched more than once, since the job began.
         waits_until_s: on the clock of ``time.time``; None when it waits for nothing timed.
-        why: what it waits for or why it rests, one sentence; may be empty.
+        why: what it waits for, why it rests, or what a READY one lacks; a sentence or empty.
         path: the first checkpoint file when READY.
     """
 

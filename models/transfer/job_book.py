@@ -74,9 +74,10 @@ class Job:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every file is verified."""
+        """Whether every file is verified, or is one that may be missing and could not be had."""
         return all(
-            stand.state is FileState.VERIFIED and stand.bytes_done == file.size_bytes
+            (stand.state is FileState.VERIFIED and stand.bytes_done == file.size_bytes)
+            or (stand.state is FileState.FAILED and self.spec.is_extra(file))
             for stand, file in zip(self.files, self.spec.files, strict=True)
         )
 

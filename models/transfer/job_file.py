@@ -14,7 +14,8 @@ from models.errors import EngineProtocolError
 from models.transfer.disk import translated, write_whole
 from models.transfer.job import JobSpec
 from models.transfer.protocol import spec_from_json, spec_to_json
-from models.transfer.record import FOLDER
+from models.transfer.record import FOLDER, record_path
+from models.transfer.sidecar import sidecar_path
 
 JOB_SUFFIX = ".job.json"
 
@@ -70,6 +71,21 @@ def read_job_file(path: Path) -> JobSpec | None:
     if job_file_path(spec).name != path.name:
         return None
     return spec if spec.folder == folder else replace(spec, folder=folder, root=_root_of(folder))
+
+
+def small_files(spec: JobSpec) -> list[Path]:
+    """Return the small files that a download writes beside its large ones."""
+    found = [job_file_path(spec)]
+    for file in spec.files:
+        target = spec.folder / file.target
+        found += [sidecar_path(target), record_path(target)]
+    return found
+
+
+def is_plain(target: str) -> bool:
+    """Whether a file's name cannot lead out of its download's folder."""
+    path = Path(target)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def _root_of(folder: Path) -> Path:

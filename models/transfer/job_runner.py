@@ -5,16 +5,12 @@ It decides nothing about the queue: it says where it stands when asked, and how 
 
 from __future__ import annotations
 
-import abc
 import contextlib
 import logging
 import threading
 import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from models.errors import (
     DiskError,
@@ -23,7 +19,6 @@ from models.errors import (
     OfflineError,
     RemoteChangedError,
     StoppedError,
-    TransferError,
     UnsafeNameError,
 )
 from models.gguf.header import read_header
@@ -32,144 +27,19 @@ from models.stopping import Stop, check_stop
 from models.transfer.disk import translated
 from models.transfer.job import FileState, JobSpec, JobState
 from models.transfer.job_book import FileStand
-from models.transfer.job_file import job_file_path, remove_job_file, write_job_file
+from models.transfer.job_file import is_plain, remove_job_file, small_files, write_job_file
 from models.transfer.leftovers import remove_leftovers
-from models.transfer.record import FOLDER, record_path
-from models.transfer.remote import (
-    FileProgress,
-    FileSpec,
-    Listener,
-    Location,
-    Locator,
-    RemoteObject,
-)
-from models.transfer.sidecar import sidecar_path
-from models.transfer.space import Claim, SpaceLedger
+from models.transfer.remote import FileProgress, FileSpec, Location, Locator, RemoteObject
+from models.transfer.run import OnEnded, RunTools, Snapshot, ThreadedRun, Transfer
+from models.transfer.space import Claim
 
 _LOG = logging.getLogger(__name__)
 _S = JobState
 
-
-class Transfer(Protocol):
-    """One file on its way; models/transfer/file_transfer.py."""
-
-    def run(self, stop: Stop) -> object:
-        """Fetch and verify the file."""
-
-    def discard(self) -> None:
-        """Remove what was fetched of it."""
+_NOT_RUNNING = (FileState.VERIFIED, FileState.WAITING, FileState.FAILED)
 
 
-class FileTools(Protocol):
-    """Everything that touches one file; the real ones are in models/transfer/file_tools.py."""
-
-    def transfer(
-        self,
-        remote: RemoteObject,
-        target: Path,
-        *,
-        locator: Locator,
-        listen: Listener,
-        verify_existing: bool,
-        is_independent: bool,
-    ) -> Transfer:
-        """Return a transfer that was not begun."""
-
-    def is_done(self, remote: RemoteObject, target: Path) -> bool:
-        """Whether the verified file lies there, by its record."""
-
-    def bytes_in_place(self, target: Path) -> int:
-        """Return what an earlier run left."""
-
-    def remove(self, target: Path) -> None:
-        """Remove a finished file and its record."""
-
-
-@dataclass(frozen=True)
-class RunTools:
-    """What every download needs."""
-
-    files: FileTools
-    locator: Locator
-    ledger: SpaceLedger
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Where a run stands now.
-
-    Attributes:
-        state: what the download is doing.
-        bytes_fetched: over the line in this run.
-    """
-
-    state: JobState
-    files: tuple[FileStand, ...]
-    bytes_fetched: int = 0
-    bytes_refetched: int = 0
-    waits_until_s: float | None = None
-    why: str = ""
-
-
-class Run(Protocol):
-    """Something that is being done for a download."""
-
-    def begin(self) -> None:
-        """Start."""
-
-    def stop(self) -> None:
-        """Ask it to end; from any thread, returns at once."""
-
-    def snapshot(self) -> Snapshot | None:
-        """Return where it stands, None when there is nothing to show."""
-
-    def join(self, limit_s: float) -> None:
-        """Wait for its end."""
-
-
-OnEnded = Callable[[Run, FathomError | None], None]
-
-
-class _Threaded(abc.ABC):
-    """A thread that can be asked to stop and says how it ended."""
-
-    def __init__(self, name: str, on_ended: Callable[[FathomError | None], None]) -> None:
-        self._stop = threading.Event()
-        self._on_ended = on_ended
-        self._thread = threading.Thread(target=self._guarded, name=name, daemon=True)
-
-    def begin(self) -> None:
-        """Start."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ask it to end."""
-        self._stop.set()
-
-    def join(self, limit_s: float) -> None:
-        """Wait for its end."""
-        self._thread.join(limit_s)
-
-    def _guarded(self) -> None:
-        error: FathomError | None = None
-        try:
-            self._work(self._stop.is_set)
-        except FathomError as failure:
-            error = failure
-        except Exception as bug:  # noqa: BLE001  The thread's end: a bug ends one download only.
-            error = TransferError(
-                "The download met an error in Fathom's own code.",
-                hint="Please report it with the details.",
-                details="".join(traceback.format_exception(bug)),
-            )
-        self._on_ended(error)
-
-    @abc.abstractmethod
-    def _work(self, stop: Stop) -> None:
-        """Do what the thread is for."""
-
-
-class JobRun(_Threaded):
+class JobRun(ThreadedRun):
     """Makes a download."""
 
     def __init__(
@@ -183,12 +53,13 @@ class JobRun(_Threaded):
         self._state = _S.RESOLVING
         self._files = list(files)
         self._progress: dict[int, FileProgress] = {}
+        self._lacks = ""
 
     def snapshot(self) -> Snapshot:
         """Return where it stands."""
         with self._lock:
             state, files = self._state, tuple(self._files)
-            progress = dict(self._progress)
+            progress, lacks = dict(self._progress), self._lacks
         waiting = _waiting(progress, files) if state is _S.DOWNLOADING else None
         if waiting is not None:
             state = _S.WAITING
@@ -201,6 +72,7 @@ class JobRun(_Threaded):
             sum(item.bytes_refetched for item in progress.values()),
             waiting.waits_until_s if waiting else None,
             waiting.why if waiting else "",
+            lacks,
         )
 
     # --- the run's own thread -------------------------------------------------------------------
@@ -208,19 +80,22 @@ class JobRun(_Threaded):
     def _work(self, stop: Stop) -> None:
         self._check_places()
         wanted = self._look()
+        extras = [number for number in wanted if self._spec.is_extra(self._spec.files[number])]
+        parts = [number for number in wanted if number not in extras]
         try:
-            if wanted:
-                locator = self._resolve(wanted[0], stop)
+            if parts:
+                locator = self._resolve(parts[0], stop)
                 self._reserve(wanted)
                 write_job_file(self._spec)
                 self._enter(_S.DOWNLOADING)
-                for number in wanted:
+                for number in parts:
                     self._fetch(number, locator, stop)
+            self._fetch_extras(extras, stop)
             self._enter(_S.VERIFYING)
             check_stop(stop)
             check_shards(self._spec)
             remove_job_file(self._spec)
-            remove_leftovers(_small_files(self._spec), before_s=self._began_s)
+            remove_leftovers(small_files(self._spec), before_s=self._began_s)
         finally:
             self._tools.ledger.release(self._spec.job_id)
 
@@ -232,7 +107,7 @@ class JobRun(_Threaded):
         """
         spec = self._spec
         inside = spec.folder.is_relative_to(spec.root) and ".." not in spec.folder.parts
-        if not inside or not all(_is_plain(file.target) for file in spec.files):
+        if not inside or not all(is_plain(file.target) for file in spec.files):
             raise UnsafeNameError("The download's files would lie outside its folder.")
         if not spec.root.is_dir():
             raise DiskError(
@@ -284,21 +159,60 @@ class JobRun(_Threaded):
             with translated(folder):
                 folder.mkdir(parents=True, exist_ok=True)
 
-    def _fetch(self, number: int, locator: Locator, stop: Stop) -> None:
-        check_stop(stop)
+    def _fetch_extras(self, numbers: list[int], stop: Stop) -> None:
+        """Fetch the texts; one that cannot be had is left out, and said to lack.
+
+        Raises:
+            StoppedError: ``stop`` said so.
+            FathomError: why one cannot be had, where the checkpoint itself is gone, too.
+        """
+        failures = []
+        for number in numbers:
+            self._enter(_S.DOWNLOADING)
+            try:
+                self._fetch(number, self._tools.locator, stop)
+            except StoppedError:
+                raise
+            except FathomError as error:
+                if not self._has_parts():
+                    raise
+                # What came of it would look like a download that somebody still wants.
+                with contextlib.suppress(FathomError):
+                    self._transfer(number, self._tools.locator).discard()
+                self._set(number, FileStand(FileState.FAILED))
+                failures.append((self._spec.files[number].target, error))
+        if failures:
+            names = ", ".join(name for name, _ in failures)
+            with self._lock:
+                self._lacks = f"Without {names}: {failures[0][1].message}"
+
+    def _has_parts(self) -> bool:
+        """Whether the checkpoint itself is still there, as when a drive has not gone away."""
+        parts = [file for file in self._spec.files if not self._spec.is_extra(file)]
+        return all(
+            self._tools.files.is_done(self._remote(file), self._target(file)) for file in parts
+        )
+
+    def _transfer(self, number: int, locator: Locator) -> Transfer:
         file = self._spec.files[number]
 
         def listen(progress: FileProgress) -> None:
             self._heard(number, progress)
 
-        transfer = self._tools.files.transfer(
+        return self._tools.files.transfer(
             self._remote(file),
             self._target(file),
             locator=locator,
             listen=listen,
             verify_existing=self._spec.repairs,
             is_independent=self._spec.is_independent,
+            is_extra=self._spec.is_extra(file),
         )
+
+    def _fetch(self, number: int, locator: Locator, stop: Stop) -> None:
+        check_stop(stop)
+        file = self._spec.files[number]
+        transfer = self._transfer(number, locator)
         self._set(number, replace(self._files[number], state=FileState.DOWNLOADING))
         try:
             transfer.run(stop)
@@ -338,53 +252,6 @@ class JobRun(_Threaded):
 
     def _target(self, file: FileSpec) -> Path:
         return self._spec.folder / file.target
-
-
-class DiscardRun(_Threaded):
-    """Removes what a cancelled download fetched, or only its file where that is kept."""
-
-    def __init__(
-        self,
-        spec: JobSpec,
-        files: tuple[FileStand, ...],
-        tools: RunTools,
-        on_ended: OnEnded,
-        *,
-        keeps: bool,
-    ) -> None:
-        super().__init__("discard", lambda error: on_ended(self, error))
-        self._spec = spec
-        self._files = files
-        self._tools = tools
-        self._keeps = keeps
-        self._began_s = time.time()
-
-    def snapshot(self) -> None:
-        """Return nothing: there is nothing to show."""
-        return
-
-    def _work(self, stop: Stop) -> None:  # noqa: ARG002 - too short to be stopped
-        spec = self._spec
-        for file, stand in zip(spec.files, self._files, strict=True):
-            target = spec.folder / file.target
-            # What is being repaired was there before.
-            if self._keeps or spec.repairs or not _is_plain(file.target):
-                continue
-            remote = RemoteObject(spec.endpoint, spec.repository, spec.commit, file)
-            self._tools.files.transfer(
-                remote,
-                target,
-                locator=self._tools.locator,
-                listen=lambda _: None,
-                verify_existing=False,
-                is_independent=spec.is_independent,
-            ).discard()
-            if stand.is_ours:
-                self._tools.files.remove(target)
-        remove_job_file(spec)
-        remove_leftovers(_small_files(spec), before_s=self._began_s)
-        if not self._keeps:
-            _remove_empty(spec)
 
 
 class OnceAsked:
@@ -433,20 +300,6 @@ def check_shards(spec: JobSpec) -> None:
         check_set([read_header(path) for _, path in parts])
 
 
-def _small_files(spec: JobSpec) -> list[Path]:
-    """Return the small files that a download writes beside its large ones."""
-    targets = [spec.folder / file.target for file in spec.files]
-    found = [job_file_path(spec)]
-    for target in targets:
-        found += [sidecar_path(target), record_path(target)]
-    return found
-
-
-def _is_plain(target: str) -> bool:
-    path = Path(target)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
-
-
 def _state_of(files: tuple[FileStand, ...]) -> JobState:
     states = {stand.state for stand in files}
     if FileState.REPAIRING in states:
@@ -460,23 +313,7 @@ def _waiting(
     progress: dict[int, FileProgress], files: tuple[FileStand, ...]
 ) -> FileProgress | None:
     """Return what the download waits for, when everything that is being fetched waits."""
-    running = [
-        item
-        for number, item in progress.items()
-        if files[number].state not in (FileState.VERIFIED, FileState.WAITING)
-    ]
+    running = [item for number, item in progress.items() if files[number].state not in _NOT_RUNNING]
     if running and all(item.why for item in running):
         return min(running, key=lambda item: item.waits_until_s or 0.0)
     return None
-
-
-def _remove_empty(spec: JobSpec) -> None:
-    """Remove the folders that the download leaves empty, up to the root."""
-    folders = {(spec.folder / file.target).parent for file in spec.files}
-    folders |= {folder / FOLDER for folder in folders}
-    folders |= {spec.folder, spec.folder.parent}
-    inside = [folder for folder in folders if spec.root in folder.parents]
-    for folder in sorted(inside, key=lambda path: len(path.parts), reverse=True):
-        # Not empty, or not there.
-        with contextlib.suppress(OSError):
-            folder.rmdir()

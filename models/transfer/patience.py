@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MIB = 1024 * 1024
 
@@ -38,6 +38,8 @@ class TransferPatience:
         longest_pause_s: the longest that it is doubled to.
         longest_retry_after_s: the longest that a server's own "try again in" is followed.
         give_up_s: without a single byte of progress before a transfer ends.
+        extra_give_up_s: the same for a text that may be missing: nobody waits a day for a licence
+            beside weights that are here.
         refusals: how often in a row a fresh address may be refused before a transfer ends.
         lock_s: how long another transfer of the same file is waited for.
         progress_s: between two reports.
@@ -50,7 +52,17 @@ class TransferPatience:
     longest_pause_s: float = 30.0
     longest_retry_after_s: float = 3600.0
     give_up_s: float = 24 * 3600.0
+    extra_give_up_s: float = 20.0
     refusals: int = 8
     lock_s: float = 3.0
     progress_s: float = 0.15
     flush_s: float = 5.0
+
+    @property
+    def for_extras(self) -> TransferPatience:
+        """The same for a file that may be missing."""
+        return replace(
+            self,
+            give_up_s=self.extra_give_up_s,
+            longest_retry_after_s=min(self.longest_retry_after_s, self.extra_give_up_s),
+        )

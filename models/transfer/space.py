@@ -61,6 +61,17 @@ class SpaceLedger:
             DiskFullError: there is not enough; nothing is promised.
             DiskError: the volume cannot be looked at.
         """
+        self._promise(job_id, folder, claims, holds=True)
+
+    def look(self, job_id: str, folder: Path, claims: Sequence[Claim]) -> None:
+        """Return when ``hold`` would promise that room now; nothing is promised.
+
+        Raises:
+            DiskFullError, DiskError: it would not.
+        """
+        self._promise(job_id, folder, claims, holds=False)
+
+    def _promise(self, job_id: str, folder: Path, claims: Sequence[Claim], *, holds: bool) -> None:
         there = _existing(folder)
         try:
             volume = there.stat().st_dev
@@ -76,7 +87,8 @@ class SpaceLedger:
             missing_bytes = wanted_bytes + promised_bytes + margin_bytes - disk.free
             if wanted_bytes and missing_bytes > 0:
                 raise _full(folder, missing_bytes, promised_bytes)
-            self._held[job_id] = (volume, tuple(claims))
+            if holds:
+                self._held[job_id] = (volume, tuple(claims))
 
     def release(self, job_id: str) -> None:
         """Take a promise back; without one nothing happens."""
@@ -88,7 +100,7 @@ def _full(folder: Path, missing_bytes: int, promised_bytes: int) -> DiskFullErro
     others = f" {format_bytes(promised_bytes)} are kept for other downloads." * bool(promised_bytes)
     return DiskFullError(
         f"There is not enough room for this download: {format_bytes(missing_bytes)} are missing.",
-        hint=f"Free some room on the drive of {folder}, then resume.{others}",
+        hint=f"Free some room on the drive of {folder}.{others}",
         missing_bytes=missing_bytes,
     )
 

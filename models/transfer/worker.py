@@ -22,11 +22,12 @@ from models.errors import EngineProtocolError, FathomError
 from models.runtime.child_setup import open_standard_streams, take_protocol_fd
 from models.runtime.protocol import MAX_LINE_BYTES, Json
 from models.transfer.desk import Desk
+from models.transfer.discard_run import DiscardRun
 from models.transfer.events import TransferSettings
 from models.transfer.hubs import HubLocator
 from models.transfer.job import JobSpec
 from models.transfer.job_book import FileStand
-from models.transfer.job_runner import DiscardRun, FileTools, JobRun, Run, RunTools
+from models.transfer.job_runner import JobRun
 from models.transfer.limiter import RateLimiter
 from models.transfer.protocol import (
     TRANSFER_PROTOCOL_VERSION,
@@ -46,6 +47,9 @@ from models.transfer.protocol import (
 from models.transfer.queue_keeper import KeeperNotice, Kept, Opened, QueueKeeper
 from models.transfer.queue_store import QUEUE_FILE, StoredJob
 from models.transfer.remote import Locator
+from models.transfer.room_run import RoomRun
+from models.transfer.room_watch import FIRST_PAUSE_S
+from models.transfer.run import FileTools, Run, RunTools
 from models.transfer.slots import Slots
 from models.transfer.space import SpaceLedger
 from models.version import VERSION
@@ -131,6 +135,10 @@ class Launcher:
         """Return a run that takes a cancelled download away."""
         return DiscardRun(spec, files, self._tools, self._ended, keeps=keeps)
 
+    def room(self, spec: JobSpec) -> Run:
+        """Return a run that looks whether there is room for a download."""
+        return RoomRun(spec, self._tools, self._ended)
+
     def _ended(self, run: Run, error: FathomError | None) -> None:
         self._inbox.put(_Ended(run, error))
 
@@ -146,6 +154,7 @@ class Worker:
         make_file_tools: MakeFileTools,
         ledger: SpaceLedger | None = None,
         locator: SettableLocator | None = None,
+        room_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self._requests = requests
         self._writer = writer
@@ -156,7 +165,8 @@ class Worker:
         self._settings = TransferSettings()
         files = make_file_tools(self._slots, self._limiter)
         tools = RunTools(files, self._locator, ledger or SpaceLedger())
-        self._desk = Desk(Launcher(tools, self._inbox), writer.send, self._keep)
+        launcher = Launcher(tools, self._inbox)
+        self._desk = Desk(launcher, writer.send, self._keep, room_pause_s=room_pause_s)
         self._keeper: QueueKeeper | None = None
         self._is_open = False
         self._early: list[_Asked] = []
@@ -181,9 +191,9 @@ class Worker:
         self._writer.send(ByeLine())
 
     def _next_mail(self) -> _Mail | None:
-        timeout_s = None
-        if self._desk.is_running:
-            timeout_s = max(0.0, self._next_tick_s - time.monotonic())
+        # A queue in which nothing moves wakes nobody.
+        at_s = self._next_tick_s if self._desk.is_running else self._desk.next_s
+        timeout_s = None if at_s is None else max(0.0, at_s - time.monotonic())
         try:
             return self._inbox.get(timeout=timeout_s)
         except queue.Empty:
@@ -319,6 +329,7 @@ def main(
     *,
     ledger: SpaceLedger | None = None,
     locator: SettableLocator | None = None,
+    room_pause_s: float = FIRST_PAUSE_S,
 ) -> int:
     """Run the transfer child on standard input and output; return its exit status.
 
@@ -326,6 +337,7 @@ def main(
         make_file_tools: what transfers files; tests cut them smaller.
         ledger: who keeps room on the disks; tests keep less.
         locator: who knows where files are; tests ask nobody.
+        room_pause_s: between two looks at a full disk; tests look more often.
     """
     open_standard_streams()
     writer = LineWriter(take_protocol_fd())
@@ -338,7 +350,12 @@ def main(
             make_file_tools = BlockTools
         requests = os.fdopen(0, "rb", closefd=False)
         worker = Worker(
-            requests, writer, make_file_tools=make_file_tools, ledger=ledger, locator=locator
+            requests,
+            writer,
+            make_file_tools=make_file_tools,
+            ledger=ledger,
+            locator=locator,
+            room_pause_s=room_pause_s,
         )
         worker.run()
         status = 0

@@ -23,7 +23,8 @@ def child_command(
     Args:
         options: ``reserve_bytes`` (room kept on every disk), ``no_stderr`` (1: as in a windowed
             program), ``asks_nobody`` (1: the address of a file is made up without a request),
-            ``stall_ms`` (without a byte, before a connection counts as dead).
+            ``stall_ms`` (without a byte, before a connection counts as dead), ``extra_ms`` (the
+            longest that a text is tried for), ``room_ms`` (between two looks at a full disk).
     """
     command = [sys.executable, "-P", str(Path(__file__).resolve())]
     options = {"block_bytes": block_bytes, "flush_bytes": flush_bytes, **options}
@@ -41,6 +42,8 @@ def main() -> None:
     ):
         parser.add_argument(name, type=int, default=0)
     parser.add_argument("--stall-ms", type=int, default=15_000)
+    parser.add_argument("--extra-ms", type=int, default=20_000)
+    parser.add_argument("--room-ms", type=int, default=10_000)
     options = parser.parse_args()
     from models.transfer.file_tools import BlockTools
     from models.transfer.limiter import RateLimiter
@@ -53,7 +56,10 @@ def main() -> None:
     def tools(slots: Slots, limiter: RateLimiter) -> BlockTools:
         layout = Layout(block_bytes=options.block_bytes, flush_bytes=options.flush_bytes)
         patience = TransferPatience(
-            first_pause_s=0.05, longest_pause_s=0.5, stall_s=options.stall_ms / 1000
+            first_pause_s=0.05,
+            longest_pause_s=0.5,
+            stall_s=options.stall_ms / 1000,
+            extra_give_up_s=options.extra_ms / 1000,
         )
         return BlockTools(slots, limiter, layout=layout, patience=patience)
 
@@ -71,7 +77,12 @@ def main() -> None:
     if options.no_stderr:
         sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]
     locator = _PlainLocator() if options.asks_nobody else None
-    transfer_main(tools, ledger=SpaceLedger(options.reserve_bytes, 0.0), locator=locator)
+    transfer_main(
+        tools,
+        ledger=SpaceLedger(options.reserve_bytes, 0.0),
+        locator=locator,
+        room_pause_s=options.room_ms / 1000,
+    )
 
 
 if __name__ == "__main__":

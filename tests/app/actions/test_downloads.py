@@ -199,6 +199,26 @@ def test_a_download_that_rests_is_told_once(
         notice.action.run()
 
 
+def test_what_a_download_needed_is_taken_back_when_it_has_it(
+    rig: Rig, parts: Parts, qtbot: QtBot
+) -> None:
+    failure = JobFailure("disk_full", "1 GB is missing.")
+    view = job_view(sample_spec(), JobState.NO_SPACE, failure=failure)
+    withdrawn: list[int] = []
+    parts.messages.withdrawn.connect(withdrawn.append)
+    with qtbot.waitSignal(rig.bridge.stepped):
+        rig.bridge.listener(JobChanged(view))
+    # What lacks changes while the disk is looked at; nobody is told again.
+    less = replace(view, failure=JobFailure("disk_full", "1 MB is missing."))
+    with qtbot.waitSignal(rig.bridge.stepped):
+        rig.bridge.listener(JobChanged(less))
+    (notice,) = rig.notices
+    assert withdrawn == []
+    with qtbot.waitSignal(rig.bridge.stepped):
+        rig.bridge.listener(JobChanged(job_view(view.spec, JobState.QUEUED)))
+    assert withdrawn == [notice.id]
+
+
 def test_only_a_final_end_of_the_child_is_told(rig: Rig, qtbot: QtBot) -> None:
     error = TransferError("The child ended.")
     with qtbot.waitSignal(rig.bridge.went_down):

@@ -35,6 +35,21 @@ def test_a_failure_says_what_to_do_and_keeps_the_details() -> None:
     assert view.action_text == "Try again"
 
 
+def test_what_waits_for_room_says_that_it_goes_on_by_itself() -> None:
+    failure = JobFailure("disk_full", "1 GB is missing.", "Free some room.")
+    view = download_row_view(job_view(job_spec(), S.NO_SPACE, failure=failure), now_s=0.0)
+    assert view.note == "1 GB is missing. Free some room. It goes on by itself when there is room."
+
+
+@pytest.mark.parametrize("is_independent", [True, False])
+def test_what_a_finished_download_lacks_is_said(is_independent: bool) -> None:
+    spec = job_spec(is_independent=is_independent)
+    view = download_row_view(job_view(spec, S.READY, why="Without README.md."), now_s=0.0)
+    assert view.note.endswith("Without README.md.")
+    assert ("mirror" in view.note) != is_independent
+    assert view.action_text == "Load"
+
+
 def test_an_old_failure_is_not_shown_while_it_runs_again() -> None:
     failure = JobFailure("x", "It broke.")
     view = download_row_view(job_view(job_spec(), S.DOWNLOADING, failure=failure), now_s=0.0)

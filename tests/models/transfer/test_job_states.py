@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,10 @@ from models.transfer.desk import Desk, resting_state
 from models.transfer.job import ACTIVE, AT_REST, TRANSITIONS, FileState, JobSpec, JobState
 from models.transfer.job_book import FileStand, Job
 from models.transfer.job_rows import jobs_of
-from models.transfer.job_runner import Snapshot
 from models.transfer.protocol import GoneLine, JobLine, QueueLine, TransferLine
 from models.transfer.queue_store import StoredJob
 from models.transfer.remote import FileSpec
+from models.transfer.run import Snapshot
 
 SIZE_BYTES = 100
 ENDS: tuple[FathomError | None, ...] = (
@@ -86,6 +87,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.runs: list[ScriptedRun] = []
+        self.looks: list[ScriptedRun] = []
         self.rows: dict[str, StoredJob] = {}
         self.seen: dict[str, JobLine] = {}
         self.verified: dict[str, bool] = {}
@@ -98,6 +100,7 @@ class Scene:
     def restart(self) -> None:
         """Let the child be killed and another one begin."""
         self.runs.clear()
+        self.looks.clear()
         self.seen.clear()
         self.desk = self._new_desk()
         self.desk.open(jobs_of(sorted(self.rows.values(), key=lambda row: row.position)))
@@ -113,6 +116,11 @@ class Scene:
         run = ScriptedRun(spec, files, shows=False)
         self.runs.append(run)
         return run
+
+    def room(self, spec: JobSpec) -> ScriptedRun:
+        look = ScriptedRun(spec, (), shows=False)
+        self.looks.append(look)
+        return look
 
     # --- as parent and file
 
@@ -169,6 +177,7 @@ events = st.one_of(
     st.tuples(st.just("stand"), st.integers(0, 3), snapshots),
     st.tuples(st.just("end"), st.integers(0, 3), st.sampled_from(ENDS)),
     st.tuples(st.just("whole end"), st.integers(0, 3)),
+    st.tuples(st.just("look"), st.integers(0, 1), st.sampled_from([None, DiskFullError("y")])),
     st.tuples(st.just("tick"), st.floats(0, 100)),
     st.tuples(st.just("kill")),
 )
@@ -182,14 +191,15 @@ def play(scene: Scene, event: tuple) -> None:
     if kind == "kill":
         scene.restart()
     elif kind == "tick":
-        desk.tick(rest[0])
+        # Long after whatever is to be tried again.
+        desk.tick(time.monotonic() + 1e6 + rest[0])
     elif kind == "add":
         desk.add(spec_of(rest[0]))
     elif kind == "offline":
         desk.set_offline(rest[0])
     elif kind == "token":
         desk.retry_refused()
-    elif kind in ("stand", "end", "whole end"):
+    elif kind in ("stand", "end", "whole end", "look"):
         play_run(scene, kind, rest)
     else:
         try:
@@ -204,6 +214,10 @@ def play(scene: Scene, event: tuple) -> None:
 
 
 def play_run(scene: Scene, kind: str, rest: list) -> None:
+    if kind == "look":
+        if rest[0] < len(scene.looks):
+            scene.desk.ended(scene.looks.pop(rest[0]), rest[1])
+        return
     if rest[0] >= len(scene.runs):
         return
     run = scene.runs[rest[0]]
@@ -344,3 +358,74 @@ def test_between_two_files_nobody_else_gets_the_line() -> None:
     run.stand = Snapshot(JobState.VERIFYING, (checked, checked))
     scene.desk.tick(2.0)
     assert len(scene.runs) == 2
+
+
+def rest_for_room(scene: Scene, *, bytes_done: int = 0) -> None:
+    """Let the only run end for want of room."""
+    run = scene.runs.pop()
+    run.stand = Snapshot(JobState.DOWNLOADING, (FileStand(FileState.DOWNLOADING, bytes_done),))
+    scene.desk.ended(run, DiskFullError("1 GB is missing."))
+    assert scene.seen[run.spec.job_id].state is JobState.NO_SPACE
+
+
+def next_look(scene: Scene) -> tuple[float, ScriptedRun]:
+    """Let the time of the next look come; return how far off it was, and the look."""
+    at_s = scene.desk.next_s
+    assert at_s is not None
+    off_s = at_s - time.monotonic()
+    scene.desk.tick(at_s - 0.001)
+    assert scene.looks == []
+    scene.desk.tick(at_s)
+    return off_s, scene.looks.pop()
+
+
+def test_a_download_without_room_goes_on_when_there_is_some() -> None:
+    scene = Scene()
+    scene.desk.add(spec_of(1, files=1))
+    rest_for_room(scene)
+    assert not scene.desk.is_running
+    _, look = next_look(scene)
+    scene.desk.ended(look, DiskFullError("half a GB is missing."))
+    assert scene.seen[look.spec.job_id].state is JobState.NO_SPACE
+    assert scene.seen[look.spec.job_id].why == "half a GB is missing."
+    _, look = next_look(scene)
+    scene.desk.ended(look, None)
+    assert scene.seen[look.spec.job_id].state is JobState.RESOLVING
+    assert scene.desk.next_s is None
+
+
+def test_room_that_does_not_last_is_looked_for_ever_more_calmly() -> None:
+    scene = Scene()
+    scene.desk.add(spec_of(1, files=1))
+    pauses_s = []
+    for bytes_done in (10, 10, 10, 20):
+        rest_for_room(scene, bytes_done=bytes_done)
+        off_s, look = next_look(scene)
+        pauses_s.append(off_s)
+        scene.desk.ended(look, None)
+    # Without progress it doubles; what got further begins anew.
+    assert pauses_s == pytest.approx([10, 20, 40, 10], abs=1)
+
+
+@pytest.mark.parametrize("wish", ["pause", "cancel"])
+def test_what_a_person_wants_is_not_undone_by_room(wish: str) -> None:
+    scene = Scene()
+    scene.desk.add(spec_of(1, files=1))
+    rest_for_room(scene)
+    _, look = next_look(scene)
+    play(scene, (wish, 1, True))
+    scene.desk.ended(look, None)
+    wanted = {"pause": JobState.PAUSED, "cancel": JobState.CANCELLING}[wish]
+    assert scene.seen[look.spec.job_id].state is wanted
+    scene.desk.tick(time.monotonic() + 1e6)
+    assert scene.looks == []
+    assert scene.desk.next_s is None
+
+
+def test_there_is_one_look_at_a_time() -> None:
+    scene = Scene()
+    scene.desk.add(spec_of(1, files=1))
+    rest_for_room(scene)
+    for hours in range(1, 4):
+        scene.desk.tick(time.monotonic() + hours * 3600)
+    assert len(scene.looks) == 1

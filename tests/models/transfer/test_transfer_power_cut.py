@@ -16,11 +16,12 @@ from models.stopping import Stop
 from models.transfer.file_tools import BlockTools
 from models.transfer.job import JobSpec
 from models.transfer.job_book import Job
-from models.transfer.job_runner import JobRun, Run, RunTools
+from models.transfer.job_runner import JobRun
 from models.transfer.limiter import RateLimiter
 from models.transfer.patience import Layout
 from models.transfer.rebuild import find_begun
 from models.transfer.remote import Location, RemoteObject
+from models.transfer.run import Run, RunTools
 from models.transfer.slots import Slots
 from models.transfer.space import SpaceLedger
 

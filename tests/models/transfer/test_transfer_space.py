@@ -44,7 +44,11 @@ def test_room_is_promised_once(tmp_path: Path) -> None:
         ledger.hold("c", tmp_path, share[2:])
     # Three thirds and a tenth are wanted, of what is free.
     assert caught.value.missing_bytes == pytest.approx(free_bytes // 10, rel=0.2)
+    with pytest.raises(DiskFullError):
+        ledger.look("c", tmp_path, share[2:])
     ledger.release("a")
+    ledger.look("c", tmp_path, share[2:])
+    ledger.look("d", tmp_path, share[:1])  # a look promises nothing
     ledger.hold("c", tmp_path, share[2:])
 
 
@@ -81,12 +85,18 @@ def test_too_little_room_is_known_before_the_first_byte(base_dir: Path) -> None:
         assert hub.sent_bytes == 0
 
 
-def test_a_disk_that_somebody_else_fills_rests_the_download(
+def test_a_disk_that_somebody_else_fills_rests_the_download_until_there_is_room(
     base_dir: Path, small_disk: Path
 ) -> None:
     files = gguf_shards(2, 2 * MIB)
     root = make_root(small_disk)
-    with fake_hub() as hub, running_client(base_dir, asks_nobody=1) as (client, heard):
+    with (
+        fake_hub() as hub,
+        running_client(base_dir, asks_nobody=1, room_ms=100) as (
+            client,
+            heard,
+        ),
+    ):
         offer(hub, files)
         hub.rate_bytes_s = 1_000_000
         spec = spec_for(hub, sorted(files), root)
@@ -97,8 +107,8 @@ def test_a_disk_that_somebody_else_fills_rests_the_download(
         assert view.state is JobState.NO_SPACE
         assert view.failure is not None
         assert view.failure.hint
+        # Nobody has to say so.
         (small_disk / "other").unlink()
-        client.resume(spec.job_id)
         heard.wait_for_state(JobState.READY)
     assert_all_there(spec, files)
 
