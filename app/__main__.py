@@ -14,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["engine"]:
         from models.runtime.worker import main as engine_main
 
-        return engine_main()
+        return engine_main(arguments[1:])
     if arguments[:1] == ["oracle"]:
         from models.runtime.oracle_worker import main as oracle_main
 

@@ -40,7 +40,9 @@ class Core:
         self.store = ConversationStore(paths.conversations_file)
         self.bridge = EngineBridge()
         self.supervisor = EngineSupervisor(
-            engine_command(), listener=self.bridge.listener, env=engine_environment()
+            engine_command(paths.addons_dir),
+            listener=self.bridge.listener,
+            env=engine_environment(),
         )
         self.library = library_of_user(paths, self.settings, os.environ)
         self.tokens = TokenStore(os.environ)

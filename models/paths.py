@@ -37,6 +37,11 @@ class Paths:
         return self.data_dir / "checks.json"
 
     @property
+    def addons_dir(self) -> Path:
+        """The user's add-ons, a folder each; need not be there."""
+        return self.data_dir / "addons"
+
+    @property
     def models_dir(self) -> Path:
         """The library root that always exists; downloads go here unless the user says else."""
         return self.data_dir / "models"

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 
 from models.errors import EngineUnresponsiveError, error_from_json
@@ -39,11 +39,11 @@ _WAIT_S = 0.5
 
 @dataclass(frozen=True)
 class Session:
-    """The user's folders and settings, and how to start the engine."""
+    """The user's folders and settings; ``engine`` is the child's command where it is another."""
 
     paths: Paths
     settings: Settings
-    engine: tuple[str, ...] = field(default_factory=lambda: tuple(engine_command()))
+    engine: tuple[str, ...] = ()
 
     def library(self) -> Library:
         """Return the checkpoints of this user, the demo included."""
@@ -82,7 +82,7 @@ class Session:
 
     def open_engine(self) -> EngineConversation:
         """Return an engine child to talk to; it starts with the first request."""
-        return EngineConversation(self.engine)
+        return EngineConversation(self.engine or engine_command(self.paths.addons_dir))
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,17 @@ def repair_hint() -> str:
     return "Run 'make clean' and 'make run': the engine is installed again."
 
 
-def engine_command() -> list[str]:
-    """Return the command line of the engine child."""
+def engine_command(addons_dir: Path | None = None) -> list[str]:
+    """Return the command line of the engine child.
+
+    Args:
+        addons_dir: where the user's add-ons lie; None: none are looked for there.
+    """
     other = os.environ.get(ENGINE_COMMAND_VARIABLE)
     if other and not getattr(sys, "frozen", False):
         return shlex.split(other)
-    return program_command("engine")
+    more = ["--addons", str(addons_dir)] if addons_dir is not None else []
+    return [*program_command("engine"), *more]
 
 
 def engine_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -245,6 +245,16 @@ class Hello:
 
 
 @dataclass(frozen=True)
+class AddonState:
+    """An add-on that is there; ``problem`` says why it is not used, and is empty when it is."""
+
+    name: str
+    title: str
+    version: str
+    problem: str
+
+
+@dataclass(frozen=True)
 class DeviceList:
     """Answer to ``devices``; ``rpc_problems`` says why devices of an RPC host are missing."""
 
@@ -253,6 +263,7 @@ class DeviceList:
     backends: tuple[str, ...]
     system_info: str
     rpc_problems: tuple[str, ...] = ()
+    addons: tuple[AddonState, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ prefill; the ticker sends live figures at 2 Hz while an answer runs.
 
 from __future__ import annotations
 
+import argparse
 import collections
 import contextlib
 import dataclasses
@@ -14,7 +15,8 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from models.errors import EngineError, EngineProtocolError, FathomError
@@ -373,15 +375,27 @@ def _error_event(error: FathomError) -> ErrorEvent:
     return build(ErrorEvent, error.to_json(), strict=True)
 
 
-def main() -> int:
-    """Run the engine child on standard input and output; return its exit status."""
+def _addons_dir(arguments: Sequence[str]) -> Path | None:
+    parser = argparse.ArgumentParser(prog="fathom engine", allow_abbrev=False)
+    parser.add_argument("--addons", type=Path, metavar="DIR")
+    found: Path | None = parser.parse_args(arguments).addons
+    return found
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Run the engine child on standard input and output; return its exit status.
+
+    Args:
+        arguments: ``--addons DIR`` names the folder of the user's add-ons.
+    """
+    addons_dir = _addons_dir(arguments)
     writer = EventWriter(take_protocol_fd())
     log = LogSender(writer)
     prepare_environment()
     try:
         from models.runtime.llama.backend import LlamaBackend
 
-        backend = LlamaBackend(log.send)
+        backend = LlamaBackend(log.send, addons_dir)
     except FathomError as error:
         writer.send(None, _error_event(error))
         return 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import DiskError, DownloadBusyError, StoppedError
+from models.file_locks import try_lock, unlock
 from models.stopping import POLL_S, Stop, check_stop
 from models.transfer.allocation import allocate
 from models.transfer.disk import disk_failure, sync_folder, translated
@@ -20,8 +20,6 @@ from models.transfer.disk import disk_failure, sync_folder, translated
 SUFFIX = ".part"
 
 _MODE = 0o644
-# Far behind every byte: a lock of bytes keeps others from reading them on Windows.
-_LOCK_OFFSET = 2**62
 
 
 def part_path(target: Path) -> Path:
@@ -132,7 +130,7 @@ class PartFile:
                 return
             self._is_closed = True
             is_used = bool(self._users)
-        _unlock(self._handle)
+        unlock(self._handle)
         if not is_used:
             os.close(self._handle)
 
@@ -201,7 +199,7 @@ def _opened(path: Path) -> int | None:
             raise DiskError(
                 f"{path} is no plain file.", hint="Remove it, or choose another folder."
             )
-        if _locked(handle) and _is_still(path, handle):
+        if try_lock(handle) and _is_still(path, handle):
             return handle
     except BaseException:
         os.close(handle)
@@ -216,39 +214,6 @@ def _is_still(path: Path, handle: int) -> bool:
         return os.path.samestat(path.lstat(), os.fstat(handle))
     except FileNotFoundError:
         return False
-
-
-def _locked(handle: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(handle, _LOCK_OFFSET, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
-            return False
-        # A drive that knows no locks: two Fathoms on one file are then up to the user.
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-            raise
-    return True
-
-
-def _unlock(handle: int) -> None:
-    with contextlib.suppress(OSError):
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(handle, _LOCK_OFFSET, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 def _write_all(handle: int, data: bytes) -> None:

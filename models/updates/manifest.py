@@ -1,16 +1,11 @@
 """What a manifest of a release says, and whether it may be believed. No Qt here.
 
-A manifest comes as an envelope, one JSON object: ``payload`` is a JSON text, ``signature`` the
-Ed25519 signature (base64) of ``CONTEXT`` and the payload's bytes. The text itself is signed, so
-that nothing depends on how JSON is written. Nothing in a payload is looked at before its signature
-was found good. The format is written down in docs/updates.md.
+A manifest comes in an envelope (models/updates/envelope.py). Nothing in a payload is looked at
+before its signature was found good. The format is written down in docs/updates.md.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from models.errors import UpdateRefusedError
+from models.updates.envelope import json_object, read_envelope
 from models.updates.version import version_of
 
 PRODUCT = "fathom"
@@ -97,21 +93,17 @@ def open_envelope(data: bytes, keys: Sequence[bytes]) -> Manifest:
     """
     if len(data) > MAX_ENVELOPE_BYTES:
         raise _refused("It is longer than a list of updates can be.", f"{len(data):,} bytes")
-    envelope = _object(data)
-    payload, signature = envelope.get("payload"), envelope.get("signature")
-    if not isinstance(payload, str) or not isinstance(signature, str):
-        raise _refused("It is not a signed list of updates.", "no payload or no signature")
     try:
-        signed, raw = CONTEXT + payload.encode(), base64.b64decode(signature, validate=True)
-    except (UnicodeEncodeError, binascii.Error, ValueError) as error:
-        raise _refused("It is not a signed list of updates.", str(error)) from error
-    if not any(_is_signed_by(key, raw, signed) for key in keys):
+        envelope = read_envelope(data)
+    except ValueError as error:
+        raise _refused("It is not a signed list of updates.", str(error)[:200]) from error
+    if not envelope.is_signed(CONTEXT, keys):
         raise UpdateRefusedError(
             "What came is not signed by the makers of Fathom.",
             hint="Somebody may have changed it. Check the address in the settings.",
             details=f"{len(keys)} keys tried",
         )
-    return read_payload(_object(payload.encode()))
+    return read_payload(_object(envelope.payload.encode()))
 
 
 def read_payload(data: Mapping[str, Any]) -> Manifest:
@@ -143,18 +135,6 @@ def read_payload(data: Mapping[str, Any]) -> Manifest:
     return manifest
 
 
-def _is_signed_by(key: bytes, signature: bytes, signed: bytes) -> bool:
-    # 40 ms to import, for something that hardly anybody does every day.
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
-    except InvalidSignature:
-        return False
-    return True
-
-
 def _file(data: object) -> ReleaseFile:
     if not isinstance(data, dict):
         raise _refused("One of its files makes no sense.", repr(data)[:100])
@@ -175,12 +155,9 @@ def _file(data: object) -> ReleaseFile:
 
 def _object(data: bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return json_object(data)
+    except ValueError as error:
         raise _refused("It is not a list of updates.", str(error)[:200]) from error
-    if not isinstance(found, dict):
-        raise _refused("It is not a list of updates.", type(found).__name__)
-    return found
 
 
 def _text(data: Mapping[str, Any], key: str, longest: int) -> str:

@@ -10,7 +10,6 @@ is made with ``openssl genpkey -algorithm ed25519``; docs/updates.md has the who
 from __future__ import annotations
 
 import argparse
-import base64
 import hashlib
 import json
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import BadInputError, FathomError
+from models.updates.envelope import seal
 from models.updates.manifest import CONTEXT, FORMAT, PRODUCT, read_payload
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 def sign(payload: Mapping[str, Any], key: Ed25519PrivateKey) -> bytes:
     """Return the envelope of a payload, whatever it says."""
-    text = json.dumps(payload, indent=1)
-    signature = key.sign(CONTEXT + text.encode())
-    envelope = {"payload": text, "signature": base64.b64encode(signature).decode()}
-    return json.dumps(envelope, indent=1).encode() + b"\n"
+    return seal(payload, CONTEXT, key)
 
 
 def payload_of(release: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:

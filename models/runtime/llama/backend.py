@@ -20,6 +20,7 @@ from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
 from models.hardware.cpu import physical_cores, usable_cpus
 from models.hardware.memory import RamReader, peak_rss_bytes
 from models.runtime.llama.abort import AbortFlag
+from models.runtime.llama.addon_modules import load_addons
 from models.runtime.llama.bench import Bench
 from models.runtime.llama.bindings import LlamaLibrary, library_version
 from models.runtime.llama.checkpoint import (
@@ -40,6 +41,7 @@ from models.runtime.llama.generation import (
 from models.runtime.llama.log_capture import LogCapture
 from models.runtime.llama.parameters import check_settings, model_parameters, with_threads
 from models.runtime.llama.rpc import RpcHosts
+from models.runtime.llama.same_gpu import hide_second_ways
 from models.runtime.llama.sampling import check_sampling
 from models.runtime.llama.streams import measure_streams
 from models.runtime.llama.template import ChatTemplate, continued, opens_reasoning
@@ -66,18 +68,23 @@ class LlamaBackend:
 
     Args:
         log_sink: called with level and text for llama.cpp's warnings and errors.
+        addons_dir: where the user's add-ons lie; None: none are looked for there.
 
     Raises:
         InstallationError: the library is missing or does not run on this machine.
     """
 
-    def __init__(self, log_sink: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, log_sink: Callable[[str, str], None], addons_dir: Path | None = None
+    ) -> None:
         self._abort = AbortFlag()
         self._log_sink = log_sink
         self._dry = False
         self._library = LlamaLibrary()
         self._log = LogCapture(self._library, self._pass_on)
         self._library.start()
+        self._addons = load_addons(self._library, addons_dir)
+        hide_second_ways(self._library)
         self._rpc = RpcHosts(self._library)
         self._checkpoint: LoadedCheckpoint | None = None
         self._generator: Generator | None = None
@@ -105,7 +112,8 @@ class LlamaBackend:
     def devices(self, rpc_hosts: tuple[str, ...] = ()) -> DeviceList:
         """Return the devices ggml sees now, those of RPC hosts among them."""
         problems = self._rpc.connect(rpc_hosts)
-        return list_devices(self._library, tuple(problem.one_line() for problem in problems))
+        said = tuple(problem.one_line() for problem in problems)
+        return list_devices(self._library, said, self._addons)
 
     def cancel(self) -> None:
         """Stop what runs, from any thread."""

@@ -85,6 +85,7 @@ class Ggml:
         base, registry: the two libraries.
         silent: handles of remote devices that are not to be used; to ask one whose host does not
             answer would end the process.
+        hidden: handles of devices that another backend is the better way to (same_gpu.py).
         remote_names: names of remote devices in their order; ggml numbers them as they become
             known, which another child need not know.
     """
@@ -92,6 +93,7 @@ class Ggml:
     def __init__(self, folder: Path) -> None:
         pointer = ctypes.c_void_p
         self.silent: set[int] = set()
+        self.hidden: set[int] = set()
         self.remote_names: dict[int, bytes] = {}
         self.base = base = ctypes.CDLL(str(_shared_library_path(folder, "ggml-base")))
         self.registry = registry = ctypes.CDLL(str(_shared_library_path(folder, "ggml")))
@@ -121,15 +123,20 @@ class Ggml:
         self.dev_count = declare(registry, "ggml_backend_dev_count", ctypes.c_size_t)
         self.dev_get = declare(registry, "ggml_backend_dev_get", pointer, ctypes.c_size_t)
         self.load_all = declare(registry, "ggml_backend_load_all_from_path", None, ctypes.c_char_p)
+        self._version = declare(base, "ggml_version", ctypes.c_char_p)
         self.register = declare(registry, "ggml_backend_register", None, pointer)
         self.load_one = declare(registry, "ggml_backend_load", pointer, ctypes.c_char_p)
+
+    def version(self) -> str:
+        """Return the version of ggml, such as ``0.25.3``."""
+        return str(self._version().decode())
 
     def devices(self) -> list[int]:
         """Return the handles of all devices that can be used: ggml's order, remote ones last."""
         every = (self.dev_get(index) for index in range(self.dev_count()))
         remote = list(self.remote_names)
         return sorted(
-            (device for device in every if device not in self.silent),
+            (device for device in every if device not in self.silent | self.hidden),
             key=lambda device: remote.index(device) if device in remote else -1,
         )
 

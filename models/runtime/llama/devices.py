@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from models.runtime.llama.bindings import LlamaLibrary
-from models.runtime.protocol import Device, DeviceList
+from models.runtime.protocol import AddonState, Device, DeviceList
 
 
-def list_devices(library: LlamaLibrary, rpc_problems: tuple[str, ...] = ()) -> DeviceList:
+def list_devices(
+    library: LlamaLibrary,
+    rpc_problems: tuple[str, ...] = (),
+    addons: tuple[AddonState, ...] = (),
+) -> DeviceList:
     """Return every ggml device, the CPU features of the module in use and llama.cpp's own line."""
     ggml = library.ggml
     devices = []
@@ -27,7 +31,7 @@ def list_devices(library: LlamaLibrary, rpc_problems: tuple[str, ...] = ()) -> D
     names = tuple(ggml.registry_name(backend).decode() for backend in backends)
     info: bytes = library.api.llama_print_system_info()
     said = info.decode().strip()
-    return DeviceList(tuple(devices), cpu_features(library), names, said, rpc_problems)
+    return DeviceList(tuple(devices), cpu_features(library), names, said, rpc_problems, addons)
 
 
 def _remote(library: LlamaLibrary, device: int) -> str:

@@ -132,13 +132,13 @@ class RpcHosts:
         return problems
 
     def default_devices(self) -> tuple[str, ...] | None:
-        """Return llama.cpp's own choice of devices without hidden ones.
+        """Return llama.cpp's own choice of devices without silent and hidden ones.
 
         Returns:
             None where llama.cpp itself would choose the same (src/llama.cpp:190-275).
         """
         ggml = self._library.ggml
-        if not ggml.silent:
+        if not ggml.silent and not ggml.hidden:
             return None
         kinds: dict[str, list[str]] = {"rpc": [], "gpu": [], "igpu": []}
         for device in ggml.devices():
