@@ -1,0 +1,1 @@
+"""What makes the installer for Windows. No Qt here, and not in the frozen program."""
