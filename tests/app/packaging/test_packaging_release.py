@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from app.packaging import published
+from app.packaging import published, smoke
 from app.packaging.release import check_tag, main
 from app.packaging.release_check import verify
 from models.errors import BadInputError, UpdateRefusedError
@@ -257,3 +257,34 @@ def test_the_bill_comes_from_the_program_itself(tmp_path: Path, says: str) -> No
     code = main(["bill", str(program), "--out", str(tmp_path / "out")])
     bill = tmp_path / "out" / published.bill_name()
     assert (code, bill.exists()) == ((0, True) if says == "print('{}')" else (2, False))
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "words"),
+    [("", 0, "the window: good"), ("doctor", 1, "doctor: exit code 3"), ("noise", 1, "unasked")],
+)
+def test_smoke_takes_a_program_that_says_no_more_than_it_should(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: str, code: int, words: str
+) -> None:
+    """The real one is tried by the release workflow; here is what the attempt itself sees."""
+    if sys.platform == "win32":
+        pytest.skip("a script is no program there")
+    file = tmp_path / "fathom"
+    file.write_text(
+        f"#!{sys.executable}\nimport os, sys\nwords, fails = sys.argv[1:], {fails!r}\n"
+        "if fails in words: sys.exit(3)\n"
+        f"if words == ['--version']: print('Fathom {VERSION}')\n"
+        "elif words[0] == 'doctor': print('{\"ok\": true}')\n"
+        "elif words[0] == 'run':\n"
+        "    print('Hello')\n"
+        "    print('fathom: 3 tokens at 2.5 tok/s, first token after 1 s', file=sys.stderr)\n"
+        "else:\n"
+        "    picture = words[words.index('--screenshot') + 1]\n"
+        "    with open(picture, 'wb') as file: file.write(b'\\x89PNG')\n"
+        "    assert os.environ['QT_QPA_PLATFORM'] == 'offscreen'\n"
+        "if fails == 'noise': print('unasked', file=sys.stderr)\n"
+    )
+    file.chmod(0o755)
+    assert smoke.main([str(tmp_path)]) == code
+    assert words in capsys.readouterr().out
+    assert smoke.main([str(tmp_path / "nowhere")]) == 2
