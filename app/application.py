@@ -19,6 +19,7 @@ from app.actions.conversations import Conversations
 from app.actions.download_totals import DownloadTotals
 from app.core import Core
 from app.crash import CrashPresenter, CrashReporter
+from app.early_words import tell_early
 from app.fetching import FetchParts
 from app.garbage import MainThreadGarbage
 from app.messages import Action
@@ -78,9 +79,11 @@ def run_gui(options: GuiOptions) -> int:
         paths = user_paths(options.base_dir)
         paths.create()
     except FathomError as error:
-        sys.stderr.write(f"fathom: {error.one_line()}\n")
+        tell_early(error.one_line())
         return error.exit_code
     log_setup = log.configure(paths.log_dir, debug=options.debug)
+    if log_setup.problem and sys.stderr is not None:
+        sys.stderr.write(f"fathom: {log_setup.problem}\n")
     app = _make_app()
     crash = CrashReporter(paths.log_dir)
     crash.install()
@@ -102,7 +105,8 @@ def _make_app() -> QApplication:
     app.setApplicationName("fathom")
     app.setApplicationDisplayName("Fathom")
     app.setApplicationVersion(VERSION)
-    app.setDesktopFileName("fathom")
+    # As resources/linux names it: by that, desktops find the icon of a window on Wayland.
+    app.setDesktopFileName("org.fathom.Fathom")
     app.setWindowIcon(QIcon(str(RESOURCES_DIR / "icons" / "fathom.svg")))
     return app
 

@@ -20,9 +20,9 @@ LOG_NAME = "fathom.log"
 _FILE_BYTES = 2_000_000
 _FILES_KEPT = 3
 _OWN_PACKAGES = ("app", "models")
+# For somebody who asked for no log and gets what cannot be written to one.
+_PLAIN_FORMAT = "fathom: %(message)s"
 _FORMAT = "%(asctime)s %(levelname)-7s %(process)d %(threadName)s %(name)s: %(message)s"
-
-_log = logging.getLogger(__name__)
 
 
 class LogSetup:
@@ -30,10 +30,14 @@ class LogSetup:
 
     Attributes:
         file: the log file, None when it cannot be written.
+        problem: why there is none, one sentence; empty when there is one.
     """
 
-    def __init__(self, file: Path | None, handlers: list[logging.Handler], *, debug: bool) -> None:
+    def __init__(
+        self, file: Path | None, handlers: list[logging.Handler], *, debug: bool, problem: str = ""
+    ) -> None:
         self.file = file
+        self.problem = problem
         self._handlers = handlers
         own_level = logging.DEBUG if debug else logging.INFO
         levels = {"": logging.WARNING, **dict.fromkeys(_OWN_PACKAGES, own_level)}
@@ -41,7 +45,8 @@ class LogSetup:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
         for handler in handlers:
-            handler.setFormatter(logging.Formatter(_FORMAT))
+            plain = file is None and not debug
+            handler.setFormatter(logging.Formatter(_PLAIN_FORMAT if plain else _FORMAT))
             logging.getLogger().addHandler(handler)
 
     def close(self) -> None:
@@ -84,23 +89,22 @@ class _LogFile(logging.handlers.RotatingFileHandler):
 def configure(log_dir: Path, *, debug: bool = False, stream: TextIO | None = None) -> LogSetup:
     """Send the log to ``log_dir/fathom.log`` and, with ``debug``, to ``stream`` (stderr).
 
-    A folder that cannot be written is no reason not to start: warnings then go to the stream.
+    A folder that cannot be written is no reason not to start: warnings then go to the stream, one
+    plain line each, and the caller may tell the ``problem``.
     """
     handlers: list[logging.Handler] = []
-    problem: OSError | None = None
+    problem = ""
     file: Path | None = log_dir / LOG_NAME
     try:
         handlers.append(_file_handler(log_dir / LOG_NAME))
     except OSError as error:
-        problem, file = error, None
-    if debug or problem is not None:
+        reason = error.strerror or str(error)
+        problem, file = f"No log is kept: {log_dir} cannot be written ({reason}).", None
+    if debug or file is None:
         shown = logging.StreamHandler(stream or sys.stderr)
         shown.setLevel(logging.DEBUG if debug else logging.WARNING)
         handlers.append(shown)
-    setup = LogSetup(file, handlers, debug=debug)
-    if problem is not None:
-        _log.warning("No log file in %s: %s", log_dir, problem)
-    return setup
+    return LogSetup(file, handlers, debug=debug, problem=problem)
 
 
 def _file_handler(path: Path) -> logging.Handler:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.cli.session import Session
 
 _VERBS = {
+    "addons": ("app.cli.addons", "addons"),
     "bench": ("app.cli.bench", "bench"),
     "devices": ("app.cli.devices", "devices"),
     "inspect": ("app.cli.inspect", "inspect"),
@@ -46,7 +47,11 @@ def run_verb(options: argparse.Namespace) -> int:
         return error.exit_code
     _make_output_tolerant()
     try:
-        return guarded(lambda: _call(options), json_output=options.json, log_file=log.file)
+        code = guarded(lambda: _call(options), json_output=options.json, log_file=log.file)
+        if log.problem and code == 0:
+            # What failed has told why, most likely of the same folder; doctor lists it.
+            print_line(log.problem)
+        return code
     finally:
         log.close()
 

@@ -64,6 +64,18 @@ def test_a_window_without_a_display_is_refused_in_one_line() -> None:
     assert "no display" in assert_one_clear_line(done, code=1)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the folders of Linux")
+def test_a_log_that_cannot_be_kept_is_told_in_one_line_after_the_work(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "state"
+    in_the_way.write_text("")
+    env = {"XDG_STATE_HOME": str(in_the_way)}
+    line = assert_one_clear_line(fathom("ls", env=env), code=0)
+    assert line.startswith(f"No log is kept: {in_the_way}")
+    # What fails tells why, and nothing else.
+    line = assert_one_clear_line(fathom("inspect", "nothing.gguf", env=env), code=2)
+    assert "nothing.gguf" in line
+
+
 @pytest.mark.parametrize("verb", ["run", "devices", "doctor"])
 def test_help_of_a_verb(verb: str) -> None:
     done = fathom(verb, "--help")

@@ -53,12 +53,17 @@ def test_without_debug_details_and_libraries_stay_out(
 def test_a_log_folder_that_cannot_be_used_does_not_stop_the_start(
     tmp_path: Path, setups: list[LogSetup], allow_logs: LogCheck
 ) -> None:
-    allow_logs("No log file in")
-    (tmp_path / "log").write_text("a file is in the way")
+    allow_logs("something broke")
+    folder = tmp_path / "log"
+    folder.write_text("a file is in the way")
     stream = io.StringIO()
-    setups.append(configure(tmp_path / "log", stream=stream))
+    setups.append(configure(folder, stream=stream))
     assert setups[0].file is None
-    assert "No log file" in stream.getvalue()
+    assert setups[0].problem == f"No log is kept: {folder} cannot be written (File exists)."
+    assert stream.getvalue() == ""
+    log.info("an event")
+    log.warning("something broke")
+    assert stream.getvalue() == "fathom: something broke\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
