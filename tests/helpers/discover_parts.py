@@ -20,6 +20,7 @@ from models.planner.wishes import Wishes
 from models.planning.judgement import Judgement, QuantJudgement
 from models.planning.judging import Judge
 from models.planning.judging_pages import judge_page
+from models.planning.planner_children import PlannerChildren
 from models.planning.service import Planning
 from models.stopping import Stop
 
@@ -71,15 +72,20 @@ def discover_parts(
     machine: Machine,
     *,
     families: Callable[[], Catalog] | None = None,
+    children: PlannerChildren | None = None,
 ) -> DiscoverParts:
-    """Return the parts; two families unless said otherwise."""
+    """Return the parts; two families unless said otherwise.
+
+    With ``children`` families are judged in one of them, as in the program; else in the lane.
+    """
     planning = Planning(
         library=Library([], None), hub=hub, read_machine=lambda _path: machine, work_dir=work_dir
     )
     judge = Judge(planning)
 
     def judge_card(card: Card, machine: Machine, stop: Stop) -> Judgement:
-        return judge.judge(card, machine, Wishes(), stop=stop)
+        where = judge if children is None else children.background
+        return where.judge(card, machine, Wishes(), stop=stop)
 
     def judge_one(page: RepositoryPage, machine: Machine, stop: Stop) -> Sequence[QuantJudgement]:
         return judge_page(page, machine, Wishes(), hub=hub, planning=planning, stop=stop)

@@ -28,6 +28,7 @@ from models.hub.hub import Hub
 from models.hub.pages import SortBy
 from models.library.library import LibraryEntry
 from models.planner.compare import Where
+from models.planning.planner_children import PlannerChildren
 from models.transfer.job import JobSpec, JobState, JobView
 from models.transfer.remote import FileSpec
 
@@ -91,6 +92,20 @@ def test_families_are_judged_for_the_machine(discover: Discover, qtbot: QtBot) -
     assert discover.judged[SMALL].where is Where.GPU
     assert discover.judged[LARGE].where is Where.DISK
     assert [pick.card.card_id for pick in discover.picks] == [SMALL]
+
+
+def test_what_judges_rests_when_nothing_is_left(
+    runner: TaskRunner, tmp_path: Path, qtbot: QtBot
+) -> None:
+    children = PlannerChildren()
+    parts = discover_parts(tmp_path, Hub(is_offline=True), gpu_machine(), children=children)
+    discover = Discover(dataclasses.replace(parts, rest=children.rest), runner)
+    judge_all(discover, qtbot)
+    qtbot.waitUntil(lambda: runner.is_idle)
+    assert all(judged.is_judged for judged in discover.judged.values())
+    assert children.background._child is None
+    discover.stop()
+    children.close()
 
 
 def test_a_machine_without_gpu_has_families_too(
