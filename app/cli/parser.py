@@ -110,7 +110,7 @@ def build_parser() -> Parser:
     shared = _shared()
     parser = Parser(
         prog="fathom",
-        usage="fathom [options]\n       fathom VERB [options]",
+        usage="fathom [FILE.gguf] [options]\n       fathom VERB [options]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -355,11 +355,19 @@ def _add_sbom(verbs: Any, shared: Parser) -> None:
     )
 
 
+def _with_flag(arguments: Sequence[str]) -> list[str]:
+    """Take ``fathom FILE.gguf`` for ``fathom --model FILE.gguf``: so file managers open files."""
+    opens_file = bool(arguments) and arguments[0].lower().endswith(".gguf")
+    if opens_file and not arguments[0].startswith("-"):
+        return ["--model", *arguments]
+    return list(arguments)
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options; bad ones end the process with one line and code 2."""
     parser = build_parser()
     defaults = argparse.Namespace(base_dir=None, debug=False)
-    options = parser.parse_args(list(arguments), namespace=defaults)
+    options = parser.parse_args(_with_flag(arguments), namespace=defaults)
     if options.verb:
         for name, flag in _WINDOW_OPTIONS.items():
             if getattr(options, name) is not None:
