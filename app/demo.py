@@ -23,7 +23,7 @@ from app.bridges.telemetry import Telemetry
 from app.crash import CrashReport
 from app.views.chat_page import ChatPage
 from app.widgets.chat_model_row import ModelRow
-from models.library.demo import DEMO_NAME
+from models.library.demo import DEMO_NAME, no_demo
 from models.library.library import LibraryEntry
 from models.runtime.protocol import Cancelled, Done, Usage
 from models.units import format_bytes, format_duration, format_rate
@@ -96,7 +96,7 @@ class DemoRun(QObject):
         if self._parts.loader.status.phase is not LoadPhase.NONE:
             return
         if all(entry.name != DEMO_NAME for entry in entries):
-            self._fail('The demo checkpoint is not installed. Run "fathom doctor".')
+            self._fail(no_demo().one_line())
             return
         picker = self._parts.page.picker
         picker.open()

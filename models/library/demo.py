@@ -6,6 +6,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from models.errors import CheckpointNotFoundError
+
 DEMO_NAME = "demo"
 DEMO_TITLE = "SmolLM2 135M Instruct"
 DEMO_NOTE = "A small demo, not a DeepSeek. It answers at once and is often wrong."
@@ -27,6 +29,15 @@ def find_demo() -> Path | None:
         if (folder / _FILE).is_file():
             return folder / _FILE
     return None
+
+
+def no_demo() -> CheckpointNotFoundError:
+    """Return what is told when the demo is asked for and is not there: a smaller build has none."""
+    return CheckpointNotFoundError(
+        "This Fathom came without the demo checkpoint.",
+        hint="Fetch a model, for example with 'fathom pull r1-distill-qwen-1.5b', or give the "
+        "path of a GGUF file.",
+    )
 
 
 def _bundle_folder() -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from models.errors import CheckpointNotFoundError, CheckpointUnreadableError, FathomError
-from models.library.demo import DEMO_NAME, DEMO_NOTE, DEMO_TITLE
+from models.library.demo import DEMO_NAME, DEMO_NOTE, DEMO_TITLE, no_demo
 from models.library.entry import DEMO, LibraryEntry
 from models.library.foreign import ForeignStore
 from models.library.index import LibraryIndex, Remembered, Stamps
@@ -260,10 +260,7 @@ class Library:
     def _resolve_demo(self) -> LibraryEntry:
         demo = self._demo_entry()
         if demo is None:
-            raise CheckpointNotFoundError(
-                "The demo checkpoint is not installed.",
-                hint="Install Fathom again, or give the path of a GGUF file.",
-            )
+            raise no_demo()
         return demo
 
     def _described(self, path: Path) -> LibraryEntry:

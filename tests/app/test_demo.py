@@ -49,7 +49,7 @@ def test_a_library_without_the_demo_ends_it(
     with qtbot.waitSignal(demo.finished) as finished:
         real.program.loader.entries_changed.emit(())
     assert finished.args == [1]
-    assert "demo checkpoint is not installed" in capsys.readouterr().err
+    assert "came without the demo checkpoint" in capsys.readouterr().err
 
 
 def test_a_failed_load_and_a_bug_end_it_once(
