@@ -64,7 +64,7 @@ def test_without_the_demo_the_rest_still_works(tmp_path: Path) -> None:
     for demo in (None, tmp_path / "gone.gguf"):
         library = Library([tmp_path], demo)
         assert [entry.name for entry in library.entries()] == ["a"]
-        with pytest.raises(CheckpointNotFoundError, match="demo checkpoint is not installed"):
+        with pytest.raises(CheckpointNotFoundError, match="came without the demo checkpoint"):
             library.resolve("demo")
 
 
