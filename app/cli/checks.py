@@ -12,16 +12,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.processor import missing_for_qt, too_old
+from models.addons.advice import has_own_cuda, wants_cuda
 from models.errors import FathomError
-from models.hardware.readouts import HardwareSnapshot
+from models.hardware.readouts import GpuReadout, HardwareSnapshot
 from models.paths import Paths
 from models.runtime.command import engine_environment, program_command
+from models.runtime.protocol import AddonState
 from models.settings import Settings
 from models.units import format_bytes
+from models.updates.platforms import platform_name
+
+WANTS_CUDA = "This machine has an NVIDIA GPU. The CUDA add-on is the fastest way to use it."
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -111,6 +117,16 @@ def check_library() -> Check:
     others = sorted(name for name in modules if not name.startswith("cpu") and name != "base")
     cpus = f"CPU variants {', '.join(variants)}" if variants else "built for one kind of CPU"
     return Check("llama.cpp", OK, f"{cpus}; other backends: {', '.join(others) or 'none'}")
+
+
+def check_addons(states: Sequence[AddonState], gpus: Sequence[GpuReadout]) -> Check:
+    """Whether every add-on that is there is used, and whether one would help."""
+    if not states:
+        wanted = wants_cuda(gpus, (), platform_name(), has_own=has_own_cuda())
+        return Check("add-ons", OK, f"none. {WANTS_CUDA}" if wanted else "none")
+    used = [f"{state.name} {state.version} is used" for state in states if not state.problem]
+    others = [f"{state.name}: {state.problem}" for state in states if state.problem]
+    return Check("add-ons", WARN if others else OK, " ".join([*others, *used]))
 
 
 def check_folders(paths: Paths) -> Check:

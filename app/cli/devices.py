@@ -18,7 +18,7 @@ from models.engine_settings import rpc_hosts
 from models.errors import FathomError, StoppedError
 from models.hardware.readouts import GpuReadout, HardwareSnapshot
 from models.hardware.sampler import HardwareSampler
-from models.runtime.protocol import Device, DeviceList
+from models.runtime.protocol import AddonState, Device, DeviceList
 from models.units import format_bytes
 from models.version import VERSION
 
@@ -100,6 +100,7 @@ def to_json(listed: DeviceList | None, snapshot: HardwareSnapshot) -> dict[str, 
             {**dataclasses.asdict(device), "source": _GGML}
             for device in (listed.devices if listed else ())
         ],
+        "addons": [dataclasses.asdict(addon) for addon in (listed.addons if listed else ())],
         "gpus": [dataclasses.asdict(gpu) for gpu in snapshot.gpus],
         "memory": dataclasses.asdict(snapshot.ram),
         "cpu": cpu,
@@ -143,6 +144,7 @@ def _rows(listed: DeviceList | None, snapshot: HardwareSnapshot) -> list[Row]:
     if listed is not None:
         rows.append(("  used", " ".join(listed.cpu_features) or "unknown", _GGML))
         rows.extend(("note", problem, _GGML) for problem in listed.rpc_problems)
+        rows.extend(_addon_row(addon) for addon in listed.addons)
     rows.extend(("note", note, "") for note in snapshot.notes)
     return rows
 
@@ -150,6 +152,11 @@ def _rows(listed: DeviceList | None, snapshot: HardwareSnapshot) -> list[Row]:
 def _device_row(device: Device) -> Row:
     memory = f"{format_bytes(device.total_bytes)}, {format_bytes(device.free_bytes)} free"
     return ("device", f"{device.name} ({device.kind}): {device.description}, {memory}", _GGML)
+
+
+def _addon_row(addon: AddonState) -> Row:
+    how = addon.problem or "in use"
+    return ("add-on", f"{addon.title} {addon.version}: {how}", "addon.json, in the engine child")
 
 
 def _gpu_rows(gpu: GpuReadout) -> list[Row]:

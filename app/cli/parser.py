@@ -141,6 +141,7 @@ def build_parser() -> Parser:
     _add_bench(verbs, shared)
     _add_devices(verbs, shared)
     _add_doctor(verbs, shared)
+    _add_addons(verbs, shared)
     _add_update(verbs, shared)
     _add_sbom(verbs, shared)
     return parser
@@ -317,6 +318,23 @@ def _add_doctor(verbs: Any, shared: Parser) -> None:
         "check the installation",
         "Loads the demo checkpoint, decodes some tokens and reports; exits with 1 when something "
         "is wrong. The output is made for bug reports and names no user and no home folder.",
+    )
+
+
+def _add_addons(verbs: Any, shared: Parser) -> None:
+    addons = _add_verb(
+        verbs,
+        shared,
+        "addons",
+        "list GPU add-ons, add one from a file, remove one",
+        "An add-on is added only when the makers of Fathom signed it and it was made for this "
+        "version.",
+    )
+    addons.add_argument(
+        "action", metavar="add|rm", nargs="?", choices=("add", "rm"), help="what to do; none: list"
+    )
+    addons.add_argument(
+        "target", metavar="FILE|NAME", nargs="?", help="the file to add, or the name to remove"
     )
 
 

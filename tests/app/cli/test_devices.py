@@ -18,7 +18,7 @@ from models.runtime.protocol import Cancelled
 if TYPE_CHECKING:
     from app.cli.session import EngineConversation
 
-KEYS = ["version", "backend", "devices", "gpus", "memory", "cpu", "notes", "error"]
+KEYS = ["version", "backend", "devices", "addons", "gpus", "memory", "cpu", "notes", "error"]
 
 
 @pytest.mark.model

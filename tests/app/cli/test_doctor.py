@@ -23,7 +23,7 @@ from models.settings import Settings
 
 NAMES = [
     "Python", "packages", "folders", "disk", "settings", "GPU", "memory", "Qt", "display",
-    "llama.cpp", "engine", "demo", "decode",
+    "llama.cpp", "engine", "add-ons", "demo", "decode",
 ]  # fmt: skip
 
 
