@@ -85,7 +85,8 @@ def test_the_child_says_what_the_planner_says(planner: PlannerChild, shape: Mode
     judged = Judge(_Formulas()).judge(_CARD, _DESK, _FREE)
     assert judged.plan is not None
     assert planner.judge(_CARD, _DESK, _FREE, stop=never) == judged
-    assert planner.plan(shape, _DESK, _FREE) == (first := solve(inventory, _DESK, _FREE))
+    first = solve(inventory, _DESK, _FREE)
+    assert planner.plan(shape, _DESK, _FREE) == first
     near = first.settings
     assert planner.plan(shape, _DESK, Wishes(n_ctx=4096), near=near) == solve(
         inventory, _DESK, Wishes(n_ctx=4096), near=near

@@ -1,0 +1,191 @@
+"""How long the window holds its event loop up when a page is shown for the first time, and again.
+
+    python -m benchmarks.first_show [--runs 5] [--json]
+
+Every run is a process of its own with compiled modules: the real window, engine and library with
+the demo checkpoint. It stands still for a few seconds after its start, as before a person's first
+click; then every page is shown, one after the other, is left alone until nothing more happens, and
+is shown once more after all of them. Measured is the processor time of the main thread between two
+ticks of a 1 ms timer: what one turn of the event loop takes, whatever else the machine does.
+``longest`` is the longest turn of a showing, ``all`` what its turns take together, in ms (medians
+of the runs). ``standing still`` is what is made ahead of time, from the window's first painting on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+AIM_MS = 16.0
+TICK_MS = 1
+# Below this a turn is the tick itself.
+NOISE_MS = 0.3
+STILL_S = 6.0
+# A showing is over when no turn took longer than a frame's tenth for so long.
+CALM_S = 0.5
+CALM_MS = 1.6
+MOST_S = 8.0
+PAGES = ("models", "discover", "downloads", "monitor", "settings", "plan", "inspector")
+
+
+class Turns:
+    """The processor time of every turn of the event loop, while it is asked for."""
+
+    def __init__(self) -> None:
+        from PySide6.QtCore import Qt, QTimer
+
+        self.turns_ms: list[float] = []
+        self.last_busy_s = 0.0
+        self._last_s = time.thread_time()
+        self._timer = QTimer(interval=TICK_MS)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+
+    def begin(self) -> None:
+        """Forget what was; a call that follows belongs to the first turn."""
+        self.turns_ms = []
+        self.last_busy_s = time.monotonic()
+        self._last_s = time.thread_time()
+
+    def seen(self) -> dict[str, float]:
+        """Return the longest turn and all together, in ms."""
+        turns = [turn for turn in self.turns_ms if turn > NOISE_MS] or [0.0]
+        return {"longest_ms": max(turns), "all_ms": sum(turns)}
+
+    def _tick(self) -> None:
+        now_s = time.thread_time()
+        self.turns_ms.append((now_s - self._last_s) * 1000)
+        self._last_s = now_s
+        if self.turns_ms[-1] > CALM_MS:
+            self.last_busy_s = time.monotonic()
+
+
+def steps(program: Any) -> dict[str, Callable[[], None]]:
+    """Return what shows each page, and what a person would have to do for it."""
+    from app.views import main_window
+
+    window = program.window
+
+    def tab(name: str) -> None:
+        window.show_page(main_window.MODELS)
+        window.page(main_window.MODELS).show_tab(name)
+
+    def inspector() -> None:
+        window.show_page(main_window.CHAT)
+        window.page(main_window.CHAT).toggle_inspector()
+
+    def plan() -> None:
+        entry = program.loader.entries[0]
+        program.planning.plan.choose_entry(entry)
+        window.show_page(main_window.PLAN)
+
+    return {
+        "models": partial(tab, "library"),
+        "discover": partial(tab, "discover"),
+        "downloads": partial(tab, "downloads"),
+        "monitor": partial(window.show_page, main_window.MONITOR),
+        "settings": partial(window.show_page, main_window.SETTINGS),
+        "plan": plan,
+        "inspector": inspector,
+    }
+
+
+def one_run(base_dir: Path) -> dict[str, Any]:
+    """Open the window, show everything twice, close it; in a process of its own."""
+    from app import application
+
+    paths = application.user_paths(base_dir)
+    paths.create()
+    app = application._make_app()
+    program = application.Fathom(
+        app, application.Core(paths), application.GuiOptions(base_dir=base_dir)
+    )
+    program.start()
+    turns = Turns()
+    result: dict[str, Any] = {}
+
+    def calm(name: str, least_s: float, most_s: float = MOST_S) -> None:
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < most_s:
+            app.processEvents()
+            # The loop is this one: nothing is to be missed, and no processor taken for waiting.
+            time.sleep(0.0002)
+            still_s = time.monotonic() - max(turns.last_busy_s, began_s)
+            if still_s > CALM_S and time.monotonic() - began_s > least_s:
+                break
+        result[name] = turns.seen()
+
+    # The first painting belongs to the start, which benchmarks.frozen_start measures.
+    calm("start", 0.0, 1.0)
+    turns.begin()
+    calm("standing still", STILL_S)
+    shows = steps(program)
+    for again in ("", " again"):
+        for name in PAGES:
+            turns.begin()
+            shows[name]()
+            calm(name + again, CALM_S, 20.0 if name == "discover" else MOST_S)
+    program.window.close()
+    app.exec()
+    program.finish()
+    return result
+
+
+def report(runs: list[dict[str, Any]]) -> str:
+    """Return the table for people."""
+    lines = [f"{'':16}{'first show':>20}{'again':>22}", f"{'':16}" + "   longest       all" * 2]
+    for name in ("standing still", *PAGES):
+        cells = [
+            f"{statistics.median(run[key][what] for run in runs):7.1f} ms"
+            for key in (name, f"{name} again")
+            if key in runs[0]
+            for what in ("longest_ms", "all_ms")
+        ]
+        lines.append(f"{name:16}" + "".join(cells))
+    lines.append(f"aim: no turn above {AIM_MS:g} ms")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one is not None:
+        sys.stdout.write(json.dumps(one_run(options.one)) + "\n")
+        return 0
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    env.setdefault("QT_QPA_PLATFORM", "offscreen")
+    runs: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        env["PYTHONPYCACHEPREFIX"] = str(Path(folder) / "bytecode")
+        for number in range(options.runs + 1):
+            base = Path(folder) / f"run{number}"
+            base.mkdir(mode=0o700)
+            command = [sys.executable, "-m", "benchmarks.first_show", "--one", str(base)]
+            done = subprocess.run(
+                command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True
+            )
+            runs.append(json.loads(done.stdout.splitlines()[-1]))
+    # The first one compiles the modules.
+    runs = runs[1:]
+    sys.stdout.write((json.dumps(runs) if options.json else report(runs)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
