@@ -282,7 +282,11 @@ Section "Fathom"
   Call WaitUntilClosed
   Call MoveAside
   !insertmacro InstallFiles
+  ClearErrors
   WriteUninstaller "$INSTDIR\uninstall.exe"
+  ${If} ${Errors}
+    Abort
+  ${EndIf}
   Call Register
   StrCpy $Aside 0
   Call RemoveAside
@@ -298,15 +302,23 @@ Function MoveAside
     Return
   ${EndIf}
   ClearErrors
+  Rename "$INSTDIR\fathom.exe" "$INSTDIR\fathom.exe.old"
+  Rename "$INSTDIR\fathom-cli.exe" "$INSTDIR\fathom-cli.exe.old"
   Rename "$INSTDIR\_internal" "$INSTDIR\_internal.old"
   ${If} ${Errors}
+    Call BringBack
     StrCpy $R0 "The files of the installed Fathom are in use or protected. Nothing was changed."
     StrCpy $R1 3
     Call Refuse
   ${EndIf}
   StrCpy $Aside 1
-  Rename "$INSTDIR\fathom.exe" "$INSTDIR\fathom.exe.old"
-  Rename "$INSTDIR\fathom-cli.exe" "$INSTDIR\fathom-cli.exe.old"
+FunctionEnd
+
+; What was renamed gets its name again; a name that is taken stays with what has it.
+Function BringBack
+  Rename "$INSTDIR\fathom.exe.old" "$INSTDIR\fathom.exe"
+  Rename "$INSTDIR\fathom-cli.exe.old" "$INSTDIR\fathom-cli.exe"
+  Rename "$INSTDIR\_internal.old" "$INSTDIR\_internal"
 FunctionEnd
 
 Function RemoveAside
@@ -325,9 +337,7 @@ Function .onInstFailed
     Call RemoveTree
     Delete "$INSTDIR\fathom.exe"
     Delete "$INSTDIR\fathom-cli.exe"
-    Rename "$INSTDIR\_internal.old" "$INSTDIR\_internal"
-    Rename "$INSTDIR\fathom.exe.old" "$INSTDIR\fathom.exe"
-    Rename "$INSTDIR\fathom-cli.exe.old" "$INSTDIR\fathom-cli.exe"
+    Call BringBack
   ${ElseIf} $OldFolder == ""
     SetOutPath "$TEMP"
     !insertmacro RemoveFiles
@@ -372,8 +382,9 @@ Function Register
   WriteRegStr SHCTX "${CLASSES}\Applications\fathom.exe\SupportedTypes" ".gguf" ""
   WriteRegStr SHCTX "${CLASSES}\.gguf\OpenWithProgids" "${PROG_ID}" ""
   ; Offered beside others; the one that a double click opens only where there is none.
-  ReadRegStr $0 HKCR ".gguf" ""
-  ${If} $0 == ""
+  ReadRegStr $0 HKCU "${CLASSES}\.gguf" ""
+  ReadRegStr $1 HKLM "${CLASSES}\.gguf" ""
+  ${If} "$0$1" == ""
     WriteRegStr SHCTX "${CLASSES}\.gguf" "" "${PROG_ID}"
   ${EndIf}
 

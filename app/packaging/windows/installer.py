@@ -81,6 +81,13 @@ def listing(program: Path, files: Sequence[PurePosixPath]) -> str:
     return "\n".join([*lines, "!macroend", ""])
 
 
+def native_target() -> str:
+    """Return the name of NSIS' target of 64 bits, or "" when this NSIS has only that of 32."""
+    homes = (os.environ.get("NSISDIR", ""), _DEBIAN_NSIS)
+    stub = f"Stubs/lzma_solid-{_NATIVE_TARGET}"
+    return _NATIVE_TARGET if any((Path(home) / stub).is_file() for home in homes) else ""
+
+
 def _definitions(version: str, size_kb: int) -> dict[str, str]:
     """Return what the script is told about program and compiler."""
     values = {
@@ -90,9 +97,8 @@ def _definitions(version: str, size_kb: int) -> dict[str, str]:
     }
     if ICON.is_file():
         values["ICON"] = str(ICON)
-    stub = f"Stubs/lzma_solid-{_NATIVE_TARGET}"
-    if any((Path(home) / stub).is_file() for home in (os.environ.get("NSISDIR", ""), _DEBIAN_NSIS)):
-        values["TARGET"] = _NATIVE_TARGET
+    if target := native_target():
+        values["TARGET"] = target
     return values
 
 
