@@ -193,7 +193,7 @@ class Fathom(QObject):
         core.telemetry.stop()
         self.planning.stop()
         self.fetching.stop()
-        self.about.updates.stop()
+        self.about.stop()
         self.fetching.stop_child()
         self.planning.stop_children()
         self.fetching.close()
@@ -299,6 +299,7 @@ class Fathom(QObject):
             self._core.settings_bridge,
             token=self.fetching.token,
             update_row=self.about.make_row(),
+            addons_row=self.about.make_addons_row(self.loader),
         )
 
     # --- wires ----------------------------------------------------------------------------------
@@ -459,7 +460,7 @@ class Fathom(QObject):
             self._core.settings_bridge.set("window.geometry", self.window.saved_place())
         self.planning.stop()
         self.fetching.stop()
-        self.about.updates.stop()
+        self.about.stop()
         self.chat.cancel_waiting()
         self.loader.cancel()
         self._core.runner.run(

@@ -51,9 +51,10 @@ class SettingsPage(Page):
         *,
         token: HubToken | None = None,
         update_row: QWidget | None = None,
+        addons_row: QWidget | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        """Compose; without ``token`` or ``update_row`` there is no row of that kind."""
+        """Compose; without ``token`` or one of the rows there is no row of that kind."""
         super().__init__("", width=TEXT_COLUMN_WIDTH, parent=parent)
         self.set_title(self.tr("Settings"))
         self._settings = settings
@@ -64,10 +65,11 @@ class SettingsPage(Page):
             if not spec.hidden:
                 self._add(spec)
         self.token_row = self._add_token(token)
-        if update_row is not None:
-            group = self._group("Updates")
-            group.addWidget(hairline())
-            group.addWidget(update_row)
+        for name, row in (("Engine", addons_row), ("Updates", update_row)):
+            if row is not None:
+                group = self._group(name)
+                group.addWidget(hairline())
+                group.addWidget(row)
         self._add_shortcuts()
         self._column.column.addStretch(1)
         self.body.addWidget(self._column)
