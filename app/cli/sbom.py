@@ -8,7 +8,8 @@ import json
 from app.cli.session import Session
 from app.cli.table import format_table
 from models.errors import BadInputError
-from models.parts.parts import parts_of_program
+from models.parts.origins import owners_in
+from models.parts.parts import bundle_folder, parts_of_program
 from models.parts.sbom import bill_of_materials
 
 
@@ -23,7 +24,8 @@ def sbom(options: argparse.Namespace, session: Session) -> int:  # noqa: ARG001 
         print(format_table(rows, wrap=2))
         return 0
     try:
-        bill = bill_of_materials(parts, folder=options.folder)
+        owners = owners_in(options.folder, bundle_folder()) if options.folder else {}
+        bill = bill_of_materials(parts, folder=options.folder, owners=owners)
     except OSError as error:
         raise BadInputError(f"A file of the build cannot be read ({error}).") from error
     print(json.dumps(bill, indent=1))

@@ -64,6 +64,9 @@ HOOKS_LEFT_OUT = {
     "pyi_rth_multiprocessing": "is for programs that use multiprocessing",
     "pyi_rth_cryptography_openssl": "is for builds that do not carry OpenSSL inside",
 }
+# How a package came to be installed where the program was frozen: not so where it runs, and it
+# names folders of that machine.
+_INSTALLATION = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 _LLAMA = re.compile(r"^(?:lib)?(?P<stem>llama|ggml[a-z0-9_-]*)\.(?P<ending>.*(?:so|dylib|dll).*)$")
 # libllama and the modules link ggml by these names; another name would be another copy of it.
 _LINKED = ("ggml", "ggml-base")
@@ -96,7 +99,7 @@ def program_modules(root: Path, packages: Iterable[str]) -> list[str]:
         path
         for package in packages
         for path in (root / package).rglob("*.py")
-        if path.parent.name != own
+        if own not in path.relative_to(root).parts
     )
     names = (".".join(path.relative_to(root).with_suffix("").parts) for path in files)
     return [name.removesuffix(".__init__") for name in names]
@@ -108,6 +111,8 @@ def is_wanted(name: str) -> bool:
     text = f"/{place}"
     if len(place.parts) == 1 and (place.name in SYSTEM_LIBRARIES or _LLAMA.match(place.name)):
         # llama.cpp's libraries lie in llama_cpp/lib; one beside it would be a second copy.
+        return False
+    if place.parent.suffix == ".dist-info" and place.name in _INSTALLATION:
         return False
     if "/plugins/" in text and "PySide6" in place.parts:
         return bool(QT_PLUGINS.search(text))

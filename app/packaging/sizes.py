@@ -17,7 +17,7 @@ _PARTS = (
     ("cryptography (keyring on Linux)", r"cryptography/"),
     ("Python modules of all packages", r"fathom(\.exe)?$"),
     ("fonts, icons, cards, templates", r"resources/"),
-    ("metadata and licences of packages", r"\.dist-info/"),
+    ("metadata and licences of packages", r"\.dist-info/|origins\.json$"),
     ("extension modules of other packages", r"\.(cpython-|abi3)"),
     ("system libraries", r"\.so(\.|$)|\.dll$|\.dylib$"),
 )

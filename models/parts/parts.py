@@ -18,6 +18,7 @@ from typing import Any
 
 from models.errors import InstallationError
 from models.library.demo import find_demo
+from models.parts.origins import read_origins
 from models.version import VERSION
 
 LICENCES_DIR = Path(__file__).resolve().parents[2] / "resources" / "licences"
@@ -132,17 +133,21 @@ def _is_here(one: Mapping[str, Any], bundle: Path | None) -> bool:
 
 def _written_down(bundle: Path | None) -> Iterator[Part]:
     file = LICENCES_DIR / "parts.json"
+    packages = read_origins(bundle).packages
     try:
         listed = json.loads(file.read_text(encoding="utf-8"))
         for one in listed:
             if not _is_here(one, bundle):
                 continue
-            version = _version_of(one["name"], one["version_of"])
+            version, purl = _version_of(one["name"], one["version_of"]), one["purl"]
+            purl = f"{purl}@{version}" if version else purl
+            if (package := packages.get(one["name"])) is not None:
+                version, purl = package.version, package.purl
             yield Part(
                 name=one["name"],
                 version=version,
                 licence=one["licence"],
-                purl=f"{one['purl']}@{version}" if version else one["purl"],
+                purl=purl,
                 what=one["what"],
                 texts=tuple(one["texts"]),
                 note=one.get("note", ""),

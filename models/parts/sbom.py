@@ -11,7 +11,7 @@ import json
 import re
 import stat
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,24 @@ _EXPRESSION = re.compile(r"[A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-]+)*"
 # Looks like an expression of one licence, and is none.
 _SINGLE = re.compile(r"[A-Za-z0-9.+-]+-[0-9][A-Za-z0-9.+-]*|MIT|ISC|MIT-0|0BSD|Zlib")
 _READ_BYTES = 1 << 20
+# A file's property with the reference of the component that it is a piece of.
+PART = "fathom:part"
 
 
 def bill_of_materials(
-    parts: Sequence[Part], *, folder: Path | None = None, stop: Stop = never
+    parts: Sequence[Part],
+    *,
+    folder: Path | None = None,
+    owners: Mapping[str, str] | None = None,
+    stop: Stop = never,
 ) -> dict[str, Any]:
     """Return the bill.
 
     Args:
         parts: the first one is the program itself.
         folder: of a build; every file in it is listed with its SHA-256.
+        owners: place of a file in the folder -> name of the part that it belongs to; a name that
+            no part has is left out.
 
     Raises:
         BadInputError: the folder is none.
@@ -41,7 +49,9 @@ def bill_of_materials(
         StoppedError: ``stop`` said so.
     """
     program, *others = parts
-    files = _files(folder, stop) if folder is not None else []
+    refs = {key_of(part.name): part.purl for part in parts}
+    known = {place: refs[key_of(n)] for place, n in (owners or {}).items() if key_of(n) in refs}
+    files = _files(folder, known, stop) if folder is not None else []
     bill: dict[str, Any] = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -88,7 +98,7 @@ def _dependencies(program: Part, others: Sequence[Part]) -> list[dict[str, Any]]
     return [{"ref": part.purl, "dependsOn": below(part)} for part in (program, *others)]
 
 
-def _files(folder: Path, stop: Stop) -> list[dict[str, Any]]:
+def _files(folder: Path, owners: Mapping[str, str], stop: Stop) -> list[dict[str, Any]]:
     if not folder.is_dir():
         raise BadInputError(f"There is no folder {folder}.")
     listed = []
@@ -99,14 +109,15 @@ def _files(folder: Path, stop: Stop) -> list[dict[str, Any]]:
             continue
         name = path.relative_to(folder).as_posix()
         content = _digest(path)
-        listed.append(
-            {
-                "type": "file",
-                "bom-ref": f"file:{name}",
-                "name": name,
-                "hashes": [{"alg": "SHA-256", "content": content}],
-            }
-        )
+        file: dict[str, Any] = {
+            "type": "file",
+            "bom-ref": f"file:{name}",
+            "name": name,
+            "hashes": [{"alg": "SHA-256", "content": content}],
+        }
+        if name in owners:
+            file["properties"] = [{"name": PART, "value": owners[name]}]
+        listed.append(file)
     return listed
 
 

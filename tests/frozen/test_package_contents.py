@@ -63,6 +63,11 @@ def test_one_file_of_each_library(tmp_path: Path, wheel: list[str], chosen: str 
         ("PySide6/QtNetwork.abi3.so", False),
         ("PySide6/QtWidgets.abi3.so", True),
         ("resources/icons/fathom.svg", True),
+        # How it was installed on the machine of the build, with that machine's folders.
+        ("psutil-7.2.2.dist-info/RECORD", False),
+        ("llama_cpp_python-0.3.36.dist-info/direct_url.json", False),
+        ("psutil-7.2.2.dist-info/METADATA", True),
+        ("keyring-25.7.0.dist-info/entry_points.txt", True),
     ],
 )
 def test_what_is_wanted(name: str, wanted: bool) -> None:
