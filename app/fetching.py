@@ -20,6 +20,7 @@ from app.actions.model_status import ModelStatus
 from app.bridges.downloads import DownloadsBridge
 from app.messages import Action
 from models.errors import AccessError, FathomError, StoppedError
+from models.library.presence import Presence, RootState
 from models.library.roots import download_root, library_roots
 from models.runtime.command import program_command
 from models.transfer.client import TransferClient, has_unfinished
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from models.planner.machine import Machine
     from models.planning.judgement import Judgement, QuantJudgement
     from models.stopping import Stop
+    from models.transfer.begun import BegunDownload
     from models.transfer.job import JobSpec, JobView
 
 _log = logging.getLogger(__name__)
@@ -64,6 +66,7 @@ class FetchParts(QObject):
         self._lock = threading.Lock()
         self._catalog: Catalog | None = None
         self._used: LibraryEntry | None = None
+        self._presence = Presence()
         self.token = HubToken(
             store=core.tokens, runner=core.runner, whoami=core.hub_access.whoami, parent=self
         )
@@ -151,6 +154,8 @@ class FetchParts(QObject):
             read_settings=core.hub_access.transfer_settings,
             make_spec=self._job_spec,
             has_unfinished=partial(has_unfinished, core.paths.data_dir),
+            find_begun=self._find_begun,
+            complete=self._completed,
             parent=self,
         )
 
@@ -292,10 +297,22 @@ class FetchParts(QObject):
     def _job_spec(self, page: RepositoryPage, quant: QuantFiles) -> JobSpec:
         from models.hub.fetching import job_spec, second_opinion
 
-        core = self._core
         official = second_opinion(page, stop=self._ending.is_set)
-        root = download_root(core.paths, core.settings)
+        root = download_root(self._core.paths, self._core.settings)
         return job_spec(page, quant, root=root, endpoint_official=official)
+
+    def _find_begun(self) -> tuple[BegunDownload, ...]:
+        from models.transfer.begun import find_elsewhere
+
+        roots = library_roots(self._core.paths, self._core.settings)
+        # A share whose server is gone must not hold up what else is to be done with disks.
+        there = [root for root in roots if self._presence.of(root) is RootState.PRESENT]
+        return find_elsewhere(there)
+
+    def _completed(self, spec: JobSpec) -> JobSpec:
+        from models.hub.fetching import complete_spec
+
+        return complete_spec(spec, self._core.hub_access.hub(), stop=self._ending.is_set)
 
     def _look_for(
         self, page: RepositoryPage, quant: QuantFiles

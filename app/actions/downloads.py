@@ -16,6 +16,7 @@ from app.bridges.settings import SettingsBridge
 from app.messages import Action, Messages
 from app.tasks import TaskRunner
 from models.errors import FathomError, LoginNeededError, StoppedError, TokenInvalidError
+from models.transfer.begun import BegunDownload, not_among
 from models.transfer.events import TransferSettings
 from models.transfer.job import ENDED, JobSpec, JobState, JobView
 
@@ -73,7 +74,8 @@ class Downloads(QObject):
 
     ``changed`` carries all downloads in the queue's order (tuple[JobView, ...], at most five times
     a second), ``totals_changed`` their DownloadTotals. ``finished`` carries the JobView of one that
-    is READY just now: the library is to be looked at again. ``load_wanted`` (JobView),
+    is READY just now: the library is to be looked at again. ``begun_changed`` carries what lies
+    unfinished on the disk and is in no list (tuple[BegunDownload, ...]). ``load_wanted`` (JobView),
     ``settings_wanted``, ``library_wanted`` and ``list_wanted`` come from buttons of notices and
     of the list.
     """
@@ -81,6 +83,7 @@ class Downloads(QObject):
     changed = Signal(tuple)
     totals_changed = Signal(DownloadTotals)
     finished = Signal(JobView)
+    begun_changed = Signal(tuple)
     load_wanted = Signal(JobView)
     settings_wanted = Signal()
     library_wanted = Signal()
@@ -98,6 +101,8 @@ class Downloads(QObject):
         read_settings: Callable[[], TransferSettings],
         make_spec: Callable[[RepositoryPage, QuantFiles], JobSpec],
         has_unfinished: Callable[[], bool],
+        find_begun: Callable[[], tuple[BegunDownload, ...]],
+        complete: Callable[[JobSpec], JobSpec],
         parent: QObject | None = None,
     ) -> None:
         """Compose; nothing is started and nothing is asked yet.
@@ -114,6 +119,10 @@ class Downloads(QObject):
                 the hub, called in a background thread; raises StoppedError when the program ends.
             has_unfinished: ``models.transfer.client.has_unfinished`` of the data folder; called
                 in a background thread.
+            find_begun: ``models.transfer.begun.find_elsewhere`` of the library's folders; called
+                in a background thread.
+            complete: asks the hub for the whole set that a lone shard belongs to; called in a
+                background thread.
             parent: as usual.
         """
         super().__init__(parent)
@@ -125,6 +134,11 @@ class Downloads(QObject):
         self._read_settings = read_settings
         self._make_spec = make_spec
         self._has_unfinished = has_unfinished
+        self._find_begun = find_begun
+        self._complete = complete
+        # As the disk was found, and what of it is in no list.
+        self._found: tuple[BegunDownload, ...] = ()
+        self._begun: tuple[BegunDownload, ...] = ()
         self._totals = DownloadTotals()
         self._is_configured = False
         # What waits until the child knows how to work.
@@ -150,6 +164,11 @@ class Downloads(QObject):
     def totals(self) -> DownloadTotals:
         """All of them together."""
         return self._totals
+
+    @property
+    def begun(self) -> tuple[BegunDownload, ...]:
+        """What lies unfinished on the disk, was begun elsewhere, and is not in the queue."""
+        return self._begun
 
     @property
     def limit_mb_s(self) -> float:
@@ -188,6 +207,23 @@ class Downloads(QObject):
                 return
         self._when_configured(partial(self._client.add, spec))
 
+    def look_for_begun(self) -> None:
+        """Look what lies unfinished on the disk; ``begun_changed`` has it."""
+        self._runner.run(self._find_begun, done=self._on_found, error=self._on_error, lane="disk")
+
+    @Slot(object)
+    def take_up(self, begun: BegunDownload) -> None:
+        """Go on with what was begun elsewhere; a lock keeps two from fetching the same file."""
+        if not begun.lacks_parts:
+            self.start_spec(begun.spec)
+            return
+        self._runner.run(
+            partial(self._complete, begun.spec),
+            done=self.start_spec,
+            error=self._on_error,
+            lane="hub",
+        )
+
     def pause(self, job_id: str) -> None:
         """Stop a download and keep what there is."""
         self._when_configured(partial(self._client.pause, job_id))
@@ -219,6 +255,7 @@ class Downloads(QObject):
         if watched:
             for path in tuple(self._ready_notices):
                 self.withdraw_ready(path)
+            self.look_for_begun()
 
     def withdraw_ready(self, path: Path) -> None:
         """Take back that a checkpoint is here: it is being loaded, or was seen."""
@@ -279,11 +316,22 @@ class Downloads(QObject):
 
     @Slot(tuple)
     def _on_jobs(self, jobs: tuple[JobView, ...]) -> None:
+        self._show_begun()
         totals = download_totals(jobs)
         self.changed.emit(jobs)
         if totals != self._totals:
             self._totals = totals
             self.totals_changed.emit(totals)
+
+    def _on_found(self, found: tuple[BegunDownload, ...]) -> None:
+        self._found = found
+        self._show_begun()
+
+    def _show_begun(self) -> None:
+        begun = not_among(self._found, (job.spec for job in self.jobs))
+        if begun != self._begun:
+            self._begun = begun
+            self.begun_changed.emit(begun)
 
     @Slot(object, JobView)
     def _on_step(self, before: JobView | None, after: JobView) -> None:

@@ -10,17 +10,19 @@ from PySide6.QtCore import QCoreApplication
 from app.actions.download_totals import DownloadTotals
 from app.views.words import eta_words
 from app.widgets.download_row import DownloadFileView, DownloadRowView
-from models.transfer.job import ENDED, FileState, FileView, JobState, JobView
+from models.transfer.begun import BegunDownload
+from models.transfer.job import ENDED, FileState, FileView, JobSpec, JobState, JobView
 from models.units import format_byte_rate, format_bytes, split_bytes
 
 # What the one button with words does.
-LOAD, RETRY, RESUME, SETTINGS, TERMS, SPACE = (
+LOAD, RETRY, RESUME, SETTINGS, TERMS, SPACE, TAKE_UP = (
     "load",
     "retry",
     "resume",
     "settings",
     "terms",
     "space",
+    "take up",
 )
 
 _S = JobState
@@ -71,6 +73,31 @@ def download_row_view(job: JobView, *, now_s: float) -> DownloadRowView:
         files_title=_files_title(job),
         files=tuple(_file_view(file) for file in job.files),
         facts=_facts(job),
+    )
+
+
+def begun_row_view(begun: BegunDownload) -> DownloadRowView:
+    """Return what the row of a download shows that was begun elsewhere."""
+    spec, total_bytes = begun.spec, begun.spec.size_bytes
+    amount = _tr("{0} of {1}").format(format_bytes(begun.bytes_done), format_bytes(total_bytes))
+    note = ""
+    if begun.is_busy:
+        note = _tr("Another Fathom is fetching it.")
+    elif begun.lacks_parts:
+        # The size of the set is not known before the hub was asked.
+        amount = _tr("{0} are here").format(format_bytes(begun.bytes_done))
+        note = _tr("A part of a set; the hub is asked for the other parts.")
+    return DownloadRowView(
+        title=spec.title,
+        amount=amount,
+        state=_tr("Being fetched") if begun.is_busy else _tr("Not finished"),
+        share=_share(begun.bytes_done, total_bytes),
+        bar_token="compute",
+        note=note,
+        action="" if begun.is_busy else TAKE_UP,
+        action_text="" if begun.is_busy else _tr("Go on"),
+        files_title=_tr("Details"),
+        facts=_places(spec),
     )
 
 
@@ -227,13 +254,18 @@ def _facts(job: JobView) -> tuple[tuple[str, str], ...]:
     spec = job.spec
     refetched = format_bytes(job.bytes_refetched) if job.bytes_refetched else ""
     pairs = (
-        (_tr("From"), f"{spec.endpoint}/{spec.repository}"),
-        (_tr("Version"), spec.commit[:12]),
-        (_tr("Folder"), str(spec.folder)),
         (_tr("Fetched twice"), refetched),
         (_tr("Digests"), "" if spec.is_independent else _tr("From the mirror itself")),
     )
-    return tuple(pair for pair in pairs if pair[1])
+    return (*_places(spec), *(pair for pair in pairs if pair[1]))
+
+
+def _places(spec: JobSpec) -> tuple[tuple[str, str], ...]:
+    return (
+        (_tr("From"), f"{spec.endpoint}/{spec.repository}"),
+        (_tr("Version"), spec.commit[:12]),
+        (_tr("Folder"), str(spec.folder)),
+    )
 
 
 def _share(done: int, total: int) -> float:

@@ -6,14 +6,16 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from PySide6.QtCore import QPoint, Qt, QTimer, QUrl, Signal, Slot
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QGuiApplication, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from app.actions.download_totals import download_totals
 from app.actions.downloads import Downloads
 from app.theme import SIZE_HEADING, SPACE_S, SPACE_XS
 from app.views import download_words
+from app.views.begun_downloads import BegunDownloads
+from app.views.download_menus import add_places, make_menu, open_page, popup
 from app.views.download_words import download_row_view, kept_words, totals_words, unfinished_first
 from app.widgets.buttons import TextButton
 from app.widgets.download_row import DownloadRow, DownloadRowView
@@ -23,6 +25,7 @@ from app.widgets.page import ScrollColumn, card, hairline
 from app.widgets.page_stack import PageStack, focus_kept
 from app.widgets.setting_controls import NumberControl
 from app.widgets.slices import Slices
+from models.transfer.begun import BegunDownload
 from models.transfer.job import JobState, JobView
 
 WIDTH = 960
@@ -55,6 +58,7 @@ class DownloadsView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._jobs: tuple[JobView, ...] = ()
+        self._has_begun = False
         self._rows: dict[str, DownloadRow] = {}
         self._shown_order: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         self._summary = ElidedLabel()
@@ -69,6 +73,7 @@ class DownloadsView(QWidget):
         self._queue_list, self._queue_card = _make_list()
         self._ended_list, self._ended_card = _make_list()
         self._ended_head = QWidget()
+        self.begun = BegunDownloads()
         self._drop_line = QFrame(self)
         self._drop_line.setProperty("kind", "drop-line")
         self._drop_line.setFixedHeight(2)
@@ -105,7 +110,10 @@ class DownloadsView(QWidget):
     def follow(self, downloads: Downloads) -> None:
         """Show these downloads from now on, and let them hear what is asked for here."""
         self.show_jobs(downloads.jobs)
+        self.show_begun(downloads.begun)
         downloads.changed.connect(self.show_jobs)
+        downloads.begun_changed.connect(self.show_begun)
+        self.begun.take_up_requested.connect(downloads.take_up)
         self.pause_requested.connect(downloads.pause)
         self.resume_requested.connect(downloads.resume)
         self.cancel_requested.connect(downloads.cancel)
@@ -134,8 +142,18 @@ class DownloadsView(QWidget):
         self._queue_card.setVisible(bool(queue))
         self._ended_card.setVisible(bool(ended))
         self._ended_head.setVisible(bool(ended))
-        self._stack.show_page(self._column if jobs else self.empty)
+        self._show_page()
         self._count_down()
+
+    @Slot(tuple)
+    def show_begun(self, begun: tuple[BegunDownload, ...]) -> None:
+        """Show what was begun elsewhere and can be taken up."""
+        self._has_begun = bool(begun)
+        self.begun.show_begun(begun)
+        self._show_page()
+
+    def _show_page(self) -> None:
+        self._stack.show_page(self._column if self._jobs or self._has_begun else self.empty)
 
     def _show_all_buttons(self, queue: tuple[JobView, ...]) -> None:
         views = self._views(queue)
@@ -163,6 +181,7 @@ class DownloadsView(QWidget):
             button.set_icon_only(narrow)
         for row in self._rows.values():
             row.set_narrow(narrow)
+        self.begun.set_narrow(narrow)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Count down again."""
@@ -282,7 +301,7 @@ class DownloadsView(QWidget):
         elif action == download_words.SPACE:
             self.library_requested.emit()
         elif action == download_words.TERMS:
-            QDesktopServices.openUrl(QUrl(_page_url(job)))
+            open_page(job.spec)
 
     def _ask_cancel(self, job_id: str, button: QWidget) -> None:
         job = self._job(job_id)
@@ -291,9 +310,9 @@ class DownloadsView(QWidget):
         if not job.bytes_done:
             self.cancel_requested.emit(job_id, False)
             return
-        menu = self._menu()
+        menu = make_menu(self)
         self._add_cancel(menu, job)
-        _popup(menu, button)
+        popup(menu, button)
 
     def _add_cancel(self, menu: QMenu, job: JobView) -> None:
         size = kept_words(job)
@@ -306,7 +325,7 @@ class DownloadsView(QWidget):
         job = self._job(job_id)
         if job is None:
             return
-        menu = self._menu()
+        menu = make_menu(self)
         view = download_row_view(job, now_s=time.time())
         if view.can_move:
             self._add_order(menu, job_id)
@@ -318,10 +337,7 @@ class DownloadsView(QWidget):
         ):
             again = menu.addAction(self.tr("Try again"))
             again.triggered.connect(partial(self.resume_requested.emit, job_id))
-        menu.addAction(self.tr("Show in folder")).triggered.connect(partial(_show_folder, job))
-        menu.addAction(self.tr("Open its page on the hub")).triggered.connect(
-            partial(_open_page, job)
-        )
+        add_places(menu, job.spec)
         if view.note:
             copied = f"{view.note}\n{view.note_details}".strip()
             menu.addAction(self.tr("Copy the message")).triggered.connect(partial(_copy, copied))
@@ -334,7 +350,7 @@ class DownloadsView(QWidget):
             delete.triggered.connect(partial(self.cancel_requested.emit, job_id, False))
         elif view.can_cancel:
             self._add_cancel(menu, job)
-        _popup(menu, button)
+        popup(menu, button)
 
     def _add_order(self, menu: QMenu, job_id: str) -> None:
         ids = self._shown_order[0]
@@ -346,12 +362,6 @@ class DownloadsView(QWidget):
         last.setEnabled(place < len(ids) - 1)
         last.triggered.connect(partial(self._move_to, job_id, len(ids) - 1))
         menu.addSeparator()
-
-    def _menu(self) -> QMenu:
-        menu = QMenu(self)
-        menu.setAccessibleName(self.tr("Download"))
-        menu.aboutToHide.connect(menu.deleteLater)
-        return menu
 
     @Slot()
     def _pause_all(self) -> None:
@@ -443,7 +453,7 @@ class DownloadsView(QWidget):
         column = ScrollColumn(WIDTH)
         column.column.setSpacing(SPACE_S)
         column.column.addLayout(head)
-        for widget in (self._queue_card, self._ended_head, self._ended_card):
+        for widget in (self._queue_card, self.begun, self._ended_head, self._ended_card):
             column.column.addWidget(widget)
         column.column.addStretch(1)
         self._stack.addWidget(self.empty)
@@ -460,23 +470,6 @@ def _make_list() -> tuple[QVBoxLayout, QFrame]:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(0)
     return layout, frame
-
-
-def _popup(menu: QMenu, button: QWidget) -> None:
-    corner = button.mapToGlobal(QPoint(button.width(), button.height()))
-    menu.popup(QPoint(corner.x() - menu.sizeHint().width(), corner.y() + SPACE_XS))
-
-
-def _page_url(job: JobView) -> str:
-    return f"{job.spec.endpoint}/{job.spec.repository}"
-
-
-def _open_page(job: JobView) -> None:
-    QDesktopServices.openUrl(QUrl(_page_url(job)))
-
-
-def _show_folder(job: JobView) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(job.spec.folder)))
 
 
 def _copy(text: str) -> None:

@@ -6,6 +6,7 @@ import difflib
 import re
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -118,6 +119,19 @@ def job_spec(
         files=specs,
         is_independent=is_independent,
     )
+
+
+def complete_spec(begun: JobSpec, hub: Hub, *, stop: Stop = never) -> JobSpec:
+    """Return the download of the whole checkpoint that a begun file belongs to, in its place.
+
+    Raises:
+        as ``Hub.page``, ``find_quant`` and ``job_spec``.
+    """
+    page = hub.page(RepositoryPlace(begun.repository, revision=begun.commit), stop=stop)
+    quant = find_quant(page, begun.files[0].path)
+    official = second_opinion(page, stop=stop)
+    spec = job_spec(page, quant, root=begun.root, endpoint_official=official)
+    return replace(spec, folder=begun.folder)
 
 
 def second_opinion(

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from models.errors import EngineProtocolError
 from models.transfer.disk import translated, write_whole
 from models.transfer.job import JobSpec
 from models.transfer.protocol import spec_from_json, spec_to_json
 from models.transfer.record import FOLDER, record_path
 from models.transfer.sidecar import sidecar_path
+from models.transfer.small_json import read_small_json
 
 JOB_SUFFIX = ".job.json"
 
@@ -58,19 +59,17 @@ def read_job_file(path: Path) -> JobSpec | None:
 
     The folder is where the file lies now: drives may be mounted elsewhere than they were.
     """
-    try:
-        if path.stat().st_size > _LIMIT_BYTES:
-            return None
-        data = json.loads(path.read_bytes())
-        if not isinstance(data, dict) or int(data.get("version", 0)) > _VERSION:
-            return None
-        spec = spec_from_json(data.get("spec"))
-    except (OSError, ValueError, TypeError, EngineProtocolError):
-        return None
+    spec = read_small_json(path, _parsed, limit_bytes=_LIMIT_BYTES)
     folder = path.parent.parent
-    if job_file_path(spec).name != path.name:
+    if spec is None or job_file_path(spec).name != path.name:
         return None
     return spec if spec.folder == folder else replace(spec, folder=folder, root=_root_of(folder))
+
+
+def _parsed(data: Any) -> JobSpec:
+    if int(data.get("version", 0)) > _VERSION:
+        raise ValueError("another version")
+    return spec_from_json(data.get("spec"))
 
 
 def small_files(spec: JobSpec) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Finds begun downloads on the disk when the queue itself is lost. No Qt here."""
+"""Finds begun downloads on the disk by the small files beside them. No Qt here."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from models.transfer.job import JobSpec, JobState
+from models.transfer.job import JobSpec
 from models.transfer.job_book import Job
-from models.transfer.job_file import JOB_SUFFIX, read_job_file
+from models.transfer.job_file import JOB_SUFFIX, is_plain, read_job_file
 from models.transfer.part_file import part_path
 from models.transfer.record import FOLDER
 from models.transfer.remote import RemoteObject
@@ -26,33 +26,42 @@ _DEPTHS = range(4)
 def find_begun(roots: Iterable[Path]) -> list[Job]:
     """Return the downloads that were begun below some folders, in no order that means anything.
 
-    What nothing but a file's own sidecar tells of becomes a download of that file, which rests:
-    what else belonged to it is not known.
+    What was cancelled is none of them, even where its parts were kept.
     """
-    roots = tuple(roots)
     specs: dict[str, JobSpec] = {}
     for path in _found(roots, f"{FOLDER}/*{JOB_SUFFIX}"):
         spec = read_job_file(path)
         if spec is None:
-            _LOG.warning("%s makes no sense and is passed over", path)
+            _LOG.info("%s makes no sense and is passed over", path)
         elif _has_any(spec):
             specs[spec.job_id] = spec
-    jobs = [Job(spec) for spec in specs.values()]
-    known = {spec.folder / file.target for spec in specs.values() for file in spec.files}
+    return [Job(spec) for spec in specs.values()]
+
+
+def find_lone(roots: Iterable[Path], specs: Iterable[JobSpec]) -> list[JobSpec]:
+    """Return what nothing but a file's own sidecar tells of, each as a download of that file.
+
+    What else belonged to it is not known.
+
+    Args:
+        roots: the folders that are searched.
+        specs: known downloads, whose files are left out.
+    """
+    found = []
+    known = {spec.folder / file.target for spec in specs for file in spec.files}
     for root in roots:
         for path in _found([root], f"*{SUFFIX}"):
             target = path.with_name(path.name.removesuffix(SUFFIX))
             sidecar = read_sidecar(target)
             if sidecar is not None and target not in known:
                 known.add(target)
-                jobs.append(_lone(root, target, sidecar.remote))
-    return jobs
+                found.append(_lone(root, target, sidecar.remote))
+    return found
 
 
 def has_begun(roots: Iterable[Path]) -> bool:
     """Whether there is any begun download below some folders."""
-    names = (f"{FOLDER}/*{JOB_SUFFIX}", f"*{SUFFIX}")
-    return any(next(_found(roots, name), None) is not None for name in names)
+    return next(_found(roots, f"{FOLDER}/*{JOB_SUFFIX}"), None) is not None
 
 
 def _has_any(spec: JobSpec) -> bool:
@@ -64,11 +73,15 @@ def _has_any(spec: JobSpec) -> bool:
     return any(os.path.lexists(path) for target in targets for path in (target, part_path(target)))
 
 
-def _lone(root: Path, target: Path, remote: RemoteObject) -> Job:
-    file = replace(remote.file, target=target.name)
+def _lone(root: Path, target: Path, remote: RemoteObject) -> JobSpec:
+    folder, file = target.parent, replace(remote.file, target=target.name)
+    known = PurePosixPath(remote.file.target).parts
+    if target.relative_to(root).parts[-len(known) :] == known and is_plain(remote.file.target):
+        # As its download had it: a set may lie one folder deeper than its texts.
+        folder, file = target.parents[len(known) - 1], remote.file
     # The same file is the same download, however often it is found.
     job_id = hashlib.sha256(f"{remote.commit}/{target}".encode(errors="replace")).hexdigest()[:32]
-    spec = JobSpec(
+    return JobSpec(
         job_id=job_id,
         title=target.stem,
         endpoint=remote.endpoint,
@@ -76,11 +89,10 @@ def _lone(root: Path, target: Path, remote: RemoteObject) -> Job:
         commit=remote.commit,
         quant="",
         root=root,
-        folder=target.parent,
+        folder=folder,
         files=(file,),
         is_independent=False,
     )
-    return Job(spec, JobState.PAUSED)
 
 
 def _found(roots: Iterable[Path], name: str) -> Iterator[Path]:

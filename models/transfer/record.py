@@ -14,6 +14,7 @@ from typing import Any
 
 from models.transfer.disk import translated, write_whole
 from models.transfer.remote import GIT_SHA1, SHA256
+from models.transfer.small_json import read_small_json
 
 FOLDER = ".fathom"
 
@@ -62,22 +63,8 @@ def record_path(target: Path) -> Path:
 
 def read_record(target: Path) -> FileRecord | None:
     """Return the record of a file; None when there is none that can be used."""
-    path = record_path(target)
-    try:
-        if path.is_symlink() or path.stat().st_size > _MAX_BYTES:
-            return None
-        return _parsed(json.loads(path.read_bytes()))
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-        OverflowError,
-    ):
-        # Not there, or not ours: the file is then one that nobody vouches for.
-        return None
+    # Not there, or not ours: the file is then one that nobody vouches for.
+    return read_small_json(record_path(target), _parsed, limit_bytes=_MAX_BYTES)
 
 
 def write_record(target: Path, record: FileRecord) -> None:

@@ -16,6 +16,7 @@ from models.transfer.blocks import Partial, Snapshot
 from models.transfer.disk import translated, write_whole
 from models.transfer.part_file import part_path
 from models.transfer.remote import FileSpec, RemoteObject
+from models.transfer.small_json import read_small_json
 
 FORMAT = 1
 SUFFIX = ".part.json"
@@ -94,21 +95,8 @@ def read_sidecar(target: Path) -> Sidecar | None:
 
 def read_sidecar_file(path: Path) -> Sidecar | None:
     """As ``read_sidecar``, by the sidecar's own path."""
-    try:
-        if path.is_symlink() or path.stat().st_size > _MAX_BYTES:
-            return None
-        return _parsed(json.loads(path.read_bytes()))
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-        OverflowError,
-    ):
-        # Not there, or not ours: what was fetched is fetched anew then.
-        return None
+    # Not there, or not ours: what was fetched is fetched anew then.
+    return read_small_json(path, _parsed, limit_bytes=_MAX_BYTES)
 
 
 def bytes_in_place(target: Path) -> int:

@@ -16,14 +16,22 @@ from helpers.download_samples import job_spec as sample_spec
 from helpers.download_samples import job_view
 from helpers.fake_hub import FakeHub, fake_hub
 from helpers.small_transfers import child_command
-from helpers.transfers import REPOSITORY, gguf_shards, make_root, offer, spec_for
+from helpers.transfers import (
+    REPOSITORY,
+    gguf_shards,
+    make_root,
+    offer,
+    running_client,
+    spec_for,
+)
 from helpers.window_parts import Parts
 from models.errors import LoginNeededError, TransferError
-from models.hub.fetching import find_quant, job_spec
+from models.hub.fetching import complete_spec, find_quant, job_spec
 from models.hub.hub import Hub
 from models.hub.names import RepositoryPlace
 from models.hub.pages import RepositoryPage
 from models.hub.quants import QuantFiles
+from models.transfer.begun import find_elsewhere
 from models.transfer.client import TransferClient
 from models.transfer.events import JobChanged, QueueReplaced, TransferDown, TransferSettings
 from models.transfer.job import JobFailure, JobSpec, JobState, JobView
@@ -79,6 +87,8 @@ def rig(parts: Parts, base_dir: Path, qtbot: QtBot) -> Iterator[Rig]:
             read_settings=read_settings,
             make_spec=make_spec,
             has_unfinished=lambda: rig.has_unfinished,
+            find_begun=lambda: find_elsewhere([root]),
+            complete=lambda spec: complete_spec(spec, Hub(endpoint=hub.endpoint)),
         )
         rig = Rig(downloads, bridge, client, hub, root)
         parts.messages.posted.connect(rig.notices.append)
@@ -217,6 +227,29 @@ def test_what_a_download_needed_is_taken_back_when_it_has_it(
     with qtbot.waitSignal(rig.bridge.stepped):
         rig.bridge.listener(JobChanged(job_view(view.spec, JobState.QUEUED)))
     assert withdrawn == [notice.id]
+
+
+def test_what_another_window_began_is_offered_and_taken_up(
+    rig: Rig, base_dir: Path, qtbot: QtBot
+) -> None:
+    files = gguf_shards(2, 200_000)
+    offer(rig.hub, files)
+    rig.hub.rate_bytes_s = 200_000
+    with running_client(base_dir / "other", asks_nobody=1) as (client, heard):
+        spec = spec_for(rig.hub, list(files), rig.root)
+        client.add(spec)
+        heard.wait_for_bytes(20_000)
+        client.cancel(spec.job_id, keep=True)
+        heard.wait_for_state(JobState.CANCELLED)
+    rig.hub.rate_bytes_s = None
+    with qtbot.waitSignal(rig.downloads.begun_changed):
+        rig.downloads.set_watched(True)
+    (begun,) = rig.downloads.begun
+    assert begun.lacks_parts
+    rig.downloads.take_up(begun)
+    qtbot.waitUntil(lambda: rig.state() is JobState.READY, timeout=LIMIT_MS)
+    assert rig.downloads.begun == ()
+    assert rig.downloads.jobs[0].spec.files == spec.files
 
 
 def test_only_a_final_end_of_the_child_is_told(rig: Rig, qtbot: QtBot) -> None:

@@ -14,6 +14,7 @@ from app.theme import Appearance
 from app.views.downloads_view import DownloadsView
 from helpers.accessible import nameless
 from helpers.download_samples import every_state, job_spec, job_view
+from models.transfer.begun import BegunDownload
 from models.transfer.job import JobState, JobView
 
 S = JobState
@@ -52,6 +53,38 @@ def the_menu(view: DownloadsView, qtbot: QtBot) -> dict[str, QAction]:
     qtbot.waitUntil(lambda: any(menu.isVisible() for menu in view.findChildren(QMenu)))
     menu = next(menu for menu in view.findChildren(QMenu) if menu.isVisible())
     return {action.text(): action for action in menu.actions() if action.text()}
+
+
+@pytest.mark.qt_log_ignore("This plugin does not support")
+def test_what_was_begun_elsewhere_is_offered_below_the_queue(
+    view: DownloadsView, qtbot: QtBot
+) -> None:
+    begun = (
+        BegunDownload(job_spec(1, title="Left"), 1_000_000_000),
+        BegunDownload(job_spec(2, title="Busy"), 2_000_000_000, is_busy=True),
+        BegunDownload(job_spec(3, title="A part", shards=1), 3_000_000_000, lacks_parts=True),
+    )
+    assert view.empty.isVisible()
+    view.show_begun(begun)
+    qtbot.waitUntil(view.begun.isVisible)
+    left, busy, part = view.begun.rows
+    assert [row.action_button.isVisible() for row in view.begun.rows] == [True, False, True]
+    assert "1.00 GB of 4.68 GB" in left.accessibleDescription()
+    assert "Another Fathom" in busy.accessibleDescription()
+    assert "3.00 GB are here" in part.accessibleDescription()
+    assert nameless(view) == []
+    with qtbot.waitSignal(view.begun.take_up_requested) as asked:
+        qtbot.mouseClick(left.action_button, Qt.MouseButton.LeftButton)
+    assert asked.args == [begun[0]]
+    left.menu_button.click()
+    qtbot.waitUntil(lambda: any(menu.isVisible() for menu in view.findChildren(QMenu)))
+    close_menus(view)
+    # The same row goes on while others fetch.
+    view.show_begun((begun[0], replace(begun[1], is_busy=False), begun[2]))
+    assert view.begun.rows[1] is busy
+    assert busy.action_button.isVisible()
+    view.show_begun(())
+    assert view.empty.isVisible()
 
 
 def close_menus(view: DownloadsView) -> None:
