@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from helpers.frozen_program import (
+    MARK,
     OTHER_USER,
     FrozenProgram,
     can_run,
     copy_program,
+    left_running,
     make_read_only,
     make_writable,
 )
+from helpers.leaks import GRACE_S
 
 # Read before the variables of the user are hidden from the tests.
 _FOLDER = os.environ.get("FATHOM_FROZEN", "")
@@ -31,6 +37,21 @@ def linux_only() -> None:
     """Skip elsewhere: the tests look at /proc and use Linux's tools."""
     if sys.platform != "linux":
         pytest.skip("written for Linux")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(linux_only: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail the test when a process that it started, or a child of one, outlives it."""
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, mark)
+    yield
+    _, alive = psutil.wait_procs(left_running(mark), timeout=GRACE_S)
+    told = []
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            told.append(" ".join(process.cmdline()))
+            process.kill()
+    assert told == [], "left running"
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,9 @@ def test_each_library_is_loaded_once_and_from_the_right_place(frozen: FrozenProg
             return any(file.suffix == ".gguf" for file in engine)
 
         poll(has_loaded, process)
-        process.communicate(timeout=LIMIT_S)
+        output, errors = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, errors) == (0, "")
+    assert DEMO_FIGURES.search(output), output
     ours = sorted(file.name for file in engine if re.match(r"lib(ggml|llama)", file.name))
     (module,) = [name for name in ours if name.startswith("libggml-cpu-")]
     assert ours == sorted(

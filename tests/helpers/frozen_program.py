@@ -7,14 +7,16 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
 LIMIT_S = 120.0
 OTHER_USER = 65534
+# Set to a value of its own in each test: whoever has it was started by that test.
+MARK = "FROZEN_TEST_MARK"
 # The last line of ``fathom run``, on standard error.
 RUN_FIGURES = re.compile(r"fathom: \d+ tokens? at [\d.]+ tok/s, first token after .*\n")
 DEMO_FIGURES = re.compile(r"^[\d.]+ tok/s, first token after [\d.]+ m?s, \d+ tokens, ", re.M)
@@ -79,10 +81,10 @@ class FrozenProgram:
         assert re.fullmatch(stderr, done.stderr), done.stderr
         return done.stdout
 
-    def refusal(self, *arguments: str | Path) -> str:
+    def refusal(self, *arguments: str | Path, code: int = 1) -> str:
         """Return the one line with which it fails; fail when it does not, or says more."""
         done = self.run(*arguments)
-        assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         assert done.stdout == ""
         match = re.fullmatch(r"fathom: (.+)\n", done.stderr)
         assert match, done.stderr
@@ -109,7 +111,50 @@ class FrozenProgram:
 def copy_program(program: FrozenProgram, folder: Path) -> FrozenProgram:
     """Copy the program; links stay links."""
     shutil.copytree(program.folder, folder, symlinks=True)
-    return FrozenProgram(folder)
+    return replace(program, folder=folder)
+
+
+def changed_program(
+    program: FrozenProgram, folder: Path, changes: Mapping[str, bytes | None]
+) -> FrozenProgram:
+    """Return a copy in which some files are others, or are missing (None).
+
+    The rest are the same files under a second name where the disk has room for names: nobody
+    writes to them.
+
+    Args:
+        changes: patterns below ``_internal`` -> new content; each must fit a file.
+    """
+
+    def take(source: str, target: str) -> None:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+
+    shutil.copytree(program.folder, folder, symlinks=True, copy_function=take)
+    copy = replace(program, folder=folder)
+    for pattern, content in changes.items():
+        found = sorted(copy.inside.glob(pattern))
+        assert found, pattern
+        for path in found:
+            # First of all: the content is that of the original, too.
+            path.unlink()
+            if content is not None:
+                path.write_bytes(content)
+    return copy
+
+
+def left_running(mark: str) -> list[psutil.Process]:
+    """Return the processes that a test started, and their children, also those of other users."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+            is_over = process.status() == psutil.STATUS_ZOMBIE
+            if f"{MARK}={mark}".encode() in environment.split(b"\0") and not is_over:
+                found.append(process)
+    return found
 
 
 def make_read_only(folder: Path) -> None:
