@@ -87,6 +87,11 @@ class FamiliesBoard(QWidget):
         return self._cards[card_id]
 
     @property
+    def is_filling(self) -> bool:
+        """Whether cards are still being made."""
+        return self._slices.is_running
+
+    @property
     def picks(self) -> list[FamilyCard]:
         """The cards that are shown first."""
         return self._picks
@@ -126,7 +131,8 @@ class FamiliesBoard(QWidget):
             self._show()
         elif not self._slices.is_running:
             self._show()
-            self._slices.run(self._make_cards(cards))
+            # The page itself comes first.
+            self._slices.run(self._make_cards(cards), at_once=False)
 
     def _make_cards(self, cards: list[Card]) -> Iterator[object]:
         for card in cards:

@@ -82,7 +82,8 @@ class DiscoverView(QWidget):
         self.sort = self._make_sort()
         self.families = FamiliesBoard(discover)
         self.results = HubResults(discover)
-        self.repository = RepositoryView(discover)
+        # Made when the families are in sight, or when it is needed.
+        self._repository: RepositoryView | None = None
         self._nothing = Paragraph(tone="quiet")
         self._nothing.setText(self.tr("No DeepSeek family matches."))
         self._nothing.hide()
@@ -99,7 +100,14 @@ class DiscoverView(QWidget):
     @property
     def is_on_repository(self) -> bool:
         """Whether a repository's page is shown."""
-        return self._stack.currentWidget() is self.repository
+        return self._repository is not None and self._stack.currentWidget() is self._repository
+
+    @property
+    def repository(self) -> RepositoryView:
+        """The page of one repository."""
+        if self._repository is None:
+            self._repository = self._make_repository()
+        return self._repository
 
     def open_repository(self, repository: str) -> None:
         """Show the page of a repository."""
@@ -169,13 +177,6 @@ class DiscoverView(QWidget):
         discover.page_needed.connect(self.open_family)
         discover.download_ready.connect(self.download_requested)
         discover.families_changed.connect(self._show_failure)
-        page = self.repository
-        page.back_requested.connect(self.show_families)
-        page.download_requested.connect(self.download_requested)
-        page.library_requested.connect(self.library_requested)
-        page.plan_requested.connect(self.plan_requested)
-        page.settings_requested.connect(self.settings_requested)
-        page.link_requested.connect(self._open_link)
         find = QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self)
         find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         find.activated.connect(self.focus_search)
@@ -217,6 +218,8 @@ class DiscoverView(QWidget):
         self._n_shown = count
         self._show_more()
         self._nothing.setVisible(not count and bool(self._discover.cards))
+        if self._repository is None and count and not self.families.is_filling:
+            QTimer.singleShot(0, self, self._make_ahead)
 
     @Slot()
     def _show_more(self) -> None:
@@ -305,6 +308,22 @@ class DiscoverView(QWidget):
             self._grid.setColumnStretch(0, 1)
             self._grid.setColumnStretch(1, 0)
 
+    @Slot()
+    def _make_ahead(self) -> None:
+        """Make the page of a repository before somebody asks for one."""
+        _ = self.repository
+
+    def _make_repository(self) -> RepositoryView:
+        page = RepositoryView(self._discover)
+        page.back_requested.connect(self.show_families)
+        page.download_requested.connect(self.download_requested)
+        page.library_requested.connect(self.library_requested)
+        page.plan_requested.connect(self.plan_requested)
+        page.settings_requested.connect(self.settings_requested)
+        page.link_requested.connect(self._open_link)
+        self._stack.addWidget(page)
+        return page
+
     def _make_browse(self) -> QWidget:
         page = QWidget()
         tools = QWidget()
@@ -333,7 +352,6 @@ class DiscoverView(QWidget):
 
     def _lay_out(self) -> None:
         self._stack.addWidget(self._browse)
-        self._stack.addWidget(self.repository)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._stack)

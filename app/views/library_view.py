@@ -146,7 +146,8 @@ class LibraryView(QWidget):
                     row.entry = entry
                     self._show_words(row)
             self.stack.show_page(self._column if entries else self.empty)
-            self._slices.run(self._fill())
+            # A page that is not in sight yet comes first.
+            self._slices.run(self._fill(), at_once=self.isVisible())
 
     def add_paths(self, paths: Sequence[Path]) -> None:
         """Ask for folders or files to be added to the library."""

@@ -39,6 +39,7 @@ class TextButton(QPushButton):
         self._kind = kind
         self._icon_name = icon_name
         self._words = ""
+        self._painted: tuple[str, str, int] | None = None
         self.setProperty("kind", kind)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         if kind == "primary":
@@ -86,6 +87,10 @@ class TextButton(QPushButton):
         color = colors.get(self._kind, theme.text_quiet)
         color = color if self.isEnabled() else theme.text_quiet
         gap = 0 if self._words else 4
+        # A button hears of a new style with every part of a page that it is put into.
+        if (wanted := (self._icon_name, color, gap)) == self._painted:
+            return
+        self._painted = wanted
         self.setIcon(icon(self._icon_name, color, 16, gap=gap))
         self.setIconSize(QSize(16 + gap, 16))
 
@@ -106,6 +111,7 @@ class IconButton(QToolButton):
         self._icon_name = icon_name
         self._token = token
         self._size = size
+        self._painted: tuple[str, str] | None = None
         self.setProperty("kind", "icon" if size > 16 else "small-icon")
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -133,7 +139,10 @@ class IconButton(QToolButton):
             self._paint_icon()
 
     def _paint_icon(self) -> None:
-        self.setIcon(icon(self._icon_name, current_theme().color(self._token), self._size))
+        color = current_theme().color(self._token)
+        if (wanted := (self._icon_name, color.name())) != self._painted:
+            self._painted = wanted
+            self.setIcon(icon(self._icon_name, color, self._size))
 
 
 class RailButton(QAbstractButton):

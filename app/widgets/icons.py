@@ -11,6 +11,8 @@ from PySide6.QtSvg import QSvgRenderer
 _ICON_DIR = Path(__file__).resolve().parents[2] / "resources" / "icons"
 # The set is drawn with a stroke of 2 on a grid of 24; at 20 px this makes it 1.5 px.
 _STROKE = "1.8"
+# Drawn for every icon: what most screens that may come have, and what scales well to others.
+_FINE = 2.0
 
 
 def _svg(name: str, color: str) -> QByteArray:
@@ -46,12 +48,14 @@ def pixmap(name: str, color: QColor | str, size: int = 20, ratio: float = 0.0) -
 
 
 def icon(name: str, color: QColor | str, size: int = 20, *, gap: int = 0) -> QIcon:
-    """Return an icon in one colour, sharp at ``size`` px on every screen.
+    """Return an icon in one colour, sharp at ``size`` px on every screen that there is.
 
-    ``gap`` is empty room at its right, in px, for buttons whose text would stand too near.
+    A screen that comes later is served by the nearest. ``gap`` is empty room at its right, in px,
+    for buttons whose text would stand too near.
     """
     result = QIcon()
-    for ratio in (1.0, 1.5, 2.0, 3.0):
+    ratios = {screen.devicePixelRatio() for screen in QGuiApplication.screens()}
+    for ratio in sorted(ratios | {_FINE}):
         result.addPixmap(_with_gap(name, color, size, gap, ratio))
     return result
 

@@ -24,11 +24,18 @@ class Slices(QObject):
         """Whether there is work left."""
         return self._timer.isActive()
 
-    def run(self, steps: Iterator[object]) -> None:
-        """Begin at once, go on when the event loop has time."""
+    def run(self, steps: Iterator[object], *, at_once: bool = True) -> None:
+        """Begin at once, or with the event loop's next turn; go on when it has time."""
         self._steps = steps
         self._timer.start()
-        self._slice()
+        if at_once:
+            self._slice()
+
+    def finish(self) -> None:
+        """Do what is left now, for somebody who needs all of it."""
+        for _ in self._steps:
+            pass
+        self._timer.stop()
 
     def stop(self) -> None:
         """Leave the rest undone."""
