@@ -23,6 +23,17 @@ _X86_FEATURES = (
 _OTHER_FEATURES = "asimd asimdhp asimddp i8mm sve sve2 svei8mm sme sme2 bf16 vsx lsx lasx"
 _FEATURES = frozenset(f"{_X86_FEATURES} {_OTHER_FEATURES}".split())
 _ALIASES = {"pni": "sse3"}
+# winnt.h: what Windows can be asked for. Every CPU with AVX2 that it runs on has the other three.
+_WINDOWS_FEATURES = {
+    13: ("sse3",),
+    36: ("ssse3",),
+    37: ("sse4_1",),
+    38: ("sse4_2",),
+    39: ("avx",),
+    40: ("avx2", "bmi2", "f16c", "fma"),
+    41: ("avx512f",),
+    43: ("asimddp",),
+}
 _SYSCTL_TIMEOUT_S = 2.0
 _USUAL_CACHE_BYTES = 32 << 20
 
@@ -111,11 +122,38 @@ def _mac_features() -> tuple[str, ...]:
     return tuple(sorted(flags & _FEATURES))
 
 
+def _windows_name() -> str:
+    if sys.platform == "win32":
+        import winreg
+
+        key = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+        try:
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key) as processor:
+                return str(winreg.QueryValueEx(processor, "ProcessorNameString")[0]).strip()
+        except OSError:
+            return ""
+    return ""
+
+
+def _windows_features() -> tuple[str, ...]:
+    if sys.platform == "win32":
+        import ctypes
+
+        present = ctypes.WinDLL("kernel32").IsProcessorFeaturePresent
+        return tuple(
+            sorted(f for n, names in _WINDOWS_FEATURES.items() if present(n) for f in names)
+        )
+    return ()
+
+
 def identify(root: Path = Path("/"), system: str = sys.platform) -> CpuIdentity:
     """Read what does not change: name, features, cores."""
     if system == "darwin":
         name = Reading(_sysctl("machdep.cpu.brand_string"), "sysctl")
         features = Reading(_mac_features(), "sysctl")
+    elif system == "win32":
+        name = Reading(_windows_name(), "the registry of Windows")
+        features = Reading(_windows_features(), "IsProcessorFeaturePresent")
     else:
         cpuinfo = read_text(root / "proc/cpuinfo")
         text_name, flags = _parse_cpuinfo(cpuinfo or "")
@@ -154,7 +192,11 @@ class CpuReader:
         )
 
     def _load_percent(self) -> float | None:
-        times = psutil.cpu_times()
+        try:
+            times = psutil.cpu_times()
+        except OSError:
+            # Where the system keeps its counters to itself (sandboxes, Windows under Wine).
+            return None
         # Guest time is counted in user time already.
         guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
         total = sum(times) - guest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
 from models.runtime.llama.thread_pacing import ThreadPacer, busy_cpu_s
@@ -108,3 +109,14 @@ def test_the_clocks_of_this_machine() -> None:
     before = busy_cpu_s()
     sum(range(200_000))
     assert busy_cpu_s() >= before > 0
+
+
+def test_a_system_that_keeps_its_counters_to_itself_is_taken_for_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuses() -> None:
+        # As psutil does on Windows where per-CPU times cannot be read.
+        raise OSError(1, "Invalid function")
+
+    monkeypatch.setattr(psutil, "cpu_times", refuses)
+    assert busy_cpu_s() == busy_cpu_s() == 0.0

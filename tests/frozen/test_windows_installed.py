@@ -279,10 +279,10 @@ def test_another_folder_is_a_move(windows: Windows, old: Path, new: Path) -> Non
 
 
 def test_a_folder_with_other_things_in_it_gets_a_folder(windows: Windows, old: Path) -> None:
-    theirs = windows.path(r"C:\Ünser Ordner")
+    theirs = windows.path(r"C:\Ünser Haus")
     (theirs / "_internal").mkdir(parents=True)
     (theirs / "_internal/theirs.txt").touch()
-    assert windows.install(old, r"C:\Ünser Ordner") == 0
+    assert windows.install(old, r"C:\Ünser Haus") == 0
     assert (theirs / "Fathom/fathom.exe").is_file()
-    windows.uninstall(r"C:\Ünser Ordner\Fathom")
+    windows.uninstall(r"C:\Ünser Haus\Fathom")
     assert (theirs / "_internal/theirs.txt").is_file()

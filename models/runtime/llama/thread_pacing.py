@@ -19,8 +19,14 @@ PERIOD_S = 0.5
 
 
 def busy_cpu_s() -> float:
-    """Return the seconds that all CPUs together have worked since the system started."""
-    times = psutil.cpu_times()
+    """Return the seconds that all CPUs together have worked since the system started.
+
+    Always 0 where the system does not say: then no other program is made room for.
+    """
+    try:
+        times = psutil.cpu_times()
+    except OSError:
+        return 0.0
     idle_s = times.idle + getattr(times, "iowait", 0.0)
     # Linux counts a guest's time in user already.
     guests_s = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)

@@ -99,6 +99,18 @@ def test_load_is_unknown_at_first_and_a_percentage_then() -> None:
     assert 0 < load <= 100
 
 
+def test_a_system_that_keeps_its_counters_to_itself_has_an_unknown_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuses() -> None:
+        # As psutil does on Windows where per-CPU times cannot be read.
+        raise OSError(1, "Invalid function")
+
+    monkeypatch.setattr(psutil, "cpu_times", refuses)
+    reader = CpuReader()
+    assert [reader.read().load_percent for _ in range(2)] == [None, None]
+
+
 def test_every_processor_figure_has_a_source() -> None:
     cpu = CpuReader().read()
     figures = {"load_percent", "physical_cores", "logical_cores", "name", "features"}
