@@ -36,9 +36,7 @@ _FORMS = (
 # Published beside the installers, and not offered as an update.
 _EXTRAS = (
     re.compile(r"fathom-(?P<version>[\d.]+)-[a-z0-9]+-[a-z0-9_]+\.cdx\.json"),
-    re.compile(
-        r"fathom-addon-[a-z0-9]+-(?P<version>[\d.]+)-[a-z0-9]+-[a-z0-9_]+\.tar\.gz(?:\.sig)?"
-    ),
+    re.compile(r"fathom-addon-[a-z0-9]+-(?P<version>[\d.]+)-[a-z0-9]+-[a-z0-9_]+\.tar\.gz"),
 )
 
 
