@@ -1,35 +1,27 @@
-"""Set-up: choices made from real folders and programs, wheels, stamps, and whole runs of it."""
+"""Set-up: choices made from real folders and programs."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import threading
-import zipfile
 from pathlib import Path
 
 import pytest
 
 import bootstrap
-
-REPO_ROOT = Path(bootstrap.__file__).parent
-POSIX = pytest.mark.skipif(sys.platform == "win32", reason="runs shell scripts")
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="knows Linux libraries")
-GCC_12 = '#define __GNUC__ 12\n#define __VERSION__ "12.2.0"'
-GCC_13 = '#define __GNUC__ 13\n#define __VERSION__ "13.3.0"'
-CLANG_18 = (
-    "#define __GNUC__ 4\n#define __clang__ 1\n#define __clang_major__ 18\n"
-    '#define __VERSION__ "Clang 18.1.8"'
+from helpers.bootstrap_parts import (
+    AMX_MODULE,
+    CLANG_18,
+    GCC_12,
+    GCC_13,
+    LINUX,
+    POSIX,
+    REPO_ROOT,
+    plan,
+    write_headers,
+    write_program,
 )
-AMX_MODULE = bootstrap.BROKEN_AMX_MODULE
-DIST_INFO = "llama_cpp_python-0.3.36.dist-info"
-WHEEL_NAME = "llama_cpp_python-0.3.36-py3-none-any.whl"
 
 
 @pytest.fixture
@@ -42,56 +34,6 @@ def bin_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def fake_env(bin_dir: Path) -> dict[str, str]:
     return {"PATH": str(bin_dir), "CUDA_HOME": "/nowhere", "FATHOM_VULKAN_INCLUDE": "/nowhere"}
-
-
-def write_program(folder: Path, name: str, text: str = "") -> Path:
-    """Write a shell script that prints a text."""
-    program = folder / name
-    program.write_text(f"#!/bin/sh\n/bin/cat <<'END'\n{text}\nEND\n", encoding="utf-8")
-    program.chmod(0o755)
-    return program
-
-
-def write_headers(folder: Path, minor: int, patch: int) -> Path:
-    """Write a vulkan_core.h as Khronos does."""
-    header = folder / "vulkan/vulkan_core.h"
-    header.parent.mkdir(parents=True)
-    header.write_text(
-        "#define VK_HEADER_VERSION_UNRELATED 1\n"
-        f"// Version of this file\n#define VK_HEADER_VERSION {patch}\n\n"
-        "// Complete version of this file\n"
-        "#define VK_HEADER_VERSION_COMPLETE "
-        f"VK_MAKE_API_VERSION(0, 1, {minor}, VK_HEADER_VERSION)\n"
-    )
-    return folder
-
-
-def write_wheel(path: Path, files: dict[str, bytes]) -> Path:
-    """Write a wheel with a RECORD."""
-    record = f"{DIST_INFO}/RECORD"
-    rows = [(name, bootstrap.record_hash(data), len(data)) for name, data in files.items()]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([*rows, (record, "", "")])
-    with zipfile.ZipFile(path, "w") as wheel:
-        for name, data in files.items():
-            wheel.writestr(name, data)
-        wheel.writestr(record, text.getvalue())
-    return path
-
-
-def wheel_files() -> dict[str, bytes]:
-    """Return what a built wheel holds, in small."""
-    return {
-        "llama_cpp/__init__.py": b'__version__ = "0.3.36"\n',
-        "llama_cpp/lib/libllama.so": b"llama",
-        "llama_cpp/lib/libggml-cpu-haswell.so": b"fast",
-        AMX_MODULE: b"broken",
-        "lib/libllama.so": b"llama",
-        "lib/cmake/llama/llama-config.cmake": b"# cmake",
-        "include/llama.h": b"// header",
-        f"{DIST_INFO}/METADATA": b"Metadata-Version: 2.1\nName: llama_cpp_python\nVersion: 0.3.36",
-        f"{DIST_INFO}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n",
-    }
 
 
 # --- the compiler and the key --------------------------------------------------------------------
@@ -124,11 +66,6 @@ def test_cxx_of_the_environment_wins(bin_dir: Path, fake_env: dict[str, str]) ->
 
 def test_no_compiler(fake_env: dict[str, str]) -> None:
     assert bootstrap.find_compiler(fake_env) is None
-
-
-def plan(compiler: bootstrap.Compiler, **changes: object) -> bootstrap.Build:
-    backend = bootstrap.Backend("cpu", **changes)  # type: ignore[arg-type]
-    return bootstrap.plan_build(compiler, backend, {})
 
 
 def test_key_changes_with_what_changes_the_wheel() -> None:
@@ -385,262 +322,3 @@ def test_package_that_does_not_help_is_no_endless_loop(
     write_program(bin_dir, "apt-get")
     with pytest.raises(bootstrap.BootstrapError, match=r"apt-get install -y g\+\+"):
         bootstrap.ensure_system_packages(fake_env, tmp_path / "log")
-
-
-# --- the wheel -----------------------------------------------------------------------------------
-
-
-def test_repacked_wheel_has_one_copy_and_a_right_record(tmp_path: Path) -> None:
-    files = wheel_files()
-    source = write_wheel(tmp_path / "source.whl", files)
-    target = tmp_path / "target.whl"
-    bootstrap.repack_wheel(source, target, (AMX_MODULE,))
-    assert bootstrap.wheel_problem(target) is None
-    with zipfile.ZipFile(target) as wheel:
-        names = set(wheel.namelist())
-        assert wheel.testzip() is None
-    assert names == {name for name in files if name.startswith(("llama_cpp", DIST_INFO))} - {
-        AMX_MODULE
-    } | {f"{DIST_INFO}/RECORD"}
-
-
-def test_repack_refuses_a_wheel_without_what_it_must_drop(tmp_path: Path) -> None:
-    files = wheel_files()
-    del files[AMX_MODULE]
-    source = write_wheel(tmp_path / "source.whl", files)
-    with pytest.raises(bootstrap.BootstrapError, match="sapphirerapids"):
-        bootstrap.repack_wheel(source, tmp_path / "target.whl", (AMX_MODULE,))
-
-
-def test_damage_to_a_wheel_is_seen(tmp_path: Path) -> None:
-    whole = write_wheel(tmp_path / "whole.whl", wheel_files())
-    cut = tmp_path / "cut.whl"
-    cut.write_bytes(whole.read_bytes()[:-40])
-    assert bootstrap.wheel_problem(cut) is not None
-    flipped = tmp_path / "flipped.whl"
-    flipped.write_bytes(whole.read_bytes().replace(b"fast", b"slow"))
-    assert bootstrap.wheel_problem(flipped) is not None
-    more = tmp_path / "more.whl"
-    shutil.copy(whole, more)
-    with zipfile.ZipFile(more, "a") as wheel:
-        wheel.writestr("llama_cpp/extra.py", "")
-    assert bootstrap.wheel_problem(more) == "RECORD names other files than there are"
-    assert bootstrap.wheel_problem(tmp_path / "absent.whl") is not None
-
-
-@pytest.mark.parametrize(
-    ("dropped", "words"), [("libllama", "no llama library"), ("ggml-cpu", "no CPU backend")]
-)
-def test_wheel_without_an_engine_is_refused(tmp_path: Path, dropped: str, words: str) -> None:
-    files = {name: data for name, data in wheel_files().items() if dropped not in name}
-    problem = bootstrap.wheel_problem(write_wheel(tmp_path / "w.whl", files))
-    assert problem is not None
-    assert words in problem
-
-
-def test_damaged_wheel_in_the_cache_is_removed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    build = plan(bootstrap.Compiler("gcc", 13, "gcc 13.3.0"))
-    built = write_wheel(tmp_path / WHEEL_NAME, wheel_files())
-    wheel = bootstrap.store_wheel(built, build, tmp_path / "cache")
-    assert bootstrap.ensure_wheel(build, tmp_path / "cache", tmp_path / "log") == wheel
-    wheel.write_bytes(b"PK")
-    assert bootstrap.cached_wheel(build, tmp_path / "cache") is None
-    assert not wheel.exists()
-    assert "damaged" in capsys.readouterr().out
-
-
-def test_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if sys.platform == "linux":
-        env = {"XDG_CACHE_HOME": str(tmp_path)}
-        assert bootstrap.cache_dir(env) == tmp_path / "fathom/wheels"
-    assert REPO_ROOT not in bootstrap.cache_dir({}).parents
-
-
-# --- commands ------------------------------------------------------------------------------------
-
-
-def test_progress_of_a_build_is_read_from_ninja(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = bootstrap.Progress("Building")
-    progress.line("  [12/390] /usr/bin/c++ -O3 -c x.cpp")
-    progress.line("in between [99/100]")
-    progress.report()
-    progress.report(force=True)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Building ..."
-    assert lines[1].split() == ["0:00", "Building", "[12/390]"]
-    assert len(lines) == 2
-
-
-def test_failed_command_shows_its_last_lines(tmp_path: Path) -> None:
-    program = "print('first'); print('last words'); raise SystemExit(3)"
-    with pytest.raises(bootstrap.BootstrapError) as caught:
-        bootstrap.run_logged("Trying", [sys.executable, "-c", program], tmp_path / "log")
-    assert "exit code 3" in str(caught.value)
-    assert "last words" in str(caught.value)
-    assert str(tmp_path / "log") in str(caught.value)
-    assert "first" in (tmp_path / "log").read_text()
-
-
-def test_lack_of_memory_is_explained(tmp_path: Path) -> None:
-    program = "print('c++: fatal error: Killed signal terminated program'); raise SystemExit(1)"
-    with pytest.raises(bootstrap.BootstrapError, match="CMAKE_BUILD_PARALLEL_LEVEL=1"):
-        bootstrap.run_logged("Trying", [sys.executable, "-c", program], tmp_path / "log")
-
-
-def test_second_holder_of_the_lock_waits(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lock_file = tmp_path / "lock"
-    entered = threading.Event()
-
-    def wait_for_it() -> None:
-        with bootstrap.exclusive(lock_file, "Waiting"):
-            entered.set()
-
-    with bootstrap.exclusive(lock_file, "Waiting"):
-        other = threading.Thread(target=wait_for_it)
-        other.start()
-        assert not entered.wait(0.5)
-    assert entered.wait(10)
-    other.join()
-    assert "Waiting ..." in capsys.readouterr().out
-
-
-# --- whole runs ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A small checkout: the real bootstrap.py, empty locks, packages of one line, a ready wheel."""
-    folder = tmp_path / "check out"
-    (folder / "requirements").mkdir(parents=True)
-    shutil.copy(REPO_ROOT / "bootstrap.py", folder)
-    for name in (*bootstrap.APP_LOCKS, "build.lock"):
-        (folder / "requirements" / name).write_text("# nothing\n")
-    shutil.copy(REPO_ROOT / "requirements/engine.lock", folder / "requirements")
-    for package in ("app", "models", "PySide6"):
-        (folder / package).mkdir()
-        (folder / package / "__init__.py").touch()
-    (folder / "PySide6/QtWidgets.py").touch()
-    (folder / "app/__main__.py").write_text("import sys\nprint('fathom', *sys.argv[1:])\n")
-    return folder
-
-
-@pytest.fixture
-def ready_wheel(tmp_path: Path) -> bootstrap.Build:
-    """The wheel of this machine's build, in small, in the cache of this test's user."""
-    compiler = bootstrap.find_compiler()
-    assert compiler is not None
-    build = bootstrap.plan_build(compiler, bootstrap.Backend("cpu"), {})
-    built = write_wheel(tmp_path / WHEEL_NAME, wheel_files())
-    bootstrap.store_wheel(built, build, bootstrap.cache_dir())
-    return build
-
-
-@pytest.fixture
-def run_env(private_home: Path) -> dict[str, str]:
-    unwanted = {"PYTHONPATH", "DISPLAY", "WAYLAND_DISPLAY"}
-    env = {name: value for name, value in os.environ.items() if name not in unwanted}
-    return {**env, "FATHOM_BACKEND": "cpu"}
-
-
-def run_bootstrap(
-    checkout: Path, env: dict[str, str], *more: str
-) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(checkout / "bootstrap.py"), *more]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-
-
-def interrupt_bootstrap(checkout: Path, env: dict[str, str], how: signal.Signals) -> int:
-    """Send a signal while .venv is being created; return the exit code."""
-    command = [sys.executable, str(checkout / "bootstrap.py")]
-    with subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert any("Creating .venv" in line for line in process.stdout)
-        process.send_signal(how)
-        process.communicate()
-        return process.returncode
-
-
-def is_trusted(checkout: Path) -> bool:
-    return (checkout / ".venv" / bootstrap.STAMP_NAME).exists()
-
-
-@LINUX
-def test_set_up_ends_in_a_working_command(
-    checkout: Path, ready_wheel: bootstrap.Build, run_env: dict[str, str], tmp_path: Path
-) -> None:
-    first = run_bootstrap(checkout, run_env)
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert "Set-up finished" in first.stdout
-    stamp = json.loads((checkout / ".venv" / bootstrap.STAMP_NAME).read_text())
-    assert stamp["wheel"] == ready_wheel.key()
-
-    foreign = tmp_path / "foreign"
-    (foreign / "app").mkdir(parents=True)
-    (foreign / "app/__main__.py").write_text("print('the wrong app')\n")
-    launched = subprocess.run(
-        [str(checkout / ".venv/bin/fathom"), "devices", "a b"],
-        cwd=foreign,
-        env=run_env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert launched.stdout == "fathom devices a b\n"
-
-    second = run_bootstrap(checkout, run_env)
-    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-
-    # A changed lock makes everything anew, and an interruption leaves nothing to be trusted.
-    (checkout / "requirements/dev.lock").write_text("# something else\n")
-    assert interrupt_bootstrap(checkout, run_env, signal.SIGTERM) == 130
-    assert not is_trusted(checkout)
-
-
-@LINUX
-def test_a_release_is_made_elsewhere_and_without_the_tests(
-    checkout: Path, ready_wheel: bootstrap.Build, run_env: dict[str, str]
-) -> None:
-    # No installation of it could succeed.
-    (checkout / "requirements/dev.lock").write_text("no-such-package==0\n")
-    release = checkout / "build/release"
-    done = run_bootstrap(checkout, run_env, "--release", str(release))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads((release / bootstrap.STAMP_NAME).read_text())["wheel"] == ready_wheel.key()
-    assert not (checkout / ".venv").exists()
-    again = run_bootstrap(checkout, run_env, "--release", str(release))
-    assert (again.returncode, again.stdout) == (0, "")
-
-
-@LINUX
-def test_killed_and_failed_set_ups_are_not_trusted(
-    checkout: Path, ready_wheel: bootstrap.Build, run_env: dict[str, str]
-) -> None:
-    assert interrupt_bootstrap(checkout, run_env, signal.SIGKILL) == -signal.SIGKILL
-    assert not is_trusted(checkout)
-
-    broken = checkout / "PySide6/QtWidgets.py"
-    broken.write_text("raise ImportError('libEGL.so.1 is missing')\n")
-    result = run_bootstrap(checkout, run_env)
-    assert result.returncode == 1
-    assert "libEGL.so.1 is missing" in result.stderr
-    assert not is_trusted(checkout)
-
-
-@LINUX
-def test_only_a_finished_environment_with_the_same_stamp_is_current(tmp_path: Path) -> None:
-    stamp = bootstrap.expected_stamp(plan(bootstrap.Compiler("gcc", 13, "gcc 13.3.0")))
-    other = bootstrap.expected_stamp(plan(bootstrap.Compiler("gcc", 12, "gcc 12.2.0")))
-    assert not bootstrap.is_current(tmp_path, stamp)
-    (tmp_path / f"{bootstrap.STAMP_NAME}.unfinished").write_text(json.dumps(stamp))
-    assert not bootstrap.is_current(tmp_path, stamp)
-    bootstrap.write_stamp(tmp_path, stamp)
-    assert bootstrap.is_current(tmp_path, stamp)
-    assert not bootstrap.is_current(tmp_path, other)
-    (tmp_path / bootstrap.STAMP_NAME).write_text("{")
-    assert not bootstrap.is_current(tmp_path, stamp)
