@@ -51,8 +51,9 @@ class PlanHost(QWidget):
         """Show what is so now, and ask for fresh figures."""
         super().showEvent(event)
         if not self._watches:
-            self._watches = True
+            # What this changes is shown with everything else, once.
             self._plan.watch()
+            self._watches = True
         self._show(self._plan.status)
 
     def hideEvent(self, event: QHideEvent) -> None:

@@ -72,15 +72,26 @@ class PlanPanel(QWidget):
         self.waiting.cancel_button.clicked.connect(self.cancel_requested)
         self.failed = _Failed()
         self.failed.notice.chosen.connect(self._on_failed_button)
-        self.body = PlanBody()
-        self._connect_body()
+        # Half of the panel: made when the rest is in sight, or when it is needed.
+        self._body: PlanBody | None = None
         self._stack = QStackedWidget()
-        for page in (self.empty, self.waiting, self.failed, self.body):
+        for page in (self.empty, self.waiting, self.failed):
             self._stack.addWidget(page)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._stack)
         self.setAccessibleName(self.tr("Plan"))
+        QTimer.singleShot(0, self, self._make_ahead)
+
+    @property
+    def body(self) -> PlanBody:
+        """What is shown of a plan."""
+        if self._body is None:
+            self._body = PlanBody()
+            self._connect_body(self._body)
+            self._body.set_wide(self.width() >= WIDE_FROM_PX)
+            self._stack.addWidget(self._body)
+        return self._body
 
     @property
     def wishes(self) -> Wishes:
@@ -90,7 +101,7 @@ class PlanPanel(QWidget):
     @property
     def is_dragging(self) -> bool:
         """Whether a slider is held: more changes are coming."""
-        return bool(self.body.controls.dragged_key)
+        return self._body is not None and bool(self._body.controls.dragged_key)
 
     def show_view(self, view: PlanView) -> None:
         """Show a view; a slider that is held stays where the user has it."""
@@ -113,10 +124,10 @@ class PlanPanel(QWidget):
 
         Not to what stands above it: a press of Space would release everything that is fixed.
         """
-        shown = self._stack.currentWidget() is self.body
-        if shown:
-            self.body.controls.focus_first()
-        return shown
+        if self._body is None or self._stack.currentWidget() is not self._body:
+            return False
+        self._body.controls.focus_first()
+        return True
 
     def show_measured(self, table: FigureTable | None) -> None:
         """Show measured bytes beside the planned ones; a later view replaces them."""
@@ -125,7 +136,8 @@ class PlanPanel(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Use one column or two."""
         super().resizeEvent(event)
-        self.body.set_wide(self.width() >= WIDE_FROM_PX)
+        if self._body is not None:
+            self._body.set_wide(self.width() >= WIDE_FROM_PX)
         margin = page_margin(self.width())
         for page in (self.waiting, self.failed):
             page.setContentsMargins(margin - SPACE_L, 0, margin - SPACE_L, 0)
@@ -137,25 +149,29 @@ class PlanPanel(QWidget):
         was_inside = focus is not None and self.isAncestorOf(focus)
         self._stack.setCurrentWidget(page)
         # Qt would move the focus to any button, and Space would load.
-        if was_inside and page is self.body:
-            self.body.controls.focus_first()
+        if was_inside:
+            self.focus_controls()
 
     # --- what the user does ---------------------------------------------------------------------
 
-    def _connect_body(self) -> None:
-        controls = self.body.controls
+    @Slot()
+    def _make_ahead(self) -> None:
+        _ = self.body
+
+    def _connect_body(self, body: PlanBody) -> None:
+        controls = body.controls
         controls.edited.connect(self._on_edited)
         controls.mark_pressed.connect(self._on_mark)
         controls.release_all_pressed.connect(self._on_release_all)
-        self.body.wished.connect(self._wish)
-        self.body.models_requested.connect(self.models_requested)
-        self.body.load_pressed.connect(self.load_requested)
-        self.body.footer.stop_pressed.connect(self.stop_requested)
+        body.wished.connect(self._wish)
+        body.models_requested.connect(self.models_requested)
+        body.load_pressed.connect(self.load_requested)
+        body.footer.stop_pressed.connect(self.stop_requested)
 
     def _take_wishes(self, wishes: Wishes) -> None:
-        key = self.body.controls.dragged_key
-        if key:
-            value = self.body.controls.row(key).value
+        key = self._body.controls.dragged_key if self._body is not None else ""
+        if key and self._body is not None:
+            value = self._body.controls.row(key).value
             wishes = with_value(wishes, key, _wish_value(key, value))
         self._wishes = wishes
 
@@ -190,7 +206,8 @@ class PlanPanel(QWidget):
     def _show_stale(self, stale: bool) -> None:
         if not stale:
             self._dim_timer.stop()
-            self.body.set_dimmed(False)
+            if self._body is not None:
+                self._body.set_dimmed(False)
         elif not self._dim_timer.isActive():
             self._dim_timer.start()
 

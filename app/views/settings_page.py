@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from PySide6.QtCore import Qt, QTimer, Slot
@@ -32,6 +33,7 @@ from app.widgets.setting_controls import (
     PathListControl,
     TextControl,
 )
+from app.widgets.slices import Slices
 from models.errors import InvalidSettingError
 from models.settings import SettingSpec
 
@@ -61,23 +63,47 @@ class SettingsPage(Page):
         self._rows: dict[str, SettingRow] = {}
         self._column = ScrollColumn(TEXT_COLUMN_WIDTH)
         self._groups: dict[str, QVBoxLayout] = {}
-        for spec in settings.specs():
+        self._token_row: TokenRow | None = None
+        self.body.addWidget(self._column)
+        settings.changed.connect(self._changed)
+        # Dozens of rows take several frames: the page is there first, and they follow.
+        self._slices = Slices(self)
+        rows = (("Engine", addons_row), ("Updates", update_row))
+        self._slices.run(self._fill(token, rows), at_once=False)
+
+    def row(self, key: str) -> SettingRow:
+        """Return the row of a setting; KeyError when it is hidden or unknown."""
+        self._slices.finish()
+        return self._rows[key]
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether every row is there."""
+        return not self._slices.is_running
+
+    @property
+    def token_row(self) -> TokenRow | None:
+        """The row of the hub's token, None on a page without."""
+        self._slices.finish()
+        return self._token_row
+
+    def _fill(
+        self, token: HubToken | None, rows: Sequence[tuple[str, QWidget | None]]
+    ) -> Iterator[object]:
+        for spec in self._settings.specs():
             if not spec.hidden:
                 self._add(spec)
-        self.token_row = self._add_token(token)
-        for name, row in (("Engine", addons_row), ("Updates", update_row)):
+                yield spec
+        self._token_row = self._add_token(token)
+        yield token
+        for name, row in rows:
             if row is not None:
                 group = self._group(name)
                 group.addWidget(hairline())
                 group.addWidget(row)
+                yield row
         self._add_shortcuts()
         self._column.column.addStretch(1)
-        self.body.addWidget(self._column)
-        settings.changed.connect(self._changed)
-
-    def row(self, key: str) -> SettingRow:
-        """Return the row of a setting; KeyError when it is hidden or unknown."""
-        return self._rows[key]
 
     def _add(self, spec: SettingSpec) -> None:
         row = SettingRow(spec, self._make_control(spec))

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from app.actions.hub_token import HubToken
 from app.theme import TEXT_COLUMN_WIDTH
-from app.views.settings_page import SettingsPage
+from app.views.settings_page import SettingRow, SettingsPage
 from app.widgets.path_controls import FolderControl, LineControl
 from app.widgets.setting_controls import (
     BoolControl,
@@ -31,6 +31,7 @@ from models.settings import SETTINGS
 def page(parts: Parts, qtbot: QtBot, qapp: QApplication) -> Iterator[SettingsPage]:
     page = SettingsPage(parts.settings_bridge)
     page.resize(900, 700)
+    assert page.row("appearance.theme")
     page.show()
     page.activateWindow()
     qtbot.waitExposed(page)
@@ -38,6 +39,20 @@ def page(parts: Parts, qtbot: QtBot, qapp: QApplication) -> Iterator[SettingsPag
     page.close()
     page.deleteLater()
     qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def test_rows_follow_the_page_and_one_that_is_needed_is_there_at_once(
+    parts: Parts, qtbot: QtBot
+) -> None:
+    page = SettingsPage(parts.settings_bridge)
+    qtbot.addWidget(page)
+    assert not page.is_filled
+    assert not page.findChildren(SettingRow)
+    # What changes meanwhile is what a row shows when it comes.
+    parts.settings_bridge.set("sampling.temperature", 0.25)
+    row = page.row("sampling.temperature")
+    assert row.reset_button.isVisibleTo(row)
+    assert page.is_filled
 
 
 def control(page: SettingsPage, key: str) -> Control:
