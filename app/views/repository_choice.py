@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.actions.discover_data import Holdings, PageStatus
-from app.theme import SIZE_HEADING, SIZE_SMALL, SIZE_TITLE, SPACE_L, SPACE_M, SPACE_S, ui_font
+from app.theme import SIZE_HEADING, SIZE_TITLE, SPACE_L, SPACE_M, SPACE_S, ui_font
 from app.views.discover_words import job_words
 from app.views.forecast_view import forecast_view
 from app.views.repository_words import (
@@ -18,7 +18,7 @@ from app.views.repository_words import (
 )
 from app.widgets.buttons import TextButton
 from app.widgets.device_bar import DeviceBar
-from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight
+from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, badge_label
 from app.widgets.page import card
 from app.widgets.paragraph import Paragraph
 from models.planning.judgement import QuantJudgement
@@ -38,10 +38,7 @@ class ChoiceCard(QWidget):
         self._acts_on_entry = False
         self._name = ElidedLabel()
         self._name.setFont(ui_font(SIZE_HEADING, Weight.DemiBold))
-        self._badge = QLabel(self.tr("Best for this machine"))
-        self._badge.setFont(ui_font(SIZE_SMALL, Weight.Medium))
-        self._badge.setProperty("kind", "badge")
-        self._badge.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._badge = badge_label(self.tr("Best for this machine"))
         self._rate = RunsLabel(size=SIZE_TITLE, weight=Weight.DemiBold)
         self._bar = DeviceBar()
         self._bar.setMaximumWidth(280)

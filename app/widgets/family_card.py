@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QEnterEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.theme import (
     RADIUS_CARD,
@@ -21,7 +21,7 @@ from app.theme import (
 from app.widgets.buttons import TextButton
 from app.widgets.clamped_label import ClampedLabel
 from app.widgets.device_bar import BarFill, DeviceBar
-from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, rounded
+from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, badge_label, rate_runs, rounded
 
 CARD_HEIGHT = 156
 _BAR_WIDTH = 88
@@ -71,7 +71,7 @@ class FamilyCard(QWidget):
         self._view: FamilyView | None = None
         self._title = ElidedLabel()
         self._title.setFont(ui_font(SIZE_HEADING, Weight.DemiBold))
-        self._label = _badge()
+        self._label = badge_label()
         self._badge = RunsLabel(size=SIZE_SMALL)
         self._purpose = ClampedLabel()
         self._facts = ElidedLabel(mode=Qt.TextElideMode.ElideRight)
@@ -169,11 +169,7 @@ class FamilyCard(QWidget):
         self._bar.setVisible(view.fill is not None)
         if view.fill is not None:
             self._bar.set_fill(view.fill, view.fill.total)
-        token = view.tone or "text"
-        if view.rate:
-            self._rate.set_runs([Run(view.rate, token), Run(f" {view.unit}", "text_quiet")])
-        else:
-            self._rate.set_runs([Run(view.words, view.tone or "text_quiet")] if view.words else ())
+        self._rate.set_runs(rate_runs(view.rate, view.unit, view.words, view.tone))
         for widget in (self._bar, self._rate, self._file):
             widget.setToolTip(view.tooltip)
 
@@ -213,12 +209,3 @@ class FamilyCard(QWidget):
         layout.addWidget(self._purpose)
         layout.addStretch(1)
         layout.addLayout(last)
-
-
-def _badge() -> QLabel:
-    badge = QLabel()
-    badge.setFont(ui_font(SIZE_SMALL, Weight.Medium))
-    badge.setProperty("kind", "badge")
-    badge.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-    badge.hide()
-    return badge

@@ -10,7 +10,7 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetricsF, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from app.theme import SIZE_BASE, current_theme, ui_font
+from app.theme import SIZE_BASE, SIZE_SMALL, current_theme, ui_font
 
 Weight = QFont.Weight
 
@@ -32,6 +32,15 @@ def text_label(
     if tone:
         label.setProperty("tone", tone)
     return label
+
+
+def badge_label(text: str = "") -> QLabel:
+    """Return a badge, a state in one or two words; hidden as long as it says nothing."""
+    badge = text_label(text, size=SIZE_SMALL, weight=Weight.Medium)
+    badge.setProperty("kind", "badge")
+    badge.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    leave_out(badge, unless=text)
+    return badge
 
 
 def leave_out(widget: QWidget, *, unless: object) -> None:
@@ -116,6 +125,13 @@ class Run:
 
 
 FontOf = Callable[[Run], QFont]
+
+
+def rate_runs(rate: str, unit: str, words: str, tone: str) -> tuple[Run, ...]:
+    """Return a predicted rate, or the words in its place; nothing where there are neither."""
+    if rate:
+        return Run(rate, tone or "text"), Run(f" {unit}", "text_quiet")
+    return (Run(words, tone or "text_quiet"),) if words else ()
 
 
 class RunsLabel(QLabel):

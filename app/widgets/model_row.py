@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QContextMenuEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.theme import SIZE_HEADING, SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XS, ui_font
 from app.widgets.buttons import IconButton, TextButton
 from app.widgets.device_bar import BarFill, DeviceBar
-from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, leave_out, set_tone, text_label
+from app.widgets.labels import (
+    ElidedLabel,
+    Run,
+    RunsLabel,
+    Weight,
+    badge_label,
+    set_tone,
+    text_label,
+)
 from app.widgets.progress import ProgressRow
 
 _BAR_WIDTH = 112
@@ -32,11 +40,7 @@ class ModelRow(QWidget):
         self._finding: QLabel | None = None
         self._title = ElidedLabel(title)
         self._title.setFont(ui_font(SIZE_HEADING, Weight.DemiBold))
-        self._badge = QLabel(badge)
-        self._badge.setFont(ui_font(SIZE_SMALL, Weight.Medium))
-        self._badge.setProperty("kind", "badge")
-        self._badge.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        leave_out(self._badge, unless=badge)
+        self._badge = badge_label(badge)
         self._facts = ElidedLabel(mode=Qt.TextElideMode.ElideRight)
         self._facts.setProperty("tone", "quiet")
         self._history = ElidedLabel(mode=Qt.TextElideMode.ElideRight)

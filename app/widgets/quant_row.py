@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QRadioButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QRadioButton, QSizePolicy, QWidget
 
 from app.theme import (
     RADIUS_CONTROL,
@@ -18,7 +18,7 @@ from app.theme import (
     ui_font,
 )
 from app.widgets.device_bar import BarFill, DeviceBar
-from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, rounded
+from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, badge_label, rate_runs, rounded
 
 ROW_HEIGHT = 44
 _BAR_WIDTH = 112
@@ -60,11 +60,7 @@ class QuantRow(QRadioButton):
         self._narrow = False
         self._name = ElidedLabel()
         self._name.setFont(ui_font(weight=Weight.Medium))
-        self._badge = QLabel()
-        self._badge.setFont(ui_font(SIZE_SMALL, Weight.Medium))
-        self._badge.setProperty("kind", "badge")
-        self._badge.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self._badge.hide()
+        self._badge = badge_label()
         self._note = RunsLabel(size=SIZE_SMALL)
         self._bar = DeviceBar()
         self._bar.setFixedWidth(_BAR_WIDTH)
@@ -97,11 +93,7 @@ class QuantRow(QRadioButton):
         self._bar.setVisible(view.fill is not None and not self._narrow)
         if view.fill is not None:
             self._bar.set_fill(view.fill, view.fill.total)
-        if view.rate:
-            runs = [Run(view.rate, view.tone or "text"), Run(f" {view.unit}", "text_quiet")]
-        else:
-            runs = [Run(view.words, view.tone or "text_quiet")]
-        self._rate.set_runs(runs)
+        self._rate.set_runs(rate_runs(view.rate, view.unit, view.words, view.tone))
         self._size.set_number(view.size, view.size_unit)
         for widget in (self._bar, self._rate):
             widget.setToolTip(view.tooltip)
