@@ -26,11 +26,12 @@ GGML = "0.25.3"
 MODULE = "libggml-cuda.so"
 
 
-def compile_module(target: Path, *, source: Path = _SOURCE, **defines: str | int) -> Path:
+def compile_module(target: Path, *more: str, source: Path = _SOURCE, **defines: str | int) -> Path:
     """Compile a backend module that lists devices (fake_backend.c); skipped without a compiler.
 
     Args:
         target: the file to make.
+        more: for the linker, or files to be linked.
         source: other C code.
         defines: macros; texts are quoted.
     """
@@ -43,7 +44,7 @@ def compile_module(target: Path, *, source: Path = _SOURCE, **defines: str | int
     macros = [f"-D{key}={value}" for key, value in quoted.items()]
     target.parent.mkdir(parents=True, exist_ok=True)
     flags = ["-shared", "-fPIC", "-Wall", "-Werror"]
-    subprocess.run([compiler, *flags, *macros, "-o", target, source], check=True)
+    subprocess.run([compiler, *flags, *macros, "-o", target, source, *more], check=True)
     return target
 
 
