@@ -29,20 +29,21 @@ FIRST = {"TZ": "UTC", "LC_ALL": "C.UTF-8", "USER": "one"}
 SECOND = {"USER": "two", "LANG": "de_DE.UTF-8", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
 
 
-def copy_of_commit(folder: Path) -> int:
-    """Unpack the current commit into a new folder and return its moment (Unix time)."""
+def git(*words: str) -> bytes:
+    """Return what git says of this repository."""
+    command = ["git", "-C", str(ROOT), *words]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def copy_of(commit: str, folder: Path) -> None:
+    """Unpack a commit into a new folder."""
     folder.mkdir(parents=True)
-    archive = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", "HEAD"], capture_output=True, check=True
-    )
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
-    moment = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
-    return int(subprocess.run(moment, capture_output=True, check=True).stdout)
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=git("archive", commit), check=True)
 
 
-def freeze(folder: Path, variables: Mapping[str, str], umask: int) -> Path:
-    """Freeze the commit in a folder of its own and return the program."""
-    epoch = copy_of_commit(folder)
+def freeze(commit: str, folder: Path, variables: Mapping[str, str], umask: int) -> Path:
+    """Freeze a commit in a folder of its own and return the program."""
+    copy_of(commit, folder)
     home = folder / "home"
     home.mkdir()
     environment = {
@@ -53,7 +54,7 @@ def freeze(folder: Path, variables: Mapping[str, str], umask: int) -> Path:
         "PYTHONPATH": str(TOOLS),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "SOURCE_DATE_EPOCH": str(epoch),
+        "SOURCE_DATE_EPOCH": git("log", "-1", "--format=%ct", commit).decode().strip(),
     }
     command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "ERROR"]
     places = ("--distpath", str(folder / "dist"), "--workpath", str(folder / "work"))
@@ -72,8 +73,10 @@ def freeze(folder: Path, variables: Mapping[str, str], umask: int) -> Path:
 def measure(folder: Path) -> tuple[list[Difference], float]:
     """Freeze twice below a folder; return what differs, and the seconds that it took."""
     started = time.perf_counter()
-    first = freeze(folder / "one", FIRST, 0o022)
-    second = freeze(folder / "the other" / "deeper", SECOND, 0o077)
+    # Named once: somebody may commit meanwhile.
+    commit = git("rev-parse", "HEAD").decode().strip()
+    first = freeze(commit, folder / "one", FIRST, 0o022)
+    second = freeze(commit, folder / "the other" / "deeper", SECOND, 0o077)
     return compare(first, second), time.perf_counter() - started
 
 
