@@ -309,9 +309,11 @@ def _copy(file: MovedFile, stage: Path, listen: Listen, stop: Stop) -> str:
     """Copy a file to a new one and make sure that it is on its drive; return its SHA-256 (hex)."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(_STEP_BYTES))
-    with translated(stage, needed_bytes=file.size_bytes):
+    with translated(file.source, reads=True):
+        source = file.source.open("rb", buffering=0)
+    with source, translated(stage, needed_bytes=file.size_bytes):
         stage.unlink(missing_ok=True)
-        with file.source.open("rb", buffering=0) as source, stage.open("xb", buffering=0) as copy:
+        with stage.open("xb", buffering=0) as copy:
             done_bytes = unsynced_bytes = 0
             while count := source.readinto(buffer):
                 check_stop(stop)

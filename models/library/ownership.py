@@ -83,7 +83,27 @@ def check_file(path: Path, bound: Path) -> os.stat_result:
             f"The folder {path.parent} cannot be changed by this user.",
             hint="Check the permissions there.",
         )
+    if _is_held_by_its_owner(path.parent, status):
+        raise LibraryError(
+            f"{path.name} belongs to another user, and only its owner may move or delete it there.",
+            hint=f"Ask whoever put it into {path.parent}.",
+        )
     return status
+
+
+def _is_held_by_its_owner(folder: Path, status: os.stat_result) -> bool:
+    """Whether a folder that all may write to (as /tmp) keeps a file for another user.
+
+    Known before anything is copied: a move between drives would find out at its end, hours later.
+    """
+    if not hasattr(os, "geteuid"):
+        return False
+    try:
+        above = folder.stat()
+    except OSError:
+        return False
+    is_sticky = bool(above.st_mode & stat.S_ISVTX)
+    return is_sticky and os.geteuid() not in (0, status.st_uid, above.st_uid)
 
 
 def set_paths(entry: LibraryEntry) -> list[Path]:

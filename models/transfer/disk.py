@@ -31,12 +31,15 @@ def free_bytes(folder: Path) -> int | None:
         return None
 
 
-def disk_failure(error: OSError, path: Path, *, needed_bytes: int = 0) -> FathomError:
+def disk_failure(
+    error: OSError, path: Path, *, needed_bytes: int = 0, reads: bool = False
+) -> FathomError:
     """Return the error for what the file system refused.
 
     Args:
         path: what was read or written.
         needed_bytes: how much was to be written.
+        reads: whether it was only to be read.
     """
     details = f"{type(error).__name__}: {error}"
     if error.errno in _FULL:
@@ -54,7 +57,7 @@ def disk_failure(error: OSError, path: Path, *, needed_bytes: int = 0) -> Fathom
         message = f"{path.parent} is on a drive that can only be read."
         return DiskError(message, hint="Choose another folder.", details=details)
     if error.errno in (errno.EACCES, errno.EPERM):
-        message = f"Fathom may not write to {path}."
+        message = f"Fathom may not {'read' if reads else 'write to'} {path}."
         return DiskError(message, hint="Check the permissions there.", details=details)
     if error.errno == errno.ELOOP:
         message = f"{path} is a link; Fathom does not write through links."
@@ -80,8 +83,8 @@ def disk_full(path: Path, needed_bytes: int, *, details: str = "") -> DiskFullEr
 
 
 @contextlib.contextmanager
-def translated(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
-    """Raise Fathom's errors for what the file system refuses.
+def translated(path: Path, *, needed_bytes: int = 0, reads: bool = False) -> Iterator[None]:
+    """Raise Fathom's errors for what the file system refuses; as ``disk_failure``.
 
     Raises:
         DiskFullError, DiskError.
@@ -89,7 +92,7 @@ def translated(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise disk_failure(error, path, needed_bytes=needed_bytes) from error
+        raise disk_failure(error, path, needed_bytes=needed_bytes, reads=reads) from error
     except UnicodeEncodeError as error:
         raise DiskError(
             f"This system cannot write the name {path.name!a}.",

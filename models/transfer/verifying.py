@@ -60,7 +60,7 @@ def verify_file(
     """
     kind = record.digest.partition(":")[0] if record else SHA256
     block_bytes = (record.block_bytes if record else 0) or Layout().block_bytes
-    with translated(target):
+    with translated(target, reads=True):
         handle = os.open(target, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
             facts = os.fstat(handle)
