@@ -91,7 +91,7 @@ def begun_row_view(begun: BegunDownload) -> DownloadRowView:
         title=spec.title,
         amount=amount,
         state=_tr("Being fetched") if begun.is_busy else _tr("Not finished"),
-        share=_share(begun.bytes_done, total_bytes),
+        share=0.0 if begun.lacks_parts else _share(begun.bytes_done, total_bytes),
         bar_token="compute",
         note=note,
         action="" if begun.is_busy else TAKE_UP,
