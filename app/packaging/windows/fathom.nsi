@@ -1,7 +1,7 @@
 ; The installer for Windows, compiled by installer.py (NSIS 3.08 or newer). See docs/packaging.md.
 ;
-; Given by installer.py: VERSION, VERSION_NUMBERS (a.b.c.d), SIZE_KB, FILES (the generated list of files)
-; and OUT; perhaps ICON, TARGET (amd64-unicode where this NSIS has it) and SIGN (a command that signs a file).
+; Given by installer.py: VERSION, VERSION_NUMBERS (a.b.c.d), SIZE_KB, FILES (the generated list of files),
+; ICON and OUT; perhaps TARGET (amd64-unicode where this NSIS has it) and SIGN (a command that signs a file).
 ;
 ;   fathom-VERSION-windows-x86_64.exe [/S] [/ALLUSERS] [/DOWNGRADE] [/D=FOLDER]
 ;   uninstall.exe [/S] [/DELETEDATA]
@@ -60,10 +60,8 @@ VIAddVersionKey "LegalCopyright" "The authors of Fathom"
 !define OLDEST_BUILD 17763
 !define REPARSE_POINT 0x400
 
-!ifdef ICON
-  !define MUI_ICON "${ICON}"
-  !define MUI_UNICON "${ICON}"
-!endif
+!define MUI_ICON "${ICON}"
+!define MUI_UNICON "${ICON}"
 !define MUI_ABORTWARNING
 !define MUI_FINISHPAGE_RUN "$INSTDIR\fathom.exe"
 !define MUI_FINISHPAGE_RUN_TEXT "Start Fathom"

@@ -17,11 +17,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from app.packaging import icons
 from models.errors import InstallationError
 from models.version import VERSION
 
 SCRIPT = Path(__file__).with_name("fathom.nsi")
-ICON = Path(__file__).parents[3] / "resources/icons/fathom.ico"
 # Windows' old limit of a path is 260 characters. What is left is for the folder that it lies in.
 LONGEST_PATH = 150
 # Debian's NSIS has a stub of 64 bits; that of others is a program of 32 bits, which does the same.
@@ -95,8 +95,6 @@ def _definitions(version: str, size_kb: int) -> dict[str, str]:
         "VERSION_NUMBERS": ".".join([*version.split("."), "0", "0", "0"][:4]),
         "SIZE_KB": str(size_kb),
     }
-    if ICON.is_file():
-        values["ICON"] = str(ICON)
     if target := native_target():
         values["TARGET"] = target
     return values
@@ -140,7 +138,9 @@ def make_installer(program: Path, out: Path, *, version: str = VERSION, sign: st
         names = Path(folder) / "files.nsh"
         # With its mark NSIS reads the list as UTF-8 everywhere.
         names.write_text(listing(program, files), encoding="utf-8-sig")
-        values = _definitions(version, size_kb) | {"FILES": str(names), "OUT": str(target)}
+        icon = icons.write_ico(Path(folder) / "fathom.ico")
+        values = _definitions(version, size_kb)
+        values |= {"FILES": str(names), "OUT": str(target), "ICON": str(icon)}
         if sign:
             values["SIGN"] = sign
         arguments = [f"-D{name}={value}" for name, value in values.items()]
