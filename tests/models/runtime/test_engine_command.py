@@ -20,6 +20,7 @@ REPO_ROOT = Path(__file__).resolve().parents[3]
 
 def test_from_a_checkout():
     assert engine_command() == [sys.executable, "-P", "-m", "app", "engine"]
+    assert engine_command(Path("add"))[-3:] == ["engine", "--addons", "add"]
 
 
 def test_frozen(monkeypatch):
