@@ -515,10 +515,17 @@ class Fathom(QObject):
 
 
 def _import_pages() -> None:
+    import app.actions.addons
+    import app.actions.discover
+    import app.views.addons_row
     import app.views.discover_view
     import app.views.downloads_view
+    import app.views.forecast_view
     import app.views.models_page
-    import app.views.plan_host  # noqa: F401
+    import app.views.plan_host
+    import app.views.settings_page
+    import app.views.update_row  # noqa: F401
+    import models.updates.keys  # noqa: F401
 
 
 def _nothing(_result: object) -> None:

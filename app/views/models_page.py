@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Signal, Slot
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QTimer, Signal, Slot
+from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
 from app.actions.checks import Checks
@@ -26,13 +26,15 @@ from models.library.library import LibraryEntry
 
 LIBRARY, DISCOVER, DOWNLOADS = "library", "discover", "downloads"
 _ICONS_ONLY_BELOW = 720
+# Nobody is at the next tab sooner than this; the page's own rows come first.
+_AHEAD_MS = 300
 
 
 class ModelsPage(Page):
     """The frame: tabs, what can be added, and one view at a time.
 
-    Discover and Downloads are made when they are first shown, by what is handed in; without a
-    maker their tab is not there.
+    Discover and Downloads are made by what is handed in, a moment after the page is shown or when
+    they are; without a maker their tab is not there.
     """
 
     chat_requested = Signal()
@@ -72,6 +74,8 @@ class ModelsPage(Page):
         self.library.plan_requested.connect(self.plan_requested)
         self.library.findings_requested.connect(self.findings_requested)
         self.library.discover_requested.connect(self._show_discover)
+        self._ahead = QTimer(self, interval=_AHEAD_MS, singleShot=True)
+        self._ahead.timeout.connect(self._make_ahead)
         self._stack = PageStack()
         self._stack.addWidget(self.library)
         self._views[LIBRARY] = self.library
@@ -99,7 +103,7 @@ class ModelsPage(Page):
             button.setVisible(name == LIBRARY)
 
     def view(self, name: str) -> QWidget | None:
-        """Return the view of a tab that was shown already, None otherwise."""
+        """Return the view of a tab that was made already, None otherwise."""
         return self._views.get(name)
 
     @Slot(int)
@@ -108,6 +112,28 @@ class ModelsPage(Page):
         if self._makers[DOWNLOADS] is not None:
             word = self.tr("Downloads")
             self.tabs.set_text(DOWNLOADS, f"{word} {count}" if count else word)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Make the other tabs in a moment: building one takes as long as showing it."""
+        super().showEvent(event)
+        self._ahead.start()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Make nothing that nobody is near to."""
+        super().hideEvent(event)
+        self._ahead.stop()
+
+    @Slot()
+    def _make_ahead(self) -> None:
+        """Make one of the other tabs, and the next one later."""
+        if not self.library.is_filled:
+            self._ahead.start()
+            return
+        for name, make in self._makers.items():
+            if make is not None and name not in self._views:
+                self._view(name)
+                self._ahead.start()
+                return
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave out what does not fit."""
