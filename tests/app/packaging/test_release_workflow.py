@@ -70,3 +70,6 @@ def test_every_command_of_ours_is_there(workflow: dict[str, Any]) -> None:
     targets = set(re.findall(r"^\s*make ([a-z-]+)", text, re.M))
     known = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
     assert {"package", "test-package"} <= targets <= set(known)
+    called = re.findall(r"^\s*(app/\S+\.sh)", text, re.M)
+    assert [name for name in called if not (ROOT / name).stat().st_mode & 0o100] == []
+    assert called
