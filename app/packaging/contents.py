@@ -14,6 +14,8 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+from app.packaging.run_paths import drop_foreign
+
 # A row of PyInstaller's tables: name in the program's folder, file here, kind.
 Row = tuple[str, str, str]
 # The kind of a link; its "file here" is where it leads.
@@ -164,19 +166,18 @@ def _target(row: Row) -> str:
 
 
 def stripped(rows: Iterable[Row], folder: Path) -> list[Row]:
-    """Return the rows with Python's own libraries and extension modules freed of debug symbols.
+    """Return the rows with Python's own libraries and extension modules freed of what is not used.
 
-    Python from source comes with them: 17 of libpython's 23 MB. Qt's and llama.cpp's files have
-    none. The files here stay as they are; the smaller copies are made in ``folder``.
+    That is debug symbols, which Python from source comes with (17 of libpython's 23 MB), and the
+    builder's folders, where libraries would be looked for. Qt's and llama.cpp's files have neither.
+    The files here stay as they are; the smaller copies are made in ``folder``.
     """
-    strip = shutil.which("strip")
-    if strip is None:
-        return list(rows)
     folder.mkdir(parents=True, exist_ok=True)
+    strip = shutil.which("strip")
     return [_stripped(row, strip, folder) for row in rows]
 
 
-def _stripped(row: Row, strip: str, folder: Path) -> Row:
+def _stripped(row: Row, strip: str | None, folder: Path) -> Row:
     name, source, kind = row
     place = PurePosixPath(name)
     if place.parts[0] in ("PySide6", "shiboken6", "llama_cpp") or place.name.startswith("libQt6"):
@@ -184,7 +185,11 @@ def _stripped(row: Row, strip: str, folder: Path) -> Row:
     if not (place.name.startswith("libpython") or kind == "EXTENSION"):
         return row
     target = folder / name.replace("/", "-")
-    subprocess.run([strip, "--strip-unneeded", "-o", target, source], check=True)
+    if strip is None:
+        shutil.copyfile(source, target)
+    else:
+        subprocess.run([strip, "--strip-unneeded", "-o", target, source], check=True)
+    drop_foreign(target)
     return name, str(target), kind
 
 
