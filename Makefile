@@ -89,3 +89,7 @@ lock:  ## Make the locks in requirements/ anew from pyproject.toml (ARGS=--upgra
 clean:  ## Remove .venv and everything built in the checkout (the wheel cache stays)
 	rm -rf .venv build dist $(OUT) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find app models tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+deb:  ## Pack dist/fathom for Debian and Ubuntu (after make package; needs dpkg-dev)
+	@SOURCE_DATE_EPOCH=$(or $(shell git log -1 --format=%ct 2>/dev/null),0) $(VENV)/python -m app.packaging.deb dist/fathom --out dist $(ARGS)
+.PHONY: deb
