@@ -16,6 +16,7 @@ from pytestqt.qtbot import QtBot
 from app.actions.load_model import LoadPhase, ModelStatus
 from app.theme import DARK, current_theme
 from app.views.main_window import CHAT, MODELS, MONITOR, SETTINGS
+from app.views.settings_page import SettingsPage
 from helpers.accessible import focusable, nameless
 from helpers.fathom_process import FATHOM, assert_one_clear_line, fathom
 from helpers.real_window import RealWindow
@@ -54,9 +55,16 @@ def settings_of(base_dir: Path) -> Settings:
     return settings
 
 
+def show_whole(real: RealWindow, name: str) -> None:
+    """Show a page, and wait until the rows that follow it are there."""
+    real.window.show_page(name)
+    page = real.window.page(name)
+    real.until(lambda: not isinstance(page, SettingsPage) or page.is_filled)
+
+
 def test_everything_the_keyboard_reaches_has_a_name(real: RealWindow) -> None:
     for name in PAGES:
-        real.window.show_page(name)
+        show_whole(real, name)
     assert len(focusable(real.window)) > 40
     assert nameless(real.window) == []
 
@@ -68,7 +76,7 @@ def test_every_page_fits_and_tab_leads_through_it(
     window = real.window
     window.resize(width, 700)
     for name in PAGES:
-        window.show_page(name)
+        show_whole(real, name)
         assert window.width() == width
         assert window.page(name).minimumSizeHint().width() <= 588
         qtbot.waitUntil(lambda name=name: window.page(name).isVisible())
