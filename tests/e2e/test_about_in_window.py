@@ -13,6 +13,7 @@ import pytest
 from app.actions.updates import UpdateStage
 from app.views.about_dialog import AboutDialog
 from app.views.main_window import SETTINGS
+from app.views.settings_page import SettingsPage
 from app.views.update_row import UpdateRow
 from helpers.real_window import WAIT_MS, RealWindow
 from helpers.release_site import new_key
@@ -24,7 +25,10 @@ OpenWindow = Callable[[Path], RealWindow]
 def row(base_dir: Path, open_window: OpenWindow) -> tuple[RealWindow, UpdateRow]:
     window = open_window(base_dir)
     window.window.show_page(SETTINGS)
-    (row,) = window.window.page(SETTINGS).findChildren(UpdateRow)
+    page = window.window.page(SETTINGS)
+    assert isinstance(page, SettingsPage)
+    window.until(lambda: page.is_filled)
+    (row,) = page.findChildren(UpdateRow)
     return window, row
 
 
