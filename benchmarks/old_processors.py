@@ -154,12 +154,13 @@ def system_files(program: Path) -> dict[str, Path]:
     return files | {str(path)[1:]: path for path in more if path.is_file()}
 
 
-def init_script() -> str:
-    """Return what the kernel starts: every step, and all that came of it over the second line."""
+def init_script(chosen: Iterable[str]) -> str:
+    """Return what the kernel starts: the steps, and all that came of them over the second line."""
     steps = "\n".join(
         f"timeout {_STEP_LIMITS_S[name]} /{_PLACE}/fathom {words} </dev/null >/out/{name}.txt 2>&1"
         f"; echo @@ {name} $? $(cut -d. -f1 /proc/uptime) s"
         for name, words in _STEPS.items()
+        if name in chosen
     )
     return f"""#!/bin/sh
 export PATH=/bin HOME=/root LANG=C.UTF-8 QT_QPA_PLATFORM=offscreen
@@ -176,7 +177,7 @@ while :; do read -r nothing < /dev/console; done
 """
 
 
-def archive(program: Path) -> Iterator[bytes]:
+def archive(program: Path, chosen: Iterable[str]) -> Iterator[bytes]:
     """Yield a machine's memory disk, in the form that the kernel unpacks (cpio, "newc")."""
     folders: set[str] = set()
 
@@ -189,7 +190,7 @@ def archive(program: Path) -> Iterator[bytes]:
     for folder in ("proc", "sys", "dev", "tmp", "out", "root"):
         folders.add(folder)
         yield entry(folder, 0o040755, b"")
-    yield entry("init", 0o100755, init_script().encode())
+    yield entry("init", 0o100755, init_script(chosen).encode())
     for place, path in sorted(system_files(program).items()):
         yield from above(place)
         yield entry(place, 0o100755, path.read_bytes())
@@ -249,6 +250,7 @@ def main() -> int:
     parser.add_argument("--kernel", type=Path, help="a kernel with an initial RAM disk built in")
     parser.add_argument("--program", type=Path, default=ROOT / "dist" / "fathom")
     parser.add_argument("--cpu", action="append", help="names of QEMU (default: the list here)")
+    parser.add_argument("--step", action="append", choices=_STEPS, help="default: all")
     parser.add_argument("--out", type=Path, help="keep what the machines printed, and the pictures")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -262,7 +264,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         disk = Path(folder, "disk")
         with disk.open("wb") as file:
-            file.writelines(archive(options.program.resolve()))
+            file.writelines(archive(options.program.resolve(), options.step or _STEPS))
         for cpu in options.cpu or CPUS:
             out = options.out or Path(folder)
             out.mkdir(exist_ok=True)

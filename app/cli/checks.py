@@ -186,9 +186,11 @@ def check_machine(snapshot: HardwareSnapshot) -> list[Check]:
 def check_qt() -> list[Check]:
     """Whether Qt can paint, and open a window where there is a display; in child processes."""
     checks = [_run_qt("Qt", {"QT_QPA_PLATFORM": "offscreen"})]
+    if checks[0].status != OK:
+        return checks
     if sys.platform == "linux" and not _has_display():
         checks.append(Check("display", OK, "none here; the window would be painted offscreen"))
-    elif checks[0].status == OK:
+    else:
         checks.append(_run_qt("display", {}))
     return checks
 
