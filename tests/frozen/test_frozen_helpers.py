@@ -1,4 +1,4 @@
-"""What the tests of the frozen program stand on: copies that leave the original alone, and leaks."""
+"""What the tests of the frozen program stand on: copies that leave the original alone; leaks."""
 
 from __future__ import annotations
 
