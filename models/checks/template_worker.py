@@ -2,7 +2,7 @@
 
 A template is code. Jinja's sandbox keeps it from files and processes, not from looping for ever
 or filling the memory. So it is taken apart and rendered in a process that has nothing to lose:
-one request, bounded memory and time where the system can bound them, and a parent that kills it.
+one request, bounded memory and time, and a parent that kills it.
 """
 
 from __future__ import annotations
@@ -91,8 +91,11 @@ def _failed(error: TemplateError) -> Json:
 
 
 def _bound() -> None:
-    """Let the system bound memory, processor time and files; Windows has no such limits."""
+    """Let the system bound memory and processor time; also files, or on Windows children."""
     if sys.platform == "win32":
+        from models.checks.windows_limits import bound_this_process
+
+        bound_this_process(MEMORY_LIMIT_BYTES, _CPU_LIMIT_S)
         return
     import resource
 
