@@ -164,7 +164,7 @@ def _needed_packages(tree: Path) -> tuple[list[str], list[str]]:
 
     dpkg-shlibdeps wants ``DEBIAN`` in the tree, and ``debian/control`` where it runs.
     """
-    files = [path for path in sorted(tree.rglob("*")) if _is_elf(path)]
+    files = [path for path in sorted(tree.rglob("*")) if is_elf(path)]
     folders = sorted({path.parent for path in files if ".so" in path.name})
     optional = [path for path in files if _OPTIONAL_MODULES.fullmatch(path.name)]
     needed = [path for path in files if path not in optional]
@@ -183,7 +183,8 @@ def _names(field: str) -> list[str]:
     return field.split(", ") if field else []
 
 
-def _is_elf(path: Path) -> bool:
+def is_elf(path: Path) -> bool:
+    """Tell whether a path is a program or library of Linux; links are neither."""
     if path.is_symlink() or not path.is_file():
         return False
     with path.open("rb") as file:

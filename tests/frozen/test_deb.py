@@ -174,9 +174,8 @@ def test_a_gguf_file_is_known_by_its_beginning_or_its_name(tmp_path: Path) -> No
 
 def test_it_asks_for_what_the_program_links(frozen: FrozenProgram, package: Path) -> None:
     """Every library that is not inside comes from a package that is named."""
-    files = [p for p in frozen.folder.rglob("*") if p.is_file() and not p.is_symlink()]
     inside = {path.name for path in frozen.folder.rglob("*.so*")}
-    elves = [path for path in files if path.open("rb").read(4) == b"\x7fELF"]
+    elves = [path for path in frozen.folder.rglob("*") if deb.is_elf(path)]
     needed = {name for path in elves for name in linked(str(path))} - inside
     named = names_of(field(package, "Depends")) | names_of(field(package, "Recommends"))
     command = ["dpkg-query", "--search", *(f"*/{name}" for name in sorted(needed))]
