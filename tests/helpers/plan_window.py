@@ -87,6 +87,7 @@ class PlanWindow:
     def close(self) -> None:
         """End everything in the order of the program."""
         self.parts.stop()
+        self.parts.stop_children()
         self.supervisor.stop()
         self.bridge.detach()
         self.runner.shutdown()
