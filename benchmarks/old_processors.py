@@ -104,7 +104,7 @@ class Found:
 
     def _word(self, step: str) -> str:
         code = self.codes.get(step)
-        return "works" if code == 0 else "did not end" if code is None else f"exit code {code}"
+        return "works" if code == 0 else "no end" if code is None else f"exit code {code}"
 
     def _doctor(self) -> str:
         """Return what failed; the last check is left out, see ``_STEP_LIMITS_S``."""
