@@ -31,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from models.checks.template_worker import main as template_main
 
         return template_main()
+    if arguments[:1] == ["draw-formulas"]:
+        from models.formulas.worker import main as formulas_main
+
+        return formulas_main()
     if arguments[:1] == ["check-qt"]:
         from app.check_qt import check_qt
 

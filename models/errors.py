@@ -416,6 +416,12 @@ class TemplateCheckError(FathomError):
     code = "template_check"
 
 
+class FormulaError(FathomError):
+    """The child that draws formulas cannot be started, died or took too long."""
+
+    code = "formula"
+
+
 class KeyringError(FathomError):
     """The system's store of passwords cannot be used."""
 

@@ -34,6 +34,8 @@ DIRECT = (
     "keyring",
     "Send2Trash",
     "cryptography",
+    "ziamath",
+    "latex2mathml",
     "tomli-w",
 )
 _MAX_TEXT_CHARS = 200_000

@@ -18,7 +18,14 @@ from models.version import VERSION
 
 REPO_ROOT = Path(__file__).resolve().parents[3]
 # Without a file of their own in their packages; their licence is named all the same.
-WITHOUT_TEXT = {"PySide6_Essentials", "shiboken6", "nvidia-ml-py", "tomli_w", "llama_cpp_python"}
+WITHOUT_TEXT = {
+    "PySide6_Essentials",
+    "shiboken6",
+    "nvidia-ml-py",
+    "tomli_w",
+    "llama_cpp_python",
+    "latex2mathml",
+}
 
 
 def test_direct_parts_are_those_of_the_project() -> None:

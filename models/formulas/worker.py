@@ -1,0 +1,82 @@
+"""The child that draws formulas, and may be killed for it. No Qt here.
+
+LaTeX of an answer is a stranger's program in all but name. It is drawn in a process that has
+nothing to lose: bounded memory where the system can bound it, and a parent that kills it when a
+formula takes too long. It ends with its input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+from models.errors import EngineProtocolError
+from models.formulas.latex import UndrawableError
+from models.formulas.protocol import Formula
+from models.runtime.child_setup import open_standard_streams, take_protocol_fd
+from models.runtime.protocol import MAX_LINE_BYTES, Json, decode_line, encode_line, to_json
+from models.runtime.wire import build
+
+MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
+# Python's own; a formula that nests as deep as is allowed needs about half of it.
+_RECURSION_LIMIT = 3_000
+_NICENESS = 5
+
+
+def main() -> int:
+    """Draw what is asked for on standard input until that ends."""
+    open_standard_streams()
+    protocol_fd = take_protocol_fd()
+    from models.formulas import drawing
+
+    sys.setrecursionlimit(_RECURSION_LIMIT)
+    drawing.set_up()
+    _bound()
+    _send(protocol_fd, {"event": "ready"})
+    while (line := sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)).endswith(b"\n"):
+        try:
+            request = decode_line(line)
+            request_id = request.pop("id", None)
+            formula = build(Formula, request, strict=True)
+        except EngineProtocolError:
+            return 2
+        _send(protocol_fd, {"id": request_id, **_answer(formula)})
+    return 0
+
+
+def _answer(formula: Formula) -> Json:
+    from models.formulas import drawing
+
+    try:
+        return {"event": "drawn", **to_json(drawing.draw(formula))}
+    except UndrawableError as error:
+        return {"event": "refused", "why": str(error)}
+    # What is not LaTeX ends in any error of the two libraries, plain assertions included. The
+    # formula stays as it was written.
+    except Exception as error:  # noqa: BLE001
+        return {"event": "refused", "why": f"{type(error).__name__}: {error}"[:300]}
+
+
+def _bound() -> None:
+    """Let the system bound memory and files, and stand behind the engine."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    for kind, limit in (
+        (resource.RLIMIT_AS, MEMORY_LIMIT_BYTES),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(kind)
+        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (least, hard))
+
+
+def _send(fd: int, event: Json) -> None:
+    data = memoryview(encode_line(event))
+    while data:
+        data = data[os.write(fd, data) :]
