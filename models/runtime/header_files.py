@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,6 +25,8 @@ from models.private_files import make_private_folder, open_private
 _PREFIX = "oracle-"
 # What a sparse file may take on disk beside its header.
 _SLACK_BYTES = 16 * 2**20
+# winioctl.h
+_FSCTL_SET_SPARSE = 0x900C4
 
 
 class CheckpointFiles:
@@ -102,8 +103,6 @@ def _link(source: Path, target: Path) -> None:
 
 def _write_sparse(file: HeaderFile, target: Path) -> None:
     with open(target, "xb", opener=open_private) as out:
-        if sys.platform == "win32":
-            subprocess.run(["fsutil", "sparse", "setflag", str(target)], check=True)
         out.write(file.header)
         out.flush()
         if not _makes_sparse_files(out.fileno(), len(file.header)):
@@ -116,8 +115,26 @@ def _write_sparse(file: HeaderFile, target: Path) -> None:
 
 
 def _makes_sparse_files(fd: int, header_bytes: int) -> bool:
-    """Try with a hole of some MB, before hundreds of GB are asked for."""
+    """Try with a hole of some MB, or on Windows ask, before hundreds of GB are asked for."""
     if sys.platform == "win32":
-        return True
+        return _mark_sparse(fd)
     os.ftruncate(fd, header_bytes + 2 * _SLACK_BYTES)
     return os.fstat(fd).st_blocks * 512 < header_bytes + _SLACK_BYTES
+
+
+def _mark_sparse(fd: int) -> bool:
+    """Tell Windows that holes of this file take no room; return whether its disk can do that."""
+    if sys.platform == "win32":
+        import ctypes
+        import msvcrt
+
+        control = ctypes.WinDLL("kernel32").DeviceIoControl
+        control.argtypes = [
+            *(ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32),
+            *(ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p),
+        ]
+        returned = ctypes.c_uint32()
+        handle = msvcrt.get_osfhandle(fd)
+        length = ctypes.byref(returned)
+        return bool(control(handle, _FSCTL_SET_SPARSE, None, 0, None, 0, length, None))
+    return False
