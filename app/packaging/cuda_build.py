@@ -84,16 +84,22 @@ class Workshop:
 
 
 def make_toolkit(shop: Workshop) -> Path:
-    """Install NVIDIA's packages into a folder and complete it as CMake expects a toolkit.
-
-    The packages have no development links and no stand-in for the driver, whose library exists
-    only where a GPU is.
-    """
+    """Install NVIDIA's packages and return the folder that stands for a toolkit."""
     target = shop.folder / "nvidia"
     install = [shop.tools, "-m", "pip", "install", "--require-hashes", "--no-deps"]
     lock = bootstrap.ROOT / "requirements/cuda.lock"
     shop.run("Installing CUDA", *install, "--target", target, "-r", lock)
     toolkit = next((target / "nvidia").glob("cu[0-9]*"))
+    complete_toolkit(shop, toolkit)
+    return toolkit
+
+
+def complete_toolkit(shop: Workshop, toolkit: Path) -> None:
+    """Add what CMake expects and the packages lack.
+
+    These are development links, and a stand-in for the driver, whose library exists only where
+    there is a GPU.
+    """
     libraries = toolkit / "lib"
     for path in sorted(libraries.glob("lib*.so.*")):
         link = path.with_name(re.sub(r"\.so\..*", ".so", path.name))
@@ -101,7 +107,6 @@ def make_toolkit(shop: Workshop) -> Path:
             link.symlink_to(path.name)
     (toolkit / "lib64").symlink_to("lib")
     make_driver_stub(shop, libraries / "stubs")
-    return toolkit
 
 
 def make_driver_stub(shop: Workshop, folder: Path) -> None:
