@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,12 @@ from helpers.frozen_program import FrozenProgram
 
 
 @pytest.fixture
-def addons_dir() -> Path:
-    """Where the user of these tests keeps add-ons."""
+def addons_dir() -> Iterator[Path]:
+    """Where the user of these tests keeps add-ons, as long as one test runs."""
     folder = Path(os.environ["XDG_DATA_HOME"]) / "fathom/addons"
     folder.mkdir(parents=True, mode=0o700)
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 def test_an_add_on_brings_its_device_and_one_that_crashes_a_sentence(
@@ -34,11 +37,10 @@ def test_an_add_on_brings_its_device_and_one_that_crashes_a_sentence(
 
 
 def test_an_archive_that_the_programs_keys_did_not_sign_is_refused(
-    frozen: FrozenProgram, tmp_path: Path
+    frozen: FrozenProgram, addons_dir: Path, tmp_path: Path
 ) -> None:
     stranger = Ed25519PrivateKey.from_private_bytes(b"stranger".ljust(32, b"."))
     archive = signed_archive(tmp_path / "cuda.tar.gz", stranger, {MODULE: b"module"})
     words = frozen.refusal("addons", "add", archive, code=2)
     assert "sign" in words
-    left = Path(os.environ["XDG_DATA_HOME"]) / "fathom/addons/cuda"
-    assert not left.exists()
+    assert not (addons_dir / "cuda").exists()
