@@ -43,7 +43,6 @@ _OPTIONAL_MODULES = re.compile(r"libggml-(?:vulkan|cuda|hip|sycl)\.so")
 # What lintian finds and is meant to be so; docs/packaging.md has the reasons.
 _OVERRIDES = (
     "embedded-library",
-    "hardening-no-fortify-functions",
     "hardening-no-pie",
     "library-not-linked-against-libc",
     "shared-library-lacks-prerequisites",
