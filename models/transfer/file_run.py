@@ -127,7 +127,7 @@ class FileRun:
         if self._is_new and not self._blocks.bytes_done:
             with contextlib.suppress(DiskError, OSError):
                 forget_sidecar(self._target)
-                self._part.path.unlink(missing_ok=True)
+                self._part.remove()
 
     def _new_fetcher(self) -> Fetcher:
         means = self._means

@@ -141,8 +141,7 @@ class FileTransfer:
         try:
             # The sidecar first: without it the rest is worth nothing, and nobody goes on with it.
             forget_sidecar(self._target)
-            with translated(path):
-                path.unlink(missing_ok=True)
+            part.remove()
         finally:
             part.close()
 
@@ -175,8 +174,7 @@ class FileTransfer:
             return None
         record = self._settled(stop)
         if record is not None:
-            with translated(part.path):
-                part.path.unlink()
+            part.remove()
         return record
 
     def _settled(self, stop: Stop) -> FileRecord | None:

@@ -123,6 +123,19 @@ class PartFile:
             sync_folder(target.parent)
         self.close()
 
+    def remove(self) -> None:
+        """Remove it, if it is still there, and close it.
+
+        Raises:
+            DiskError.
+        """
+        if sys.platform == "win32":
+            # No open file can be removed there either.
+            self.close()
+        with translated(self.path):
+            self.path.unlink(missing_ok=True)
+        self.close()
+
     def close(self) -> None:
         """Close it and let others have it; what is in use is closed when it is not any more."""
         with self._lock:
