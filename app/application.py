@@ -17,6 +17,7 @@ from app.about import AboutParts
 from app.actions.chat import Chat
 from app.actions.conversations import Conversations
 from app.actions.download_totals import DownloadTotals
+from app.actions.formulas import FormulaDrawing
 from app.core import Core
 from app.crash import CrashPresenter, CrashReporter
 from app.early_words import tell_early
@@ -30,6 +31,7 @@ from app.theme import RESOURCES_DIR, Appearance, load_fonts
 from app.views.chat_page import ChatPage
 from app.views.main_window import CHAT, MODELS, MONITOR, PLAN, SETTINGS, MainWindow
 from app.views.status_bar import StatusBar
+from app.widgets.formula_book import FormulaBook
 from models import log
 from models.errors import FathomError
 from models.library.library import LibraryEntry
@@ -150,6 +152,8 @@ class Fathom(QObject):
         self.conversations = Conversations(
             store=core.store, chat=self.chat, runner=core.runner, messages=core.messages
         )
+        self._formulas = FormulaBook(self)
+        self._drawing = FormulaDrawing(self._formulas, core.runner, parent=self)
         self._terminal = TerminalSignals(self)
         self._presenter = CrashPresenter(self)
         load_fonts()
@@ -194,6 +198,7 @@ class Fathom(QObject):
         self.planning.stop()
         self.fetching.stop()
         self.about.stop()
+        self._drawing.stop()
         self.fetching.stop_child()
         self.planning.stop_children()
         self.fetching.close()
@@ -202,6 +207,7 @@ class Fathom(QObject):
         core.bridge.detach()
         core.runner.run(core.store.close, done=_nothing, error=_nothing, lane="store")
         core.runner.shutdown()
+        self._drawing.close()
         # What was being planned may have started the engine once more.
         core.supervisor.stop()
         core.telemetry.close()
@@ -232,6 +238,7 @@ class Fathom(QObject):
             loader=self.loader,
             settings=self._core.settings_bridge,
             make_inspector=self._make_inspector,
+            book=self._formulas,
         )
         page.models_requested.connect(partial(self.window.show_page, MODELS))
         page.plan_requested.connect(self._plan_in_inspector)

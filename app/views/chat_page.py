@@ -21,6 +21,7 @@ from app.views.turn_views import turn_view, turn_views
 from app.widgets.buttons import IconButton
 from app.widgets.chat_empty import ChatEmpty
 from app.widgets.chat_notice import ChatNotice
+from app.widgets.formula_book import FormulaBook
 from app.widgets.page import HEADER_HEIGHT, hairline
 from models.library.library import LibraryEntry
 from models.runtime.protocol import Stats
@@ -44,6 +45,7 @@ class ChatPage(ChatFrame):
         loader: LoadModel,
         settings: SettingsBridge,
         make_inspector: MakeInspector | None = None,
+        book: FormulaBook | None = None,
         parent: QWidget | None = None,
     ) -> None:
         side = ConversationList(conversations)
@@ -56,7 +58,7 @@ class ChatPage(ChatFrame):
         self._shown_id: int | None = None
         self._asked_from_new = False
         self.setAccessibleName(self.tr("Chat"))
-        self.transcript = Transcript()
+        self.transcript = Transcript(book=book)
         self.empty = ChatEmpty()
         self.composer = Composer()
         self.picker = ModelPicker(loader)

@@ -25,6 +25,7 @@ from app.widgets.chat_message import MessageWidget
 from app.widgets.chat_question import QuestionWidget
 from app.widgets.chat_selection import TextSelection
 from app.widgets.chat_turn import TurnView
+from app.widgets.formula_book import FormulaBook
 
 _GAP_PX = 20
 _GAP_AFTER_QUESTION_PX = 2
@@ -58,8 +59,9 @@ class Transcript(QScrollArea):
     edited = Signal(int, str)
     sibling_requested = Signal(int, int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, book: FormulaBook | None = None) -> None:
         super().__init__(parent)
+        self._book = book
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -186,7 +188,7 @@ class Transcript(QScrollArea):
         if place.turn.is_user:
             widget = QuestionWidget(place.turn, self._column)
         else:
-            widget = AnswerWidget(place.turn, self._column)
+            widget = AnswerWidget(place.turn, self._column, book=self._book)
         widget.show_turn(place.turn, enabled=self._enabled)
         widget.acted.connect(self.acted)
         widget.edited.connect(self.edited)

@@ -12,6 +12,7 @@ from app.widgets.chat_message import FOOTER_GAP_PX, MessageWidget
 from app.widgets.chat_notice import ChatNotice
 from app.widgets.chat_reasoning import ReasoningBlock
 from app.widgets.chat_turn import TurnView
+from app.widgets.formula_book import FormulaBook
 from app.widgets.labels import text_label
 
 # Right of the caret, which stands at the left edge.
@@ -21,8 +22,11 @@ _WAITING_LEFT_PX = 18
 class AnswerWidget(MessageWidget):
     """Shows Markdown as it streams; only the newest piece of it costs anything."""
 
-    def __init__(self, turn: TurnView, parent: QWidget | None = None) -> None:
-        super().__init__(turn, parent)
+    def __init__(
+        self, turn: TurnView, parent: QWidget | None = None, *, book: FormulaBook | None = None
+    ) -> None:
+        super().__init__(turn, parent, book=book)
+        self._book = book
         self.reasoning: ReasoningBlock | None = None
         self.notice: ChatNotice | None = None
         self._waiting = text_label(size=SIZE_BASE, tone="quiet", parent=self)
@@ -146,7 +150,7 @@ class AnswerWidget(MessageWidget):
 
     def _reasoning_block(self) -> ReasoningBlock:
         if self.reasoning is None:
-            self.reasoning = ReasoningBlock(self)
+            self.reasoning = ReasoningBlock(self, book=self._book)
             self.reasoning.set_summary(self.tr("Thinking"))
             self.reasoning.height_changed.connect(self.height_changed)
             self.reasoning.body.link_clicked.connect(self.link_clicked)

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from app.widgets.formula_text import begins_display
+
 MARKDOWN_LIMIT_CHARS = 100_000
 OPEN_LIMIT_CHARS = 8_000
 
@@ -74,6 +76,8 @@ class ChunkSplitter:
         self._fence: _Fence | None = None
         self._in_list = False
         self._dedent = 0
+        # What ends the display formula that is open; a blank line in it ends no chunk.
+        self._display_end = ""
 
     def feed(self, text: str) -> None:
         """Take the next portion of the answer."""
@@ -160,7 +164,7 @@ class ChunkSplitter:
         self._fence = None
 
     def _take_text(self, line: str) -> None:
-        heading = bool(_HEADING.match(line))
+        heading = bool(_HEADING.match(line)) and not self._display_end
         if self._lines and ((self._blank_lines and not self._continues(line)) or heading):
             self._close()
         if self._dedent and not line.startswith(" " * min(self._dedent, 2)):
@@ -168,6 +172,8 @@ class ChunkSplitter:
             self._dedent = 0
         if not self._lines:
             self._in_list = bool(_LIST_ITEM.match(line))
+        if "$$" in line or "\\[" in line or self._display_end:
+            self._display_end = begins_display(line, self._display_end)
         self._lines.extend([""] * self._blank_lines)
         self._blank_lines = 0
         self._lines.append(self._dedented(line))
@@ -181,7 +187,7 @@ class ChunkSplitter:
 
     def _continues(self, line: str) -> bool:
         """Tell whether a line after a blank one belongs to the open chunk."""
-        if line.startswith((" ", "\t")):
+        if line.startswith((" ", "\t")) or self._display_end:
             return True
         return self._in_list and bool(_LIST_ITEM.match(line))
 
@@ -199,6 +205,7 @@ class ChunkSplitter:
         self._size_chars = 0
         self._blank_lines = 0
         self._in_list = False
+        self._display_end = ""
 
     def _cut_long_line(self, line: str) -> str:
         """Close pieces of an endless line, so that rendering stays cheap; return the rest."""

@@ -33,6 +33,7 @@ from app.widgets.chat_blocks import (
 from app.widgets.chat_buttons import CopyButton
 from app.widgets.chat_pieces import CODE_HEADER_PX, Piece
 from app.widgets.chat_rich import RichStyle
+from app.widgets.formula_book import FormulaBook
 
 # How long a slice of a long text may render, so that no frame is missed.
 SLICE_S = 0.006
@@ -54,9 +55,18 @@ class MessageBody(QWidget):
     height_changed = Signal()
     link_clicked = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        *,
+        quiet: bool = False,
+        book: FormulaBook | None = None,
+    ) -> None:
         super().__init__(parent)
         self._quiet = quiet
+        self._book = book
+        if book is not None:
+            book.drawn.connect(self._on_drawn)
         self._style = RichStyle.of(current_theme(), quiet=quiet)
         self._splitter = ChunkSplitter()
         self._pieces: list[Piece] = []
@@ -182,16 +192,30 @@ class MessageBody(QWidget):
             if piece.chunk.kind == chunk.kind:
                 piece.show(chunk, is_open=is_open)
                 return
-            self._pieces[index] = Piece(chunk, self._style, is_open=is_open)
+            self._pieces[index] = self._piece(chunk, is_open=is_open)
         else:
-            self._pieces.append(Piece(chunk, self._style, is_open=is_open))
+            self._pieces.append(self._piece(chunk, is_open=is_open))
+
+    def _piece(self, chunk: Chunk, *, is_open: bool) -> Piece:
+        return Piece(chunk, self._style, is_open=is_open, book=self._book)
+
+    @Slot()
+    def _on_drawn(self) -> None:
+        """Show formulas that this text has been waiting for."""
+        first = None
+        for index, piece in enumerate(self._pieces):
+            if piece.is_waiting:
+                piece.show_drawn()
+                first = index if first is None else first
+        if first is not None:
+            self._place(first)
 
     @Slot()
     def _render_slice(self) -> None:
         deadline = time.perf_counter() + SLICE_S
         first = len(self._pieces)
         while self._pending and time.perf_counter() < deadline:
-            self._pieces.append(Piece(self._pending.pop(0), self._style, is_open=False))
+            self._pieces.append(self._piece(self._pending.pop(0), is_open=False))
             if self._width:
                 self._pieces[-1].lay_out(self._width)
         if self._pending:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QWidget
 from app.widgets.chat_body import MessageBody
 from app.widgets.chat_footer import FOOTER_HEIGHT_PX, MessageFooter
 from app.widgets.chat_turn import TurnView
+from app.widgets.formula_book import FormulaBook
 
 FOOTER_GAP_PX = 4
 _NAME_LIMIT_CHARS = 2_000
@@ -23,12 +24,14 @@ class MessageWidget(QWidget):
     sibling_requested = Signal(int, int)
     link_clicked = Signal(str)
 
-    def __init__(self, turn: TurnView, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, turn: TurnView, parent: QWidget | None = None, *, book: FormulaBook | None = None
+    ) -> None:
         super().__init__(parent)
         self.turn = turn
         self._width = 0
         self.setAttribute(Qt.WidgetAttribute.WA_StaticContents)
-        self.body = MessageBody(self)
+        self.body = MessageBody(self, book=book)
         self.body.link_clicked.connect(self.link_clicked)
         self.body.height_changed.connect(self.height_changed)
         self.footer = MessageFooter(is_user=turn.is_user, parent=self)

@@ -25,6 +25,8 @@ from app.widgets.chat_rich import (
     RichStyle,
     hairline_pen,
 )
+from app.widgets.formula_book import FormulaBook
+from app.widgets.formula_text import Replaced, replace_formulas
 
 CODE_HEADER_PX = 34
 _CODE_PADDING_PX = SPACE_M
@@ -36,8 +38,12 @@ _INDENT_PX_PER_SPACE = 8
 class Piece:
     """A chunk with its document and geometry; ``top`` is relative to the body."""
 
-    def __init__(self, chunk: Chunk, style: RichStyle, *, is_open: bool) -> None:
+    def __init__(
+        self, chunk: Chunk, style: RichStyle, *, is_open: bool, book: FormulaBook | None = None
+    ) -> None:
         self.chunk = chunk
+        self._book = book
+        self._is_open = is_open
         self.document = ChunkDocument()
         self.top = 0
         self.height = 0
@@ -86,18 +92,35 @@ class Piece:
     def show(self, chunk: Chunk, *, is_open: bool) -> None:
         """Render a newer state of the same chunk."""
         self.chunk = chunk
+        self._is_open = is_open
         if chunk.is_rule and not is_open:
             self.document.clear()
             return
-        shown = chunk
         before = self.document.toPlainText() if is_open else ""
-        if is_open and chunk.kind == "text":
-            shown = Chunk("text", close_inline_marks(chunk.text), indent=chunk.indent)
-        self.document.show_chunk(shown, self._style)
-        self._inline_rects = None
+        self._render()
         # In a table a position says nothing about its place; a closed piece may look different.
         known = is_open and before and "|" not in chunk.text
         self._unchanged = _common_length(before, self.document.toPlainText()) if known else 0
+
+    def _render(self) -> None:
+        shown, replaced = self.chunk, Replaced(self.chunk.text)
+        if self.chunk.kind == "text":
+            if self._book is not None:
+                replaced = replace_formulas(self.chunk.text, is_open=self._is_open)
+            text = close_inline_marks(replaced.text) if self._is_open else replaced.text
+            shown = Chunk("text", text, indent=self.chunk.indent)
+        self.document.show_chunk(shown, self._style, replaced.formulas, self._book)
+        self._inline_rects = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a formula of it is still being drawn."""
+        return self.document.is_waiting
+
+    def show_drawn(self) -> None:
+        """Show the formulas that were drawn meanwhile."""
+        self._render()
+        self._unchanged = 0
 
     def dirty_top(self) -> int:
         """Return above which y, in the body, the last ``show`` changed nothing."""
@@ -109,8 +132,8 @@ class Piece:
     def restyle(self, style: RichStyle) -> None:
         """Render again in another style."""
         self._style = style
-        self.document.restyle(self.chunk, style)
-        self._inline_rects = None
+        self.document.forget_highlighter()
+        self._render()
 
     def lay_out(self, width: int) -> None:
         """Wrap to a body ``width`` px wide and work out the height."""
@@ -119,7 +142,7 @@ class Piece:
             self.height = _RULE_PX
             return
         if self.document.textWidth() != self.text_width:
-            self.document.setTextWidth(self.text_width)
+            self.document.wrap_to(self.text_width)
         size = self.document.size()
         height = math.ceil(size.height())
         self.content_width = 0
@@ -127,6 +150,9 @@ class Piece:
             self.content_width = math.ceil(self.document.idealWidth())
         elif self.document.has_table:
             self.content_width = math.floor(size.width())
+        widest = math.floor(self.document.widest_formula())
+        if widest > self.text_width:
+            self.content_width = max(self.content_width, widest)
         if self.overflow:
             height += _SCROLLBAR_PX
         self.scroll_x = min(self.scroll_x, self.overflow)
@@ -251,10 +277,7 @@ class Piece:
         start, end = self.selection
         if start <= 0 and end >= self.length:
             return self.chunk.text
-        cursor = QTextCursor(self.document)
-        cursor.setPosition(min(start, self.length))
-        cursor.setPosition(min(end, self.length), QTextCursor.MoveMode.KeepAnchor)
-        return cursor.selection().toPlainText()
+        return self.document.text_between(min(start, self.length), min(end, self.length))
 
     def span_at(self, position: int, unit: QTextCursor.SelectionType) -> tuple[int, int]:
         """Return the word or block around a cursor position."""

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 
 from app.theme import SIZE_BASE, SPACE_L, SPACE_S, current_theme, ui_font
 from app.widgets.chat_body import MessageBody
+from app.widgets.formula_book import FormulaBook
 from app.widgets.icons import pixmap
 from app.widgets.labels import rounded
 
@@ -58,11 +59,11 @@ class ReasoningBlock(QWidget):
 
     height_changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, book: FormulaBook | None = None) -> None:
         super().__init__(parent)
         self.header = ReasoningHeader(self)
         self.header.toggled.connect(self._toggle)
-        self.body = MessageBody(self, quiet=True)
+        self.body = MessageBody(self, quiet=True, book=book)
         self.body.hide()
         self.body.height_changed.connect(self.height_changed)
         self._text = ""

@@ -6,6 +6,7 @@ resolve to nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from PySide6.QtGui import (
     QBrush,
     QColor,
     QFont,
+    QFontMetricsF,
     QPen,
     QTextBlock,
     QTextBlockFormat,
@@ -32,6 +34,14 @@ from PySide6.QtGui import (
 from app.theme import SIZE_BASE, SIZE_HEADING, SIZE_TITLE, Theme, mono_font, ui_font
 from app.widgets.chat_blocks import Chunk
 from app.widgets.chat_highlight import CodeHighlighter
+from app.widgets.formula_book import FormulaBook
+from app.widgets.formula_layout import (
+    place_formulas,
+    space_displays,
+    text_with_formulas,
+)
+from app.widgets.formula_object import OBJECT_LETTER, OBJECT_TYPE, FormulaObjects
+from app.widgets.formula_text import Found
 
 _FEATURES = (
     QTextDocument.MarkdownFeature.MarkdownDialectGitHub
@@ -41,6 +51,7 @@ LINE_HEIGHT_PERCENT = 145
 CODE_LINE_HEIGHT_PERCENT = 130
 _CODE_PADDING_PX = 4
 _PROPORTIONAL = QTextBlockFormat.LineHeightTypes.ProportionalHeight.value
+_DISTANCE = QTextBlockFormat.LineHeightTypes.LineDistanceHeight.value
 _INDENT_PX = 24
 _DEMI_BOLD = QFont.Weight.DemiBold.value
 _QUOTE_LEVEL = QTextFormat.Property.BlockQuoteLevel
@@ -98,14 +109,28 @@ class ChunkDocument(QTextDocument):
         self._highlighter: CodeHighlighter | None = None
         self._code = ""
         self._font: QFont | None = None
+        self._objects: FormulaObjects | None = None
         self.has_table = False
+        self.is_waiting = False
 
     def loadResource(self, kind: int, url: QUrl | str) -> object:  # noqa: ARG002
         """Return nothing: an answer must not make the program read a file or the network."""
         return None
 
-    def show_chunk(self, chunk: Chunk, style: RichStyle) -> None:
-        """Render a chunk, replacing what the document held."""
+    def show_chunk(
+        self,
+        chunk: Chunk,
+        style: RichStyle,
+        formulas: Sequence[Found] = (),
+        book: FormulaBook | None = None,
+    ) -> None:
+        """Render a chunk, replacing what the document held.
+
+        Args:
+            formulas: what stands for letters of the chunk; ``is_waiting`` tells afterwards whether
+                some of them are still being drawn.
+            book: has their pictures.
+        """
         if chunk.kind == "code":
             self._show_code(chunk, style)
             return
@@ -117,7 +142,10 @@ class ChunkDocument(QTextDocument):
             _set_line_height(self, LINE_HEIGHT_PERCENT)
             return
         self.setMarkdown(chunk.text, _FEATURES)
+        self._place(formulas, book)
         _polish(self, style)
+        if formulas and self._objects is not None:
+            space_displays(self, self._objects)
         # A wide table is scrolled; words broken into letters cannot be read.
         self.has_table = any(
             isinstance(frame, QTextTable) for frame in self.rootFrame().childFrames()
@@ -126,6 +154,37 @@ class ChunkDocument(QTextDocument):
             option = self.defaultTextOption()
             option.setWrapMode(QTextOption.WrapMode.WordWrap)
             self.setDefaultTextOption(option)
+
+    def _place(self, formulas: Sequence[Found], book: FormulaBook | None) -> None:
+        if self._objects is not None:
+            self._objects.formulas.clear()
+        self.is_waiting = False
+        if not formulas or book is None:
+            return
+        if self._objects is None:
+            self._objects = FormulaObjects(self)
+            self._objects.set_text_width(max(self.textWidth(), 0))
+            self.documentLayout().registerHandler(OBJECT_TYPE, self._objects)
+        self.is_waiting = place_formulas(self, self._objects, formulas, book)
+
+    def wrap_to(self, width: float) -> None:
+        """Lay out for a width in px; formulas that are wider are shown smaller."""
+        if self._objects is not None:
+            self._objects.set_text_width(width)
+        self.setTextWidth(width)
+
+    def widest_formula(self) -> float:
+        """Return how wide the widest formula is shown, in px; 0 without one."""
+        return self._objects.widest_px(self.defaultFont().pixelSize()) if self._objects else 0.0
+
+    def text_between(self, start: int, end: int) -> str:
+        """Return the text between two positions, formulas as they were written."""
+        if self._objects is not None:
+            return text_with_formulas(self, self._objects, start, end)
+        cursor = QTextCursor(self)
+        cursor.setPosition(start)
+        cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
+        return cursor.selection().toPlainText()
 
     def _show_code(self, chunk: Chunk, style: RichStyle) -> None:
         if self._highlighter is None:
@@ -144,14 +203,13 @@ class ChunkDocument(QTextDocument):
             _set_line_height(self, CODE_LINE_HEIGHT_PERCENT)
         self._code = chunk.text
 
-    def restyle(self, chunk: Chunk, style: RichStyle) -> None:
-        """Render again after the theme changed."""
+    def forget_highlighter(self) -> None:
+        """Before rendering in the colours of another theme."""
         if self._highlighter is not None:
             self._highlighter.setDocument(None)
             self._highlighter.deleteLater()
             self._highlighter = None
         self._code = ""
-        self.show_chunk(chunk, style)
 
     def inline_code_rects(self) -> list[QRectF]:
         """Return where inline code stands, for the soft background behind it."""
@@ -274,6 +332,10 @@ def _polish_block(block: QTextBlock, style: RichStyle, *, is_first: bool) -> Non
         block_format.setLeftMargin(16 * level)
     if block_format.hasProperty(_RULER):
         block_format.setTopMargin(4)
+    if OBJECT_LETTER in block.text() and not in_table:
+        # A tall formula makes its line tall, not its line's distance.
+        between = QFontMetricsF(style.font).height() * (LINE_HEIGHT_PERCENT - 100) / 100
+        block_format.setLineHeight(between, _DISTANCE)
     cursor.setBlockFormat(block_format)
     _polish_text(block, style)
 

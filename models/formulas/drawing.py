@@ -30,6 +30,8 @@ _SCALE = _EM / _SIZE_PX
 _MAX_WIDTH_EM, _MAX_HEIGHT_EM = 300, 150
 _LETTERS = re.compile(r"[MLQCZ]|-?\d+(?:\.\d+)?(?:e-?\d+)?")
 _LINE_EM = 0.045
+# Between a frame and what stands in it, above and below.
+_FRAME_GAP_EM = 0.14
 # As TeX has them and MathML has not (ziamath's own hints for what latex2mathml writes).
 _STRETCH = (
     (re.compile(r">&#x0219(1|3);"), r' stretchy="false">&#x0219\1;'),
@@ -38,6 +40,15 @@ _STRETCH = (
     (re.compile(r"<mo>&#x0005E;"), "<mo>&#x00302;"),
     (re.compile(r"<mo>&#x0007E;"), "<mo>&#x00303;"),
     (re.compile(r'columnspacing="0em 2em"'), 'columnspacing="0em 0.3em"'),
+    (re.compile(r'rowspacing="3pt"'), 'rowspacing="0.5em"'),
+    # A sign behind a relation, a comma or a product stands by what follows it.
+    (
+        re.compile(
+            r"(<mo[^>]*>&#x0(?:003[CDE]|002C|226[045]|2248|2261|2192|00D7|22C5);</mo>)"
+            r"(<mo>&#x0(?:2212|002B|00B1);</mo>)"
+        ),
+        r"\1<mrow>\2</mrow>",
+    ),
 )
 
 
@@ -116,6 +127,9 @@ def _outline(path: str, shift: int) -> Iterator[str]:
 
 def _rectangle(attributes: dict[str, str], shift: int) -> Iterator[str]:
     x, y, width, height = (float(attributes[name]) for name in ("x", "y", "width", "height"))
+    if "stroke" in attributes:
+        gap = _SIZE_PX * _FRAME_GAP_EM
+        y, height = y - gap, height + 2 * gap
     yield from _polygon([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], shift)
     if "stroke" in attributes:
         # A frame: its inside runs the other way round, and is left empty by that.

@@ -37,6 +37,7 @@ _OTHER_NAMES = (
     # A rule that the library looks for by patterns, not by braces.
     (re.compile(r"\\[td]?binom(?![A-Za-z])"), r"\\binom"),
 )
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 class UndrawableError(ValueError):
@@ -63,7 +64,24 @@ def prepared(source: str) -> str:
     text = _ALIGNED.sub(r"\\\1{align*}", _ALIGNED_AT.sub(r"\\\1{align*}", text))
     for pattern, name in _OTHER_NAMES:
         text = pattern.sub(name, text)
-    return text
+    return _with_room_in_frames(text)
+
+
+def _with_room_in_frames(text: str) -> str:
+    """Put a space at both sides of what a frame holds, as TeX does."""
+    result, position = [], 0
+    for match in re.finditer(r"\\boxed\s*\{", text):
+        depth, end = 1, match.end()
+        while depth:
+            brace = _BRACE.search(text, end)
+            if brace is None:
+                return text
+            depth += {"{": 1, "}": -1}.get(brace[0], 0)
+            end = brace.end()
+        if match.start() >= position:
+            result += [text[position : match.end()], "\\;", text[match.end() : end - 1], "\\;}"]
+            position = end
+    return "".join([*result, text[position:]])
 
 
 def _depth(text: str) -> int:
