@@ -213,8 +213,10 @@ def _unpacking(packed: IO[bytes]) -> Iterator[_Members]:
             source = _BoundedReader(stream)
             with tarfile.open(fileobj=source, mode="r:") as tar:  # type: ignore[call-overload]
                 yield _Members(source, tar)
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise _damaged(str(error)) from error
+    # tarfile takes numbers out of records without a second look: one that is none, or that has
+    # thousands of digits, is a ValueError there.
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+        raise _damaged(str(error)[:300]) from error
 
 
 def _is_plain(member: tarfile.TarInfo) -> bool:

@@ -8,6 +8,7 @@ every start: they would take seconds, and who can change these files can change 
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 import stat
@@ -119,6 +120,9 @@ def _look_at(
 ) -> Addon:
     manifest: AddonManifest | None = None
     problem = whole or _openness(folder, owners)
+    if problem:
+        # Nothing in it is worth a look: what others put there could keep whoever reads it.
+        return Addon(folder, None, problem, comes_with_program)
     try:
         manifest = read_manifest(_manifest_bytes(folder))
         if manifest.name != folder.name:
@@ -132,8 +136,17 @@ def _look_at(
 
 
 def _manifest_bytes(folder: Path) -> bytes:
-    with (folder / MANIFEST_NAME).open("rb") as file:
+    with open(folder / MANIFEST_NAME, "rb", opener=_open_file) as file:
         return file.read(MAX_MANIFEST_BYTES + 1)
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Open a file; a pipe in its place, which nobody may ever write to, is an OSError."""
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "It is no plain file", path)
+    return handle
 
 
 def _damage(folder: Path, manifest: AddonManifest, owners: frozenset[int]) -> str:

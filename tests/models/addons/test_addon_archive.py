@@ -244,6 +244,30 @@ def test_a_bomb_is_not_unpacked(folder: Path, tmp_path: Path, kind: bytes) -> No
     assert unchanged(folder)
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE])
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"21 GNU.sparse.size=x\n",
+        b"20 GNU.sparse.map=x\n",
+        b"9" * 5000 + b" a=b\n",
+        b"0 a=b\n",
+    ],
+)
+def test_records_that_make_no_sense_are_an_archive_that_makes_none(
+    folder: Path, tmp_path: Path, kind: bytes, record: bytes
+) -> None:
+    header = tarfile.TarInfo("cuda/addon.json")
+    header.type, header.size = kind, len(record)
+    begin = header.tobuf(tarfile.GNU_FORMAT) + record + bytes(-len(record) % tarfile.BLOCKSIZE)
+    sound = gzip.decompress(signed_archive(tmp_path / "a.tar.gz", KEY, FILES).read_bytes())
+    file = tmp_path / "b.tar.gz"
+    file.write_bytes(gzip.compress(begin + sound))
+    with pytest.raises(AddonError, match="not a whole add-on"):
+        add(file, folder)
+    assert unchanged(folder)
+
+
 # --- the disk, and others -------------------------------------------------------------------------
 
 

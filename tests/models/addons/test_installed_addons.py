@@ -56,6 +56,14 @@ def test_those_of_the_program_come_first(folder: Path, tmp_path: Path, module: P
 
 
 @posix
+def test_a_pipe_in_the_place_of_its_manifest_keeps_nobody(folder: Path) -> None:
+    manifest = folder / "cuda" / MANIFEST_NAME
+    manifest.unlink()
+    os.mkfifo(manifest, 0o600)
+    assert "no plain file" in only(folder).problem
+
+
+@posix
 @pytest.mark.parametrize("place", [".", "cuda", f"cuda/{MODULE}", f"cuda/{MANIFEST_NAME}"])
 @pytest.mark.parametrize("bit", [0o020, 0o002])
 def test_where_others_may_write_nothing_is_loaded(folder: Path, place: str, bit: int) -> None:
