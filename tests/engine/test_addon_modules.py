@@ -99,25 +99,72 @@ def test_each_that_cannot_be_used_says_why_and_the_engine_works(
     assert names(found) == ["CPU"]
 
 
-HANGING = """
-import sys
+LOADING = """
+import json, os, sys
 from pathlib import Path
 from models.runtime.llama import addon_modules
-addon_modules.TRIAL_LIMIT_S = 0.2
-print(addon_modules._trial(Path(sys.argv[1])))
+from models.runtime.llama.bindings import LlamaLibrary
+
+def no_fork():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+folder, limit_s, forks = json.loads(sys.argv[1])
+addon_modules.TRIAL_LIMIT_S, addon_modules._REAP_LIMIT_S = limit_s, 0.2
+if not forks:
+    os.fork = no_fork
+library = LlamaLibrary()
+library.start()
+for state in addon_modules.load_addons(library, Path(folder)):
+    print(state.name, state.problem, sep=": ")
 """
 
 
-def test_one_that_hangs_is_left(tmp_path: Path) -> None:
-    module = compile_module(tmp_path / MODULE, HANG=1)
+def loaded(folder: Path, *, limit_s: float = 15.0, forks: bool = True) -> list[str]:
+    """Return what a process says that loads the add-ons of a folder within a limit."""
     done = subprocess.run(
-        [sys.executable, "-c", HANGING, module],
+        [sys.executable, "-c", LOADING, json.dumps([str(folder), limit_s, forks])],
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    assert done.stdout == "It gives no answer within 0.2 s.\n"
+    return done.stdout.splitlines()
+
+
+def test_those_that_hang_are_left_and_take_one_limit_together(tmp_path: Path) -> None:
+    module = compile_module(tmp_path / MODULE, HANG=1)
+    for name in ("aa", "bb"):
+        put_folder(tmp_path / "addons", module, name=name)
+    assert loaded(tmp_path / "addons", limit_s=0.2) == [
+        "aa: It gives no answer in time.",
+        "bb: It was not tried out, as another one took too long.",
+    ]
+
+
+def test_without_room_for_a_trial_there_is_no_add_on_and_an_engine(
+    modules: Path, tmp_path: Path
+) -> None:
+    put_folder(tmp_path, modules / "cuda.so")
+    assert loaded(tmp_path, forks=False) == [
+        "cuda: It cannot be tried out (Resource temporarily unavailable)."
+    ]
+
+
+def test_a_trial_that_hangs_ends_after_the_engine_s_end(tmp_path: Path) -> None:
+    """The pipes of an engine that was killed stay open for as long as its copy lives."""
+    put_folder(tmp_path / "addons", compile_module(tmp_path / MODULE, HANG=1))
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOADING, json.dumps([str(tmp_path / "addons"), 1.0, True])],
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert process.stderr is not None
+        # After what ggml says of its modules.
+        assert b"hangs\n" in iter(process.stderr.readline, b"")
+        process.kill()
+        assert process.wait(10) < 0
+        # Not before the copy is gone.
+        assert process.stderr.read() == b""
 
 
 # --- one GPU, two ways ----------------------------------------------------------------------------

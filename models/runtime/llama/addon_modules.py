@@ -1,8 +1,8 @@
 """Loads add-ons' modules into the engine child: tried out first, so that none ends it. No Qt here.
 
-A module is foreign code with a driver below it. Whether it fits is read from its manifest, whether
-there is a driver is asked before it is opened, and then a copy of this process opens it first: what
-crashes or hangs there is not opened here.
+A module is foreign code with a driver below it. Whether it fits is read from its manifest; then a
+copy of this process asks the driver and opens the module: what crashes or hangs there is not opened
+here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 
 from models.addons.installed import Addon, find_addons, host_here, program_addons
@@ -20,12 +21,15 @@ from models.runtime.llama.bindings import LlamaLibrary
 from models.runtime.llama.ggml_abi import API_VERSION, Registry
 from models.runtime.protocol import AddonState
 
-# A driver that wakes eight GPUs takes seconds; the child has 30 s until it has to say hello.
+# Of all together. A driver that wakes eight GPUs takes seconds; the child has 30 s until it has to
+# say hello.
 TRIAL_LIMIT_S = 15.0
 _DRIVERS = {"win32": "nvcuda.dll"}
 _TRIED_OK = b"ok"
 # For a reason of a few words from the trial.
 _REASON_BYTES = 2000
+_REAP_LIMIT_S = 2.0
+_REAP_PERIOD_S = 0.001
 
 
 def load_addons(library: LlamaLibrary, user_folder: Path | None) -> tuple[AddonState, ...]:
@@ -39,8 +43,14 @@ def load_addons(library: LlamaLibrary, user_folder: Path | None) -> tuple[AddonS
     found = find_addons(user_folder, host, program_folder=program_addons())
     states: list[AddonState] = []
     in_use: set[str] = set()
+    # One limit for all: two that hang must not cost the time in which the child has to say hello.
+    end_s = time.monotonic() + TRIAL_LIMIT_S
     for addon in found:
-        problem = _load(library, addon, in_use)
+        try:
+            problem = _load(library, addon, in_use, end_s)
+        except OSError as error:
+            # No process or pipe to be had for the trial, or (on Windows) a fault in the module.
+            problem = f"It cannot be tried out ({error.strerror or error})."
         if not problem:
             in_use.add(addon.name)
         version = addon.manifest.version if addon.manifest else ""
@@ -48,17 +58,15 @@ def load_addons(library: LlamaLibrary, user_folder: Path | None) -> tuple[AddonS
     return tuple(states)
 
 
-def _load(library: LlamaLibrary, addon: Addon, in_use: set[str]) -> str:
+def _load(library: LlamaLibrary, addon: Addon, in_use: set[str], end_s: float) -> str:
     """Load an add-on; return why it was not, empty when it was."""
     manifest = addon.manifest
     if addon.problem or manifest is None:
         return addon.problem
     if addon.name in in_use:
         return "The one that came with Fathom is used."
-    problem = driver_problem(manifest.cuda) if manifest.cuda else ""
     path = addon.folder / manifest.module
-    problem = problem or _trial(path)
-    if problem:
+    if problem := _trial(path, manifest.cuda, end_s):
         return problem
     before = library.ggml.dev_count()
     if not library.ggml.load_one(os.fsencode(path)):
@@ -97,43 +105,90 @@ def driver_problem(needed: str, name: str = _DRIVERS.get(sys.platform, "libcuda.
 # --- the trial ------------------------------------------------------------------------------------
 
 
-def _trial(path: Path) -> str:
-    """Open a module in a copy of this process; return why it must not be opened here."""
+def _trial(path: Path, cuda: str, end_s: float) -> str:
+    """Open a module, and the driver below it, in a copy of this process.
+
+    Args:
+        path: the module.
+        cuda: as ``AddonManifest.cuda``.
+        end_s: until when it may take, on the monotonic clock.
+
+    Returns:
+        Why the module must not be opened here; empty when it may be.
+
+    Raises:
+        OSError: the system has no process or pipe for that.
+    """
+    if time.monotonic() >= end_s:
+        return "It was not tried out, as another one took too long."
     if sys.platform == "win32":
-        return _opened(path)
+        return _tried(path, cuda)
     readable, writable = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:
+        os.close(readable)
+        os.close(writable)
+        raise
     if child == 0:
-        _be_the_trial(path, writable)
+        _be_the_trial(path, cuda, writable)
     os.close(writable)
-    said = b""
     with open(readable, "rb", buffering=0) as answers:  # noqa: PTH123 - a descriptor
-        if select.select([answers], [], [], TRIAL_LIMIT_S)[0]:
+        if select.select([answers], [], [], max(end_s - time.monotonic(), 0.0))[0]:
             said = answers.read(_REASON_BYTES)
         else:
             os.kill(child, signal.SIGKILL)
-            said = f"It gives no answer within {TRIAL_LIMIT_S:g} s.".encode()
-    _, status = os.waitpid(child, 0)
+            said = b"It gives no answer in time."
+    status = _reaped(child)
     if said == _TRIED_OK:
         return ""
     if said:
         return said.decode("utf-8", "replace")
+    return f"It would end the engine ({_way_of_ending(status)}). Remove it, or update the driver."
+
+
+def _reaped(child: int) -> int | None:
+    """Return the status of a process that ends; None where the system does not let it go.
+
+    A driver that hangs in the system keeps a process beyond SIGKILL. It is left behind, then.
+    """
+    end_s = time.monotonic() + _REAP_LIMIT_S
+    while time.monotonic() < end_s:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(_REAP_PERIOD_S)
+    return None
+
+
+def _way_of_ending(status: int | None) -> str:
+    if status is None:
+        return "it does not end"
     code = os.waitstatus_to_exitcode(status)
-    how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-    return f"It would end the engine ({how}). Remove it, or update the driver."
+    # Not all signals have names.
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}" if code < 0 else f"exit status {code}"
 
 
-def _be_the_trial(path: Path, writable: int) -> None:
+def _be_the_trial(path: Path, cuda: str, writable: int) -> None:
     """Open the module, answer through the pipe, and end; never returns."""
     with contextlib.suppress(BaseException):
+        # Its own end, should the process that waits for it be killed meanwhile.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, TRIAL_LIMIT_S + _REAP_LIMIT_S)
         if sys.platform == "linux":
             import resource
 
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        problem = _opened(path)
+        problem = _tried(path, cuda)
         os.write(writable, problem.encode()[:_REASON_BYTES] or _TRIED_OK)
     # Nothing of the parent's is written twice, and no library is taken down.
     os._exit(0)
+
+
+def _tried(path: Path, cuda: str) -> str:
+    return (driver_problem(cuda) if cuda else "") or _opened(path)
 
 
 def _opened(path: Path) -> str:
