@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_window(options: argparse.Namespace) -> int:
+    if sys.platform.startswith("linux"):
+        use_utf8_locale(os.environ)
     if not _has_display():
         sys.stderr.write(
             "fathom: There is no display to open a window on. Use 'fathom run demo --prompt TEXT', "
@@ -79,6 +81,16 @@ def _open_window(options: argparse.Namespace) -> int:
             screenshot=options.screenshot,
         )
     )
+
+
+def use_utf8_locale(env: MutableMapping[str, str]) -> None:
+    """Ask for UTF-8 where no language is set, as in a bare shell; Qt complains of anything else.
+
+    Python does so by itself (PEP 538), a frozen one does not.
+    """
+    deciding = next((name for name in ("LC_ALL", "LC_CTYPE", "LANG") if env.get(name)), "LC_CTYPE")
+    if env.get(deciding, "C") in ("C", "POSIX"):
+        env["LC_ALL" if deciding == "LC_ALL" else "LC_CTYPE"] = "C.UTF-8"
 
 
 def _qt_runs() -> bool:

@@ -16,7 +16,7 @@ _PARTS = (
     ("Python: interpreter and its modules", r"libpython|python3\.|base_library|lib-dynload"),
     ("cryptography (keyring on Linux)", r"cryptography/"),
     ("Python modules of all packages", r"fathom(\.exe)?$"),
-    ("fonts, icons, cards, templates", r"resources/"),
+    ("fonts, icons, cards, templates", r"resources/|ziamath/|ziafont/|latex2mathml/"),
     ("metadata and licences of packages", r"\.dist-info/|origins\.json$"),
     ("extension modules of other packages", r"\.(cpython-|abi3)"),
     ("system libraries", r"\.so(\.|$)|\.dll$|\.dylib$"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.__main__ import use_utf8_locale
 from helpers.fathom_process import assert_one_clear_line, fathom
 from models.version import VERSION
 
@@ -131,3 +132,21 @@ def test_a_qt_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
     line = assert_one_clear_line(done, code=1)
     assert words in line
     assert "fathom doctor" in line
+
+
+@pytest.mark.parametrize(
+    ("env", "changed"),
+    [
+        ({}, {"LC_CTYPE": "C.UTF-8"}),
+        ({"LANG": "C"}, {"LC_CTYPE": "C.UTF-8"}),
+        ({"LC_ALL": "POSIX", "LANG": "de_DE.UTF-8"}, {"LC_ALL": "C.UTF-8"}),
+        ({"LC_ALL": "", "LANG": "de_DE.UTF-8"}, {}),
+        ({"LC_CTYPE": "en_US.UTF-8", "LANG": "C"}, {}),
+    ],
+)
+def test_a_shell_without_a_language_speaks_utf8(
+    env: dict[str, str], changed: dict[str, str]
+) -> None:
+    expected = {**env, **changed}
+    use_utf8_locale(env)
+    assert env == expected

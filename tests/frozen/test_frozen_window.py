@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -43,6 +44,8 @@ def check_chat(output: str, picture: Path) -> None:
 
 
 def test_a_chat_without_a_display(frozen: FrozenProgram, tmp_path: Path) -> None:
+    """In a bare shell too, whose language is nobody's."""
+    frozen = replace(frozen, env={"LC_ALL": "C", "LANG": ""})
     picture = tmp_path / "window.png"
     output = frozen.output("--demo-question", QUESTION, "--screenshot", picture)
     check_chat(output, picture)
