@@ -79,8 +79,14 @@ class SpaceLedger:
         except OSError as error:
             raise _unseen(folder, error) from error
         with self._lock:
-            self._held.pop(job_id, None)
-            others = [claim for dev, held in self._held.values() if dev == volume for claim in held]
+            if holds:
+                self._held.pop(job_id, None)
+            others = [
+                claim
+                for other, (dev, held) in self._held.items()
+                if dev == volume and other != job_id
+                for claim in held
+            ]
             wanted_bytes = sum(claim.open_bytes() for claim in claims)
             promised_bytes = sum(claim.open_bytes() for claim in others)
             margin_bytes = max(self._reserve_bytes, int(disk.total * self._reserve_share))

@@ -49,7 +49,10 @@ def test_room_is_promised_once(tmp_path: Path) -> None:
     ledger.release("a")
     ledger.look("c", tmp_path, share[2:])
     ledger.look("d", tmp_path, share[:1])  # a look promises nothing
+    ledger.look("b", tmp_path, share[1:2])  # and takes no promise back
     ledger.hold("c", tmp_path, share[2:])
+    with pytest.raises(DiskFullError):
+        ledger.hold("a", tmp_path, share[:1])
 
 
 def test_what_is_on_the_disk_already_is_not_promised_again(tmp_path: Path) -> None:
