@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
@@ -11,8 +12,15 @@ from app.actions.chat import Chat
 from app.messages import Action, Messages
 from app.tasks import Task, TaskRunner
 from models.chat.conversation import Conversation, SearchHit
+from models.chat.export_file import export_text, write_export
 from models.chat.store import ConversationStore, set_aside
-from models.errors import StoreCorruptError, StoreError, StoreVersionError
+from models.errors import (
+    DiskError,
+    DiskFullError,
+    StoreCorruptError,
+    StoreError,
+    StoreVersionError,
+)
 
 SEARCH_DELAY_MS = 120
 KEEP_DELETED_S = 30 * 24 * 3600.0
@@ -118,6 +126,26 @@ class Conversations(QObject):
         self._change(partial(self._store.restore, conversation_id))
         self._chat.show(conversation_id)
 
+    def export(self, conversation_id: int, path: Path) -> None:
+        """Write a conversation into a file: JSON by its ending, Markdown otherwise."""
+        self._runner.run(
+            partial(export_text, self._store, conversation_id, path),
+            done=partial(self._write_export, path),
+            error=self._on_error,
+            lane="store",
+        )
+
+    def _write_export(self, path: Path, text: str) -> None:
+        # Not in the store's lane: a slow drive must not hold up an answer's text.
+        self._runner.run(
+            partial(write_export, path, text),
+            done=partial(self._on_exported, path),
+            error=self._on_error,
+        )
+
+    def _on_exported(self, path: Path, _result: None) -> None:
+        self._messages.info(self.tr("Exported to {name}.").format(name=path.name))
+
     def _change(self, operation: partial[None]) -> None:
         self._runner.run(operation, done=self._on_changed, error=self._on_error, lane="store")
 
@@ -151,7 +179,7 @@ class Conversations(QObject):
             self._messages.error(error, Action(self.tr("Try again"), self.open_store))
 
     def _on_error(self, error: Exception) -> None:
-        if not isinstance(error, StoreError):
+        if not isinstance(error, (StoreError, DiskError, DiskFullError)):
             raise error
         action = None
         if isinstance(error, StoreCorruptError):

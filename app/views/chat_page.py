@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal, Slot
-from PySide6.QtGui import QKeyEvent, QShowEvent
+from PySide6.QtGui import QKeyEvent, QShortcut, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.actions.branch import Branch
@@ -14,7 +14,7 @@ from app.bridges.settings import SettingsBridge
 from app.theme import SPACE_L, SPACE_S, SPACE_XL, TEXT_COLUMN_WIDTH
 from app.views.chat_frame import ChatFrame, MakeInspector
 from app.views.composer import Composer
-from app.views.conversation_list import ConversationList
+from app.views.conversation_list import EXPORT_KEYS, ConversationList
 from app.views.model_picker import ModelPicker
 from app.views.transcript import Transcript
 from app.views.turn_views import turn_view, turn_views
@@ -132,6 +132,9 @@ class ChatPage(ChatFrame):
         self.conversation_list.opened.connect(self._on_opened)
         self.conversation_list.clicked.connect(self.close_drawer)
         self.conversation_list.new_requested.connect(self.new_chat)
+        export = QShortcut(EXPORT_KEYS, self)
+        export.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        export.activated.connect(self.conversation_list.export_current)
         conversations.listed.connect(self._on_chat_state)
         self.composer.send_requested.connect(self._on_send)
         self.composer.stop_requested.connect(chat.stop)

@@ -1,11 +1,15 @@
-"""The conversations at the left of the chat page: search, new, rename, pin, delete."""
+"""The conversations at the left of the chat page: search, new, rename, pin, export, delete."""
 
 from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
 
 from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPoint, Qt, Signal, Slot
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QListView,
@@ -24,8 +28,10 @@ from app.widgets.chat_list_delegate import ConversationDelegate, ListRoles
 from app.widgets.icons import icon
 from app.widgets.labels import text_label
 from models.chat.conversation import Conversation
+from models.chat.export_file import export_name
 
 LIST_WIDTH = 264
+EXPORT_KEYS = QKeySequence("Ctrl+E")
 
 
 class _ListView(QListView):
@@ -256,6 +262,26 @@ class ConversationList(QWidget):
         if found is not None:
             self._conversations.set_pinned(found.id, pinned=not found.pinned)
 
+    @Slot()
+    def export_current(self) -> None:
+        """Ask for a file, and write the chosen conversation into it."""
+        found = self._current()
+        if found is None:
+            return
+        dialog = QFileDialog(self, self.tr("Export conversation"))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        markdown, whole = self.tr("Markdown (*.md)"), self.tr("JSON, with all versions (*.json)")
+        dialog.setNameFilters([markdown, whole])
+        dialog.setDefaultSuffix("md")
+        dialog.filterSelected.connect(partial(_follow_filter, dialog, whole))
+        dialog.selectFile(f"{export_name(found.title)}.md")
+        dialog.fileSelected.connect(partial(self._export_to, found.id))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _export_to(self, conversation_id: int, name: str) -> None:
+        self._conversations.export(conversation_id, Path(name))
+
     @Slot(QPoint)
     def _show_menu(self, point: QPoint) -> None:
         found = self._model.conversation(self.list.indexAt(point))
@@ -268,7 +294,18 @@ class ConversationList(QWidget):
         rename.setShortcut(QKeySequence(Qt.Key.Key_F2))
         pin = self.tr("Unpin") if found.pinned else self.tr("Pin to the top")
         menu.addAction(pin, self._pin_current)
+        export = menu.addAction(self.tr("Export…"), self.export_current)
+        export.setShortcut(EXPORT_KEYS)
         menu.addSeparator()
         delete = menu.addAction(self.tr("Delete"), self._delete_current)
         delete.setShortcut(QKeySequence(Qt.Key.Key_Delete))
         menu.popup(self.list.viewport().mapToGlobal(point))
+
+
+def _follow_filter(dialog: QFileDialog, json_filter: str, chosen: str) -> None:
+    """Give the name the ending of the kind that was chosen."""
+    suffix = "json" if chosen == json_filter else "md"
+    dialog.setDefaultSuffix(suffix)
+    selected = dialog.selectedFiles()
+    if selected and Path(selected[0]).suffix in (".md", ".json"):
+        dialog.selectFile(str(Path(selected[0]).with_suffix(f".{suffix}").name))
