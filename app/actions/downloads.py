@@ -136,9 +136,8 @@ class Downloads(QObject):
         self._has_unfinished = has_unfinished
         self._find_begun = find_begun
         self._complete = complete
-        # As the disk was found, and what of it is in no list.
-        self._found: tuple[BegunDownload, ...] = ()
         self._begun: tuple[BegunDownload, ...] = ()
+        self._listed: frozenset[str] = frozenset()
         self._totals = DownloadTotals()
         self._is_configured = False
         # What waits until the child knows how to work.
@@ -316,7 +315,12 @@ class Downloads(QObject):
 
     @Slot(tuple)
     def _on_jobs(self, jobs: tuple[JobView, ...]) -> None:
-        self._show_begun()
+        self._show_begun(self._begun)
+        listed = frozenset(job.job_id for job in jobs)
+        if self._is_watched and not self._listed <= listed:
+            # What was taken off the list may be whole, gone, or still there in parts.
+            self.look_for_begun()
+        self._listed = listed
         totals = download_totals(jobs)
         self.changed.emit(jobs)
         if totals != self._totals:
@@ -324,11 +328,10 @@ class Downloads(QObject):
             self.totals_changed.emit(totals)
 
     def _on_found(self, found: tuple[BegunDownload, ...]) -> None:
-        self._found = found
-        self._show_begun()
+        self._show_begun(found)
 
-    def _show_begun(self) -> None:
-        begun = not_among(self._found, (job.spec for job in self.jobs))
+    def _show_begun(self, found: tuple[BegunDownload, ...]) -> None:
+        begun = not_among(found, (job.spec for job in self.jobs))
         if begun != self._begun:
             self._begun = begun
             self.begun_changed.emit(begun)

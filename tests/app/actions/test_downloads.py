@@ -250,6 +250,30 @@ def test_what_another_window_began_is_offered_and_taken_up(
     qtbot.waitUntil(lambda: rig.state() is JobState.READY, timeout=LIMIT_MS)
     assert rig.downloads.begun == ()
     assert rig.downloads.jobs[0].spec.files == spec.files
+    # It is whole, and does not come back as a begun one when the list is cleared.
+    rig.downloads.forget(rig.downloads.jobs[0].job_id)
+    qtbot.waitUntil(lambda: rig.downloads.jobs == (), timeout=LIMIT_MS)
+    assert rig.downloads.begun == ()
+
+
+def test_what_is_cancelled_and_kept_is_offered_again_when_the_list_is_cleared(
+    rig: Rig, qtbot: QtBot
+) -> None:
+    files = gguf_shards(1, 400_000)
+    offer(rig.hub, files)
+    rig.hub.rate_bytes_s = 200_000
+    rig.downloads.set_watched(True)
+    rig.downloads.start_spec(spec_for(rig.hub, list(files), rig.root))
+    qtbot.waitUntil(
+        lambda: bool(rig.downloads.jobs) and rig.downloads.jobs[0].bytes_done > 20_000,
+        timeout=LIMIT_MS,
+    )
+    job_id = rig.downloads.jobs[0].job_id
+    rig.downloads.cancel(job_id, keep=True)
+    qtbot.waitUntil(lambda: rig.state() is JobState.CANCELLED, timeout=LIMIT_MS)
+    assert rig.downloads.begun == ()
+    rig.downloads.forget(job_id)
+    qtbot.waitUntil(lambda: rig.downloads.begun != (), timeout=LIMIT_MS)
 
 
 def test_only_a_final_end_of_the_child_is_told(rig: Rig, qtbot: QtBot) -> None:
