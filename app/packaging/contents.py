@@ -59,6 +59,9 @@ QT_PLUGINS = re.compile(
 )
 # Python modules of Qt that nothing imports; PyInstaller follows the type hints of the others.
 QT_MODULES_LEFT_OUT = re.compile(r"^PySide6/Qt(?:Network|OpenGL\w*|Qml|Quick\w*)\.")
+# Of Qt for Windows: a GL of 20 MB for machines without one, while everything is painted by the
+# CPU; and what no library or plugin that stays links (objdump -p, 6.11.3).
+WINDOWS_LIBRARIES_LEFT_OUT = {"opengl32sw.dll", "Qt6Network.dll"}
 # What PyInstaller runs before the program, on Linux, and what is wrong with it.
 HOOKS_LEFT_OUT = {
     "pyi_rth_pyside6": "loads QtCore into every child, and QT_PLUGIN_PATH would reach other "
@@ -113,6 +116,8 @@ def is_wanted(name: str) -> bool:
     text = f"/{place}"
     if len(place.parts) == 1 and (place.name in SYSTEM_LIBRARIES or _LLAMA.match(place.name)):
         # llama.cpp's libraries lie in llama_cpp/lib; one beside it would be a second copy.
+        return False
+    if place.name in WINDOWS_LIBRARIES_LEFT_OUT:
         return False
     if place.parent.suffix == ".dist-info" and place.name in _INSTALLATION:
         return False
