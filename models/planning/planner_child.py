@@ -146,7 +146,12 @@ class PlannerChild:
             if known is shape:
                 return number
         number = self._next_id
-        self._ask(limit, "shape", KnowShape(number, shape), ShapeKnown)
+        try:
+            self._ask(limit, "shape", KnowShape(number, shape), ShapeKnown)
+        except StoppedError:
+            # The child may know it all the same, and would drop another one before we do.
+            self._end_child()
+            raise
         self._shapes[number] = shape
         while len(self._shapes) > SHAPES_KEPT:
             self._shapes.popitem(last=False)

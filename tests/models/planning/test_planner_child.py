@@ -170,6 +170,22 @@ def test_a_stop_is_passed_on_and_the_child_goes_on(tmp_path: Path) -> None:
         planner.close()
 
 
+def test_a_stop_while_a_shape_is_told_leaves_both_sides_with_the_same_shapes(
+    tmp_path: Path, shape: ModelShape
+) -> None:
+    script = _Script(tmp_path / "script.json", ["hang"])
+    planner = PlannerChild(command=script.command)
+    seen = tmp_path / "script.json.seen"
+    try:
+        with pytest.raises(StoppedError):
+            planner.plan(shape, _DESK, _FREE, stop=seen.exists)
+        # Nobody knows what the child had understood by then.
+        assert planner._child is None
+        assert not planner._shapes
+    finally:
+        planner.close()
+
+
 def test_a_cancelled_request_ends_between_two_plans() -> None:
     worker = PlannerWorker()
     request = {"op": "judge", "id": 5, **_wire(_CARD, _DESK, _FREE)}
