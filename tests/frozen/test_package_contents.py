@@ -69,7 +69,6 @@ def test_one_file_of_each_library(tmp_path: Path, wheel: list[str], chosen: str 
         ("psutil-7.2.2.dist-info/METADATA", True),
         ("keyring-25.7.0.dist-info/entry_points.txt", True),
         (r"PySide6\opengl32sw.dll", False),
-        (r"PySide6\plugins\platforms\qwindows.dll", True),
         ("Qt6Network.dll", False),
         ("Qt6Widgets.dll", True),
     ],
