@@ -135,6 +135,9 @@ class PlannerChild:
         while not self._lock.acquire(timeout=POLL_S):
             limit.check()
         try:
+            if self._child is not None and not self._child.is_running:
+                # While nobody asked; by the system, for want of memory, say.
+                self._end_child()
             yield limit
         finally:
             self._lock.release()

@@ -40,6 +40,11 @@ class PipedChild:
         self._tail = Tail()
         self._open_outputs = 2
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended, as one may that nobody asked anything of for hours."""
+        return self._process.poll() is None
+
     def send(self, request: Json) -> None:
         """Hand a request to the pipe; returns at once."""
         self._pipes.write(encode_line(request))

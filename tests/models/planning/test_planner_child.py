@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from models.planner.plan import CPU, Override
 from models.planner.solver import solve
 from models.planner.wishes import Wishes
 from models.planning.judging import Judge, judge_quants
-from models.planning.planner_child import PlannerChild
+from models.planning.planner_child import PlannerChild, planner_command
 from models.planning.planner_children import PlannerChildren
 from models.planning.planner_protocol import SHAPES_KEPT
 from models.planning.planner_worker import PlannerWorker, _Formulas
@@ -138,6 +139,27 @@ def test_a_child_that_fails_is_replaced(tmp_path: Path, step: str, words: str) -
         assert planner.judge(_CARD, _DESK, _FREE, stop=never).reason == "Said by the child."
     finally:
         planner.close()
+
+
+def test_a_child_that_was_ended_while_nobody_asked_costs_no_answer(
+    planner: PlannerChild, shape: ModelShape
+) -> None:
+    first = planner.plan(shape, _DESK, _FREE)
+    assert planner._child is not None
+    process = planner._child._process
+    process.kill()
+    process.wait(10)
+    assert planner.plan(shape, _DESK, _FREE) == first
+
+
+def test_it_ends_with_its_input_whatever_it_is_doing() -> None:
+    request = encode_line({"op": "judge", "id": 1, **_wire(_CARD, _DESK, _FREE)})
+    done = subprocess.run(
+        planner_command(in_background=True), input=100 * request, capture_output=True, timeout=60,
+        check=True,
+    )  # fmt: skip
+    assert done.stderr == b""
+    assert done.stdout.count(b"\n") < 100
 
 
 def test_a_child_that_hangs_is_ended(tmp_path: Path) -> None:
