@@ -65,8 +65,10 @@ class MessageBody(QWidget):
         super().__init__(parent)
         self._quiet = quiet
         self._book = book
+        self._drawn_later = QTimer(self, interval=0, singleShot=True)
+        self._drawn_later.timeout.connect(self._on_drawn)
         if book is not None:
-            book.drawn.connect(self._on_drawn)
+            book.drawn.connect(self._drawn_later.start)
         self._style = RichStyle.of(current_theme(), quiet=quiet)
         self._splitter = ChunkSplitter()
         self._pieces: list[Piece] = []
@@ -201,12 +203,19 @@ class MessageBody(QWidget):
 
     @Slot()
     def _on_drawn(self) -> None:
-        """Show formulas that this text has been waiting for."""
+        """Show formulas that this text has been waiting for, as far as a slice goes."""
+        deadline = time.perf_counter() + SLICE_S
         first = None
         for index, piece in enumerate(self._pieces):
-            if piece.is_waiting:
-                piece.show_drawn()
-                first = index if first is None else first
+            if not piece.has_news:
+                continue
+            if time.perf_counter() > deadline:
+                self._drawn_later.start()
+                break
+            piece.show_drawn()
+            if self._width:
+                piece.lay_out(self._width)
+            first = index if first is None else first
         if first is not None:
             self._place(first)
 

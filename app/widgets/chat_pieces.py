@@ -115,7 +115,12 @@ class Piece:
     @property
     def is_waiting(self) -> bool:
         """Whether a formula of it is still being drawn."""
-        return self.document.is_waiting
+        return bool(self.document.waiting)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a formula that it is waiting for is there."""
+        return self._book is not None and self._book.has_any(self.document.waiting)
 
     def show_drawn(self) -> None:
         """Show the formulas that were drawn meanwhile."""

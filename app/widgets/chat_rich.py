@@ -34,7 +34,7 @@ from PySide6.QtGui import (
 from app.theme import SIZE_BASE, SIZE_HEADING, SIZE_TITLE, Theme, mono_font, ui_font
 from app.widgets.chat_blocks import Chunk
 from app.widgets.chat_highlight import CodeHighlighter
-from app.widgets.formula_book import FormulaBook
+from app.widgets.formula_book import FormulaBook, FormulaKey
 from app.widgets.formula_layout import (
     place_formulas,
     space_displays,
@@ -111,7 +111,7 @@ class ChunkDocument(QTextDocument):
         self._font: QFont | None = None
         self._objects: FormulaObjects | None = None
         self.has_table = False
-        self.is_waiting = False
+        self.waiting: frozenset[FormulaKey] = frozenset()
 
     def loadResource(self, kind: int, url: QUrl | str) -> object:  # noqa: ARG002
         """Return nothing: an answer must not make the program read a file or the network."""
@@ -127,8 +127,8 @@ class ChunkDocument(QTextDocument):
         """Render a chunk, replacing what the document held.
 
         Args:
-            formulas: what stands for letters of the chunk; ``is_waiting`` tells afterwards whether
-                some of them are still being drawn.
+            formulas: what stands for letters of the chunk; ``waiting`` are afterwards those that
+                are still being drawn.
             book: has their pictures.
         """
         if chunk.kind == "code":
@@ -158,14 +158,14 @@ class ChunkDocument(QTextDocument):
     def _place(self, formulas: Sequence[Found], book: FormulaBook | None) -> None:
         if self._objects is not None:
             self._objects.formulas.clear()
-        self.is_waiting = False
+        self.waiting = frozenset()
         if not formulas or book is None:
             return
         if self._objects is None:
             self._objects = FormulaObjects(self)
             self._objects.set_text_width(max(self.textWidth(), 0))
             self.documentLayout().registerHandler(OBJECT_TYPE, self._objects)
-        self.is_waiting = place_formulas(self, self._objects, formulas, book)
+        self.waiting = place_formulas(self, self._objects, formulas, book)
 
     def wrap_to(self, width: float) -> None:
         """Lay out for a width in px; formulas that are wider are shown smaller."""

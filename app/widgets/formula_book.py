@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
@@ -58,6 +58,10 @@ class FormulaBook(QObject):
             self._to_ask.append(key)
             self._ask_later.start()
         return False
+
+    def has_any(self, keys: Iterable[FormulaKey]) -> bool:
+        """Whether one of these was drawn or refused."""
+        return any(key in self._pictures for key in keys)
 
     def picture(self, key: FormulaKey) -> FormulaPicture | None:
         """Return a formula's picture; None for one that is not drawn, yet or ever."""

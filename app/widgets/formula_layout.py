@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtGui import QTextBlock, QTextBlockFormat, QTextCharFormat, QTextCursor, QTextDocument
 
-from app.widgets.formula_book import FormulaBook, expected_picture
+from app.widgets.formula_book import FormulaBook, FormulaKey, expected_picture
 from app.widgets.formula_object import OBJECT_LETTER, FormulaObjects, PlacedFormula
 from app.widgets.formula_text import Found
 
@@ -18,16 +18,16 @@ def place_formulas(
     objects: FormulaObjects,
     formulas: Sequence[Found],
     book: FormulaBook,
-) -> bool:
+) -> frozenset[FormulaKey]:
     """Put each formula in the place of its letter.
 
     A formula that is being drawn gets the room that it will take; one that is not drawn stands
     there as it was written.
 
     Returns:
-        Whether some are still being drawn.
+        Those that are still being drawn.
     """
-    is_waiting = False
+    waiting: set[FormulaKey] = set()
     cursor = QTextCursor(document)
     for found in formulas:
         cursor = document.find(found.letter, cursor.position())
@@ -38,14 +38,15 @@ def place_formulas(
         key = (found.source, found.is_display)
         is_known = book.is_known(key)
         picture = book.picture(key) if is_known else expected_picture(key)
-        is_waiting |= not is_known
+        if not is_known:
+            waiting.add(key)
         if picture is None:
             cursor.insertText(found.written, cursor.charFormat())
             continue
         is_display = found.is_display and cursor.currentTable() is None
         placed = PlacedFormula(found.written, picture, is_display, indent_px=_indent_px(cursor))
         _insert(cursor, objects, placed)
-    return is_waiting
+    return frozenset(waiting)
 
 
 def space_displays(document: QTextDocument, objects: FormulaObjects) -> None:

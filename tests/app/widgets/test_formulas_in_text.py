@@ -44,6 +44,10 @@ def body_of(qtbot, book, text, width=600):
     return body
 
 
+def wait_for_pictures(qtbot, body):
+    qtbot.waitUntil(lambda: not any(piece.is_waiting for piece in body.pieces))
+
+
 def shown(body):
     return "\n".join(piece.document.toPlainText() for piece in body.pieces)
 
@@ -57,7 +61,7 @@ def test_each_formula_is_asked_for_once_and_has_room_until_it_is_there(qtbot, bo
     assert "$z$" in shown(body)
     assert all(piece.is_waiting for piece in body.pieces)
     book.take(dict.fromkeys(book.asked, picture()))
-    assert not any(piece.is_waiting for piece in body.pieces)
+    wait_for_pictures(qtbot, body)
     assert len(book.asked) == 4
 
 
@@ -70,6 +74,7 @@ def test_a_formula_that_is_not_drawn_stays_as_it_was_written(qtbot, book):
     body = body_of(qtbot, book, r"See \(\odd{x}\) and **\[ y_1*2*3 \]**.")
     qtbot.waitUntil(lambda: len(book.asked) == 2)
     book.give_up(book.asked)
+    wait_for_pictures(qtbot, body)
     assert shown(body) == r"See \(\odd{x}\) and \[ y_1*2*3 \]."
 
 
@@ -115,6 +120,7 @@ def test_a_formula_stands_on_the_base_line(qtbot, book, descent_em):
     body = body_of(qtbot, book, r"I \(x\)")
     qtbot.waitUntil(lambda: len(book.asked) == 1)
     book.take({("x", False): picture(2.0, 0.9, descent_em)})
+    wait_for_pictures(qtbot, body)
     body.resize(600, body.layout_to(600))
     image = painted(body)
     cursor = QTextCursor(body.pieces[0].document)
@@ -131,6 +137,7 @@ def test_a_wide_one_is_made_smaller_and_a_very_wide_one_is_scrolled(qtbot, book)
     qtbot.waitUntil(lambda: len(book.asked) == 2)
     em = body.pieces[0].document.defaultFont().pixelSize() * 1.15
     book.take({("w", True): picture(400 * 1.2 / em), ("v", True): picture(400 * 3 / em)})
+    wait_for_pictures(qtbot, body)
     body.layout_to(400)
     assert [piece.overflow > 0 for piece in body.pieces] == [False, True]
     body.layout_to(2000)
