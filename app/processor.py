@@ -40,17 +40,28 @@ def missing_for_qt(root: Path = Path("/")) -> tuple[str, ...]:
     return tuple(name for flag, name in _NEEDED.items() if flag not in flags) if flags else ()
 
 
+def is_virtual(root: Path = Path("/")) -> bool:
+    """Whether this is a virtual machine, as far as Linux knows."""
+    return sys.platform.startswith("linux") and "hypervisor" in _first_flags(root / "proc/cpuinfo")
+
+
 def too_old(missing: tuple[str, ...]) -> str:
-    """Return what the user is told, in two sentences."""
+    """Return what the user is told, in two or three sentences."""
     listed = missing[0] if len(missing) == 1 else f"{', '.join(missing[:-1])} and {missing[-1]}"
+    # A virtual machine may have been given a plainer processor than the real one.
+    virtual = is_virtual()
+    whose = "virtual machine" if virtual else "computer"
+    more = "If the real processor has that, let the machine have it too. " if virtual else ""
     return (
-        f"This computer's processor is too old for Fathom's window: it lacks {listed}. "
+        f"This {whose}'s processor is too old for Fathom's window: it lacks {listed}. {more}"
         "The command line works: 'fathom run demo --prompt TEXT'."
     )
 
 
 def qt_runs(command: list[str], environment: dict[str, str]) -> bool:
     """Try Qt out in a child; a Qt that somebody built for older processors runs all the same.
+
+    So does, for all that is known, one that takes its time: what Qt lacks ends it at once.
 
     Args:
         command: paints something with Qt and returns 0.
@@ -62,7 +73,9 @@ def qt_runs(command: list[str], environment: dict[str, str]) -> bool:
             command, env=env, stdin=quiet, stdout=quiet, stderr=quiet,
             timeout=_TRIAL_LIMIT_S, check=False,
         )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+    except subprocess.TimeoutExpired:
+        return True
+    except OSError:
         return False
     return done.returncode == 0
 

@@ -60,13 +60,35 @@ def test_qt_is_tried_out_before_anybody_is_sent_away(code: str, runs: bool) -> N
     assert processor.qt_runs([sys.executable, "-c", code], dict(os.environ)) is runs
 
 
+def test_a_slow_machine_is_not_an_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor, "_TRIAL_LIMIT_S", 0.01)
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+    assert processor.qt_runs(waits, dict(os.environ))
+
+
+@ONLY_X86
+def test_a_virtual_machine_may_hide_what_the_processor_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not processor.is_virtual(tmp_path)
+    root = machine(tmp_path, PENRYN.replace(" ht ", " ht hypervisor "))
+    assert processor.is_virtual(root)
+    monkeypatch.setattr(processor, "is_virtual", lambda: True)
+    assert processor.too_old(("SSE4.2",)) == (
+        "This virtual machine's processor is too old for Fathom's window: it lacks SSE4.2. If the "
+        "real processor has that, let the machine have it too. The command line works: "
+        "'fathom run demo --prompt TEXT'."
+    )
+
+
 def test_a_program_that_is_not_there_runs_no_qt(tmp_path: Path) -> None:
     assert not processor.qt_runs([str(tmp_path / "nothing")], dict(os.environ))
 
 
 @pytest.fixture
 def old_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This processor lacks something, and Qt ends its process."""
+    """This processor, no virtual one, lacks something, and Qt ends its process."""
+    monkeypatch.setattr(processor, "is_virtual", lambda: False)
     monkeypatch.setattr(processor, "missing_for_qt", lambda: ("SSE4.2", "POPCNT"))
     monkeypatch.setattr(checks, "missing_for_qt", lambda: ("SSE4.2", "POPCNT"))
     aborts = [sys.executable, "-c", "import os; os.abort()"]
