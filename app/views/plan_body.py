@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import TypeVar
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent
@@ -36,21 +38,26 @@ _PAGE_FROM_PX = 480
 _RIGHT_WIDTH = 360
 _MOST_WIDTH = 1240
 
+_Part = TypeVar("_Part", bound=QWidget)
+
 
 class Section(QFrame):
     """A part of the page: a card where there is room for cards, else set apart by a hairline."""
 
-    def __init__(self, title: str, *widgets: QWidget, parent: QWidget | None = None) -> None:
+    def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layout = QVBoxLayout(self)
         self._layout.setSpacing(SPACE_M)
-        self._title = text_label(title, weight=Weight.DemiBold)
+        self._title = text_label(title, weight=Weight.DemiBold, parent=self)
         self._title.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         leave_out(self._title, unless=title)
         self._layout.addWidget(self._title)
-        for widget in widgets:
-            self._layout.addWidget(widget)
         self.set_card(False)
+
+    def take(self, widget: _Part) -> _Part:
+        """Put a part below those that are there, and return it."""
+        self._layout.addWidget(widget)
+        return widget
 
     def set_title(self, title: str) -> None:
         """Change the title."""
@@ -78,49 +85,105 @@ class PlanBody(QWidget):
     models_requested = Signal()
     load_pressed = Signal()
 
+    head: PlanHead
+    rates: tuple[RateFigure, RateFigure]
+    bars: DeviceBars
+    controls: PlanControls
+    notice: ChatNotice
+    warnings: SentenceList
+    reasons: SentenceList
+    alternatives: Alternatives
+    table: TableSection
+    measured: TableSection
+    flags: FlagsFold
+    footer: PlanFooter
+
     def __init__(self, parent: QWidget | None = None) -> None:
+        """Compose the frame; ``make`` is to follow before anything is shown."""
         super().__init__(parent)
         self._wide: bool | None = None
         self._fits = True
         self._planned: FigureTable | None = None
         self._stops: list[QWidget] = []
-        self.head = PlanHead()
-        self.rates = (RateFigure(), RateFigure())
-        self.bars = DeviceBars()
-        self.controls = PlanControls()
-        self.notice = ChatNotice()
-        self.warnings = SentenceList("triangle-alert", "tight")
-        self.reasons = SentenceList()
-        self.alternatives = Alternatives()
-        self.alternatives.wished.connect(self.wished)
-        self.alternatives.models_requested.connect(self.models_requested)
-        self.table = TableSection()
-        self.measured = TableSection()
-        self.flags = FlagsFold()
-        self.footer = PlanFooter()
-        self.footer.load_pressed.connect(self.load_pressed)
-        self._make_sections()
+        self._narrow_sections: list[Section] = []
         self._lay_out()
+
+    def make(self) -> Iterator[object]:
+        """Make all parts, a few at each step.
+
+        Each stands in its section from the beginning: a part that moves into another one has its
+        style looked up again, and so have all below it.
+        """
+        section = self._section
+        self._head_section = section()
+        self.head = self._head_section.take(PlanHead(self._head_section))
+        self.notice = self._head_section.take(ChatNotice(self._head_section))
+        self.notice.hide()
+        yield self._head_section
+        self._make_rates()
+        yield self.rates
+        self._bar_section = section()
+        self.bars = self._bar_section.take(DeviceBars(self._bar_section))
+        self._measured_section = section()
+        self._measured_section.hide()
+        self.measured = self._measured_section.take(TableSection(self._measured_section))
+        yield self._bar_section
+        self._control_section = section()
+        self.controls = self._control_section.take(PlanControls(self._control_section))
+        yield self._control_section
+        self._warning_section = section()
+        self.warnings = self._warning_section.take(
+            SentenceList("triangle-alert", "tight", self._warning_section)
+        )
+        self._reason_section = section(self.tr("Why this plan"))
+        self.reasons = self._reason_section.take(SentenceList(parent=self._reason_section))
+        self._make_alternatives()
+        yield self._reason_section
+        self._table_section = section()
+        self.table = self._table_section.take(TableSection(self._table_section))
+        self._flag_section = section()
+        self.flags = self._flag_section.take(FlagsFold(self._flag_section))
+        self._right_sections = (self._rate_section, self._control_section)
+        yield self._flag_section
+        self.footer = PlanFooter(self)
+        self.footer.load_pressed.connect(self.load_pressed)
+        self._layout.addWidget(self.footer)
+        self._place_footer()
         self.set_wide(False)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether all parts are there."""
+        return self._wide is not None
 
     def show_view(self, view: PlanView) -> None:
         """Show a plan."""
+        for _ in self.show_steps(view):
+            pass
+
+    def show_steps(self, view: PlanView) -> Iterator[object]:
+        """Show a plan in steps: the first time, much has to be made for it."""
         self.head.show_head(view)
         for rate, speed in zip(self.rates, view.speeds, strict=True):
             rate.show_rate(speed.title, speed.value, speed.unit, speed.range, speed.bound)
             rate.setToolTip(speed.tooltip)
-        self.bars.show_rows(view.rows, view.scale, view.legend)
-        self.controls.show_controls(view.controls)
         self._show_notice(view)
+        yield self.rates
+        self.bars.show_rows(view.rows, view.scale, view.legend)
+        yield self.bars
+        yield from self.controls.show_steps(view.controls)
         self.warnings.show_sentences(view.warnings)
         self._warning_section.setVisible(bool(view.warnings))
         self.reasons.show_sentences(view.explanation)
         self._reason_section.setVisible(bool(view.explanation))
+        yield self.reasons
         self.alternatives.show_views(view.alternatives)
         self._alternative_section.setVisible(bool(view.alternatives))
+        yield self.alternatives
         self._planned = view.table
         self._show_planned()
         self.show_measured(view.measured)
+        yield self.table
         self.flags.show_flags(view.flags)
         self._flag_section.setVisible(bool(view.flags))
         self.footer.show_load(view.load)
@@ -170,9 +233,13 @@ class PlanBody(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the margins of the page that it is on."""
         super().resizeEvent(event)
+        if self.is_made:
+            self._place_footer()
+        self._place()
+
+    def _place_footer(self) -> None:
         margin = page_margin(self.width())
         self.footer.set_wide(margin == SPACE_XL, margin=margin)
-        self._place()
 
     # --- layout ---------------------------------------------------------------------------------
 
@@ -200,58 +267,47 @@ class PlanBody(QWidget):
             # Before the stretch at the end.
             place.insertWidget(place.count() - 1, section)
 
-    def _make_sections(self) -> None:
-        rates = QWidget()
+    def _section(self, title: str = "") -> Section:
+        """Return a section that stands below the others in one column."""
+        section = Section(title, self._inner)
+        self._narrow_sections.append(section)
+        return section
+
+    def _make_rates(self) -> None:
+        self._rate_section = self._section()
+        rates = self._rate_section.take(QWidget(self._rate_section))
         row = QHBoxLayout(rates)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(SPACE_M)
+        self.rates = (RateFigure(rates), RateFigure(rates))
         for rate in self.rates:
             row.addWidget(rate, 1)
-        self._head_section = Section("", self.head, self.notice)
-        self._rate_section = Section("", rates)
-        self._bar_section = Section("", self.bars)
-        self._control_section = Section("", self.controls)
-        self._warning_section = Section("", self.warnings)
-        self._reason_section = Section(self.tr("Why this plan"), self.reasons)
-        self._alternative_section = Section(self.tr("Alternatives"), self.alternatives)
-        self._table_section = Section("", self.table)
-        self._measured_section = Section("", self.measured)
-        self._measured_section.hide()
-        self._flag_section = Section("", self.flags)
-        self.notice.hide()
-        self._narrow_sections = (
-            self._head_section,
-            self._rate_section,
-            self._bar_section,
-            self._measured_section,
-            self._control_section,
-            self._warning_section,
-            self._reason_section,
-            self._alternative_section,
-            self._table_section,
-            self._flag_section,
-        )
-        self._right_sections = (self._rate_section, self._control_section)
+
+    def _make_alternatives(self) -> None:
+        self._alternative_section = self._section(self.tr("Alternatives"))
+        self.alternatives = self._alternative_section.take(Alternatives(self._alternative_section))
+        self.alternatives.wished.connect(self.wished)
+        self.alternatives.models_requested.connect(self.models_requested)
 
     def _lay_out(self) -> None:
         self._left, self._right = QVBoxLayout(), QVBoxLayout()
         for place in (self._left, self._right):
             place.addStretch(1)
-        self._right_holder = QWidget()
+        self.area = QScrollArea(self)
+        outer = QWidget(self.area)
+        self._inner = inner = QWidget(outer)
+        inner.setMaximumWidth(_MOST_WIDTH)
+        self._right_holder = QWidget(inner)
         self._right_holder.setFixedWidth(_RIGHT_WIDTH)
         self._right_holder.setLayout(self._right)
         self._right.setContentsMargins(0, 0, 0, 0)
-        inner = QWidget()
-        inner.setMaximumWidth(_MOST_WIDTH)
         self._columns = QHBoxLayout(inner)
         self._columns.setSpacing(SPACE_L)
         self._columns.addLayout(self._left, 1)
         self._columns.addWidget(self._right_holder)
-        outer = QWidget()
         center = QHBoxLayout(outer)
         center.setContentsMargins(0, 0, 0, 0)
         center.addWidget(inner)
-        self.area = QScrollArea()
         self.area.setWidgetResizable(True)
         self.area.setFrameShape(QFrame.Shape.NoFrame)
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -260,11 +316,10 @@ class PlanBody(QWidget):
         outer.setAutoFillBackground(False)
         self.area.viewport().setAutoFillBackground(False)
         self.area.verticalScrollBar().rangeChanged.connect(self._place)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self.area, 1)
-        layout.addWidget(self.footer)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(0)
+        self._layout.addWidget(self.area, 1)
 
     def _show_planned(self) -> None:
         """Fill the table only where there is room to show it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
@@ -345,6 +345,11 @@ class PlanControls(QWidget):
 
     def show_controls(self, views: Sequence[ControlView]) -> None:
         """Show these controls; rows that stay are kept, and so is what is being dragged."""
+        for _ in self.show_steps(views):
+            pass
+
+    def show_steps(self, views: Sequence[ControlView]) -> Iterator[object]:
+        """Show these controls, a new row at each step."""
         focus = QApplication.focusWidget()
         had_focus = ""
         for view in views:
@@ -354,9 +359,16 @@ class PlanControls(QWidget):
                     had_focus = view.key
                 self._drop(view.key)
         keys = tuple((view.key, view.is_more) for view in views)
-        if keys != self._keys or any(view.key not in self._rows for view in views):
+        new = [view for view in views if view.key not in self._rows]
+        if keys != self._keys or new:
+            # Whoever is stopped on the way leaves rows without a place.
+            self._keys = ()
+            for view in new:
+                self._rows[view.key] = self._make(view)
+                yield view
             self._arrange(views)
             self._keys = keys
+            yield keys
         for view in views:
             self._rows[view.key].show_view(view)
         if had_focus:
@@ -382,8 +394,7 @@ class PlanControls(QWidget):
             for place in (self._main, self.more.body):
                 place.removeWidget(row)
         for view in views:
-            row = self._rows.get(view.key) or self._make(view)
-            self._rows[view.key] = row
+            row = self._rows[view.key]
             (self.more.body if view.is_more else self._main).addWidget(row)
             row.show()
         self._chain(views)
@@ -402,7 +413,8 @@ class PlanControls(QWidget):
             QWidget.setTabOrder(before, after)
 
     def _make(self, view: ControlView) -> ControlRow:
-        row = _row_class(view)(view)
+        # Hidden until it has a place.
+        row = _row_class(view)(view, self.more.body.parentWidget() if view.is_more else self)
         row.edited.connect(self.edited)
         row.mark_pressed.connect(self.mark_pressed)
         return row

@@ -45,6 +45,7 @@ class PlanHost(QWidget):
         panel.cancel_requested.connect(plan.cancel)
         panel.choose_requested.connect(self.choose_requested)
         panel.models_requested.connect(self.models_requested)
+        panel.filled.connect(self._hand_focus_on)
         plan.status_changed.connect(self._show)
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -70,6 +71,12 @@ class PlanHost(QWidget):
             return
         if first := self._first_control():
             first.setFocus()
+
+    @Slot()
+    def _hand_focus_on(self) -> None:
+        """Give the keyboard to a control, where it was to go before there was one."""
+        if self.hasFocus():
+            self.panel.focus_controls()
 
     def _first_control(self) -> QWidget | None:
         """Return what the keyboard can reach nearest to the top, None while there is nothing."""

@@ -6,6 +6,8 @@ Narrow it is one column (the inspector, 320 to 400 px); from 900 px on it has tw
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
@@ -21,6 +23,7 @@ from app.widgets.chat_notice import ChatNotice
 from app.widgets.empty_state import EmptyState
 from app.widgets.labels import ElidedLabel, Weight, text_label
 from app.widgets.plan_pieces import Skeleton
+from app.widgets.slices import Slices
 from models.planner.wishes import Wishes
 
 # Figures that are recomputed sooner than this are not dimmed: that would flicker.
@@ -43,6 +46,7 @@ class PlanPanel(QWidget):
         models_requested: show other checkpoints (a smaller one, a distill).
         cancel_requested: give up opening the checkpoint.
         retry_requested: try again after a failure.
+        filled: the first plan is in sight, with everything that belongs to it.
     """
 
     wishes_changed = Signal(Wishes)
@@ -53,6 +57,7 @@ class PlanPanel(QWidget):
     models_requested = Signal()
     cancel_requested = Signal()
     retry_requested = Signal()
+    filled = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -61,37 +66,65 @@ class PlanPanel(QWidget):
         self._dim_timer.setSingleShot(True)
         self._dim_timer.setInterval(DIM_AFTER_MS)
         self._dim_timer.timeout.connect(self._dim)
-        self.empty = EmptyState(
+        self._stack = QStackedWidget(self)
+        # Half of the panel: made when the rest is in sight, or when it is needed.
+        self._body = PlanBody(self._stack)
+        self._making = self._body.make()
+        self._is_filled = self._is_connected = False
+        self._padded: list[QWidget] = []
+        # What is in sight while the body is made and filled: nothing yet.
+        self._stack.addWidget(QWidget(self._stack))
+        self._stack.addWidget(self._body)
+        self._slices = Slices(self)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._stack)
+        self.setAccessibleName(self.tr("Plan"))
+        self._slices.run(self._make_body(), at_once=False)
+
+    @cached_property
+    def empty(self) -> EmptyState:
+        """Shown where nothing is chosen."""
+        page = EmptyState(
             "gauge",
             self.tr("No model chosen"),
             self.tr("Choose one to see where it fits and how fast it will be, before it loads."),
             self.tr("Choose a model"),
         )
-        self.empty.triggered.connect(self.choose_requested)
-        self.waiting = _Waiting()
-        self.waiting.cancel_button.clicked.connect(self.cancel_requested)
-        self.failed = _Failed()
-        self.failed.notice.chosen.connect(self._on_failed_button)
-        # Half of the panel: made when the rest is in sight, or when it is needed.
-        self._body: PlanBody | None = None
-        self._stack = QStackedWidget()
-        for page in (self.empty, self.waiting, self.failed):
-            self._stack.addWidget(page)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._stack)
-        self.setAccessibleName(self.tr("Plan"))
-        QTimer.singleShot(0, self, self._make_ahead)
+        page.triggered.connect(self.choose_requested)
+        self._stack.addWidget(page)
+        return page
+
+    @cached_property
+    def waiting(self) -> _Waiting:
+        """Shown while a header is read or the first plan is made."""
+        page = _Waiting()
+        page.cancel_button.clicked.connect(self.cancel_requested)
+        self._add_padded(page)
+        return page
+
+    @cached_property
+    def failed(self) -> _Failed:
+        """Shown when there is no plan."""
+        page = _Failed()
+        page.notice.chosen.connect(self._on_failed_button)
+        self._add_padded(page)
+        return page
 
     @property
     def body(self) -> PlanBody:
-        """What is shown of a plan."""
-        if self._body is None:
-            self._body = PlanBody()
-            self._connect_body(self._body)
-            self._body.set_wide(self.width() >= WIDE_FROM_PX)
-            self._stack.addWidget(self._body)
+        """What is shown of a plan; made, and filled with what is to be shown."""
+        if self._slices.is_running:
+            self._slices.finish()
+        if not self._body.is_made:
+            for _ in self._make_body():
+                pass
         return self._body
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether everything that is to be shown is there."""
+        return not self._slices.is_running
 
     @property
     def wishes(self) -> Wishes:
@@ -101,22 +134,29 @@ class PlanPanel(QWidget):
     @property
     def is_dragging(self) -> bool:
         """Whether a slider is held: more changes are coming."""
-        return self._body is not None and bool(self._body.controls.dragged_key)
+        return bool(self._dragged_key())
 
     def show_view(self, view: PlanView) -> None:
         """Show a view; a slider that is held stays where the user has it."""
         self._take_wishes(view.wishes)
-        if view.phase is PlanPhase.EMPTY:
-            self._turn_to(self.empty)
-        elif view.phase is PlanPhase.FAILED:
-            self.failed.show_view(view)
-            self._turn_to(self.failed)
-        elif view.phase is PlanPhase.READY:
-            self.body.show_view(view)
-            self._turn_to(self.body)
+        if view.phase is PlanPhase.READY:
+            # All of it comes at once, when it is there.
+            if self._is_filled:
+                self._body.show_view(view)
+                self._turn_to(self._body)
+            else:
+                self._slices.run(self._fill(view), at_once=False)
         else:
-            self.waiting.show_view(view)
-            self._turn_to(self.waiting)
+            # The body is made ahead, in any case.
+            self._slices.run(self._make_body(), at_once=False)
+            if view.phase is PlanPhase.EMPTY:
+                self._turn_to(self.empty)
+            elif view.phase is PlanPhase.FAILED:
+                self.failed.show_view(view)
+                self._turn_to(self.failed)
+            else:
+                self.waiting.show_view(view)
+                self._turn_to(self.waiting)
         self._show_stale(view.is_stale)
 
     def focus_controls(self) -> bool:
@@ -124,7 +164,7 @@ class PlanPanel(QWidget):
 
         Not to what stands above it: a press of Space would release everything that is fixed.
         """
-        if self._body is None or self._stack.currentWidget() is not self._body:
+        if self._stack.currentWidget() is not self._body:
             return False
         self._body.controls.focus_first()
         return True
@@ -136,11 +176,19 @@ class PlanPanel(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Use one column or two."""
         super().resizeEvent(event)
-        if self._body is not None:
+        if self._body.is_made:
             self._body.set_wide(self.width() >= WIDE_FROM_PX)
+        for page in self._padded:
+            self._pad(page)
+
+    def _add_padded(self, page: QWidget) -> None:
+        self._padded.append(page)
+        self._pad(page)
+        self._stack.addWidget(page)
+
+    def _pad(self, page: QWidget) -> None:
         margin = page_margin(self.width())
-        for page in (self.waiting, self.failed):
-            page.setContentsMargins(margin - SPACE_L, 0, margin - SPACE_L, 0)
+        page.setContentsMargins(margin - SPACE_L, 0, margin - SPACE_L, 0)
 
     def _turn_to(self, page: QWidget) -> None:
         if page is self._stack.currentWidget():
@@ -152,11 +200,25 @@ class PlanPanel(QWidget):
         if was_inside:
             self.focus_controls()
 
-    # --- what the user does ---------------------------------------------------------------------
+    def _make_body(self) -> Iterator[object]:
+        """Go on making the body where it was left off."""
+        # Not "yield from": who is stopped here would end what is to go on.
+        while (step := next(self._making, None)) is not None:
+            yield step
+        if not self._is_connected:
+            self._is_connected = True
+            self._connect_body(self._body)
+            self._body.set_wide(self.width() >= WIDE_FROM_PX)
 
-    @Slot()
-    def _make_ahead(self) -> None:
-        _ = self.body
+    def _fill(self, view: PlanView) -> Iterator[object]:
+        """Fill the body for the first time, out of sight, and show it."""
+        yield from self._make_body()
+        yield from self._body.show_steps(view)
+        self._is_filled = True
+        self._turn_to(self._body)
+        self.filled.emit()
+
+    # --- what the user does ---------------------------------------------------------------------
 
     def _connect_body(self, body: PlanBody) -> None:
         controls = body.controls
@@ -169,11 +231,14 @@ class PlanPanel(QWidget):
         body.footer.stop_pressed.connect(self.stop_requested)
 
     def _take_wishes(self, wishes: Wishes) -> None:
-        key = self._body.controls.dragged_key if self._body is not None else ""
-        if key and self._body is not None:
+        key = self._dragged_key()
+        if key:
             value = self._body.controls.row(key).value
             wishes = with_value(wishes, key, _wish_value(key, value))
         self._wishes = wishes
+
+    def _dragged_key(self) -> str:
+        return self._body.controls.dragged_key if self._is_filled else ""
 
     @Slot(Wishes)
     def _wish(self, wishes: Wishes) -> None:
@@ -206,7 +271,7 @@ class PlanPanel(QWidget):
     def _show_stale(self, stale: bool) -> None:
         if not stale:
             self._dim_timer.stop()
-            if self._body is not None:
+            if self._is_filled:
                 self._body.set_dimmed(False)
         elif not self._dim_timer.isActive():
             self._dim_timer.start()

@@ -249,6 +249,8 @@ class PlanFooter(QFrame):
         self.verdict = Paragraph(size=SIZE_SMALL)
         self.button = TextButton("", kind="primary")
         self.button.clicked.connect(self.load_pressed)
+        # Until it is told what it does.
+        self.button.hide()
         self.stop_button = TextButton("", kind="quiet")
         self.stop_button.clicked.connect(self.stop_pressed)
         self.stop_button.hide()
@@ -280,6 +282,7 @@ class PlanFooter(QFrame):
             self.verdict.setText(load.verdict)
         set_tone(self.verdict, load.tone)
         self.button.setText(load.text)
+        self.button.show()
         self.button.set_kind("primary" if load.is_primary else "")
         self.button.setEnabled(load.enabled)
         self.button.setAccessibleDescription(load.verdict)

@@ -62,7 +62,11 @@ class SettingsPage(Page):
         self._settings = settings
         self._rows: dict[str, SettingRow] = {}
         self._column = ScrollColumn(TEXT_COLUMN_WIDTH)
+        # From the beginning: without it, the rows that are there share the room of those to come.
+        self._column.column.addStretch(1)
         self._groups: dict[str, QVBoxLayout] = {}
+        # Titles and cards of groups whose rows are being made.
+        self._hidden: dict[str, tuple[QWidget, ...]] = {}
         self._token_row: TokenRow | None = None
         self.body.addWidget(self._column)
         settings.changed.connect(self._changed)
@@ -90,10 +94,18 @@ class SettingsPage(Page):
     def _fill(
         self, token: HubToken | None, rows: Sequence[tuple[str, QWidget | None]]
     ) -> Iterator[object]:
+        name = ""
         for spec in self._settings.specs():
-            if not spec.hidden:
-                self._add(spec)
-                yield spec
+            if spec.hidden:
+                continue
+            if spec.group != name:
+                self._show_group(name)
+                yield name
+                name = spec.group
+            self._add(spec)
+            yield spec
+        self._show_group(name)
+        yield name
         self._token_row = self._add_token(token)
         yield token
         for name, row in rows:
@@ -101,9 +113,14 @@ class SettingsPage(Page):
                 group = self._group(name)
                 group.addWidget(hairline())
                 group.addWidget(row)
+                self._show_group(name)
                 yield row
         self._add_shortcuts()
-        self._column.column.addStretch(1)
+
+    def _show_group(self, name: str) -> None:
+        """Show a group that has all its rows: every row that comes lays out the page anew."""
+        for widget in self._hidden.pop(name, ()):
+            widget.show()
 
     def _add(self, spec: SettingSpec) -> None:
         row = SettingRow(spec, self._make_control(spec))
@@ -120,13 +137,18 @@ class SettingsPage(Page):
         if name not in self._groups:
             title = text_label(name, size=SIZE_HEADING, weight=Weight.DemiBold)
             title.setContentsMargins(0, SPACE_S if self._groups else 0, 0, 0)
-            self._column.column.addWidget(title)
-            self._column.column.addSpacing(-SPACE_S)
             frame = card()
+            for widget in (title, frame):
+                widget.hide()
+            self._hidden[name] = (title, frame)
+            column = self._column.column
+            end = column.count() - 1
+            column.insertWidget(end, title)
+            column.insertSpacing(end + 1, -SPACE_S)
             layout = QVBoxLayout(frame)
             layout.setContentsMargins(0, 0, 0, 0)
             layout.setSpacing(0)
-            self._column.column.addWidget(frame)
+            column.insertWidget(end + 2, frame)
             self._groups[name] = layout
         return self._groups[name]
 
@@ -149,6 +171,7 @@ class SettingsPage(Page):
         group = self._group("Hub")
         group.addWidget(hairline())
         group.addWidget(row)
+        self._show_group("Hub")
         return row
 
     def _make_control(self, spec: SettingSpec) -> Control:
@@ -235,6 +258,7 @@ class SettingsPage(Page):
             grid.addWidget(text_label(text), line, 0)
             grid.addWidget(cap, line, 1, Qt.AlignmentFlag.AlignRight)
         group.addWidget(holder)
+        self._show_group(self.tr("Keyboard"))
 
     def _shortcuts(self) -> list[tuple[str, str]]:
         return [

@@ -38,9 +38,17 @@ ROOMY = machine(1, vram_gb=24, ram_gb=512)
 MEASURED = (DeviceDifference("CUDA0", PartBytes(12 * GB), PartBytes(12 * GB, 0, 55_000_000)),)
 
 
+class FilledPanel(PlanPanel):
+    """What it is to show is there at once; how it comes, test_plan_slices.py tests."""
+
+    def show_view(self, view: PlanView) -> None:
+        super().show_view(view)
+        _ = self.body
+
+
 @pytest.fixture
 def panel(qtbot: QtBot, qapp: QApplication, appearance: Appearance) -> Iterator[PlanPanel]:
-    panel = PlanPanel()
+    panel = FilledPanel()
     panel.resize(360, 900)
     panel.show()
     yield panel

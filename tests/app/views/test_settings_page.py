@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication, QFileDialog
 from pytestqt.qtbot import QtBot
@@ -53,6 +53,35 @@ def test_rows_follow_the_page_and_one_that_is_needed_is_there_at_once(
     row = page.row("sampling.temperature")
     assert row.reset_button.isVisibleTo(row)
     assert page.is_filled
+
+
+def test_a_group_comes_with_all_its_rows_and_what_is_there_does_not_move(
+    parts: Parts, qtbot: QtBot, qapp: QApplication
+) -> None:
+    page = SettingsPage(parts.settings_bridge)
+    qtbot.addWidget(page)
+    page.resize(900, 700)
+    page.show()
+    painted: dict[SettingRow, set[tuple[int, int, int]]] = {}
+    incomplete = []
+
+    class Watcher(QObject):
+        """Notes where a row is painted, and whether one of its group is missing then."""
+
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+            if isinstance(watched, SettingRow) and event.type() == QEvent.Type.Paint:
+                top = watched.mapTo(page, QPoint(0, 0)).y()
+                painted.setdefault(watched, set()).add((top, watched.width(), watched.height()))
+                rows = watched.parentWidget().findChildren(SettingRow)
+                incomplete.extend(row for row in rows if not row.isVisible())
+            return False
+
+    watcher = Watcher()
+    qapp.installEventFilter(watcher)
+    qtbot.waitUntil(lambda: page.is_filled and len(painted) > 4)
+    qapp.removeEventFilter(watcher)
+    assert incomplete == []
+    assert [places for places in painted.values() if len(places) > 1] == []
 
 
 def control(page: SettingsPage, key: str) -> Control:
