@@ -201,13 +201,13 @@ class Run(QObject):
 
 def measure(rate: float, seconds: float, base_dir: Path) -> dict[str, Any]:
     """Stream into the real window and return what the probes saw."""
-    from app import application
+    from app import application, core
 
     text_file = base_dir / "answer.md"
     text_file.write_text(markdown(int(rate * seconds * 4)), encoding="utf-8")
     script = {"text_file": str(text_file), "rate_words_s": rate, "piece_chars": 4}
     command = [sys.executable, str(ENGINE), json.dumps(script)]
-    application.engine_command = lambda: command  # type: ignore[attr-defined]
+    core.engine_command = lambda _addons_dir: command  # type: ignore[assignment, misc]
     paths = application.user_paths(base_dir)
     paths.create()
     app = application._make_app()
