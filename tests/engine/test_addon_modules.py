@@ -313,3 +313,70 @@ def test_without_a_driver_it_says_so(tmp_path: Path) -> None:
     source.write_text("int something_else;\n")
     other = compile_module(tmp_path / "libother.so", source=source)
     assert "no NVIDIA driver" in driver_problem("13.0", str(other))
+
+
+# --- GPUs that a module has no code for -----------------------------------------------------------
+
+# The GPU at 01 is a GTX 1080, the one at 02 an RTX 40.
+DRIVER = """
+#include <string.h>
+int cuInit(unsigned flags) { return (int)flags; }
+int cuDeviceGetByPCIBusId(int *device, const char *address) {
+    *device = address[6] - '1';
+    return strlen(address) != 12;
+}
+int cuDeviceGetAttribute(int *value, int which, int device) {
+    static const int values[2][2] = {{6, 1}, {8, 9}};
+    *value = values[device][which - 75];
+    return 0;
+}
+"""
+AGEING = """
+import json, sys
+from models.runtime.llama.bindings import LlamaLibrary
+from models.runtime.llama.cuda_age import hide_too_old
+from models.runtime.llama.same_gpu import hide_second_ways
+driver, *files = sys.argv[1:]
+library = LlamaLibrary()
+library.start()
+before = library.ggml.dev_count()
+for path in files:
+    assert library.ggml.load_one(path.encode())
+new = [library.ggml.dev_get(index) for index in range(before, library.ggml.dev_count())]
+said = hide_too_old(library, [one for one in new if b"CUDA" in library.ggml.dev_name(one)], driver)
+hide_second_ways(library)
+print(json.dumps([said, [library.ggml.dev_name(one).decode() for one in library.ggml.devices()]]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("archs", "ids", "words", "left"),
+    [
+        ("750,800,1200", A, "Test GPU is too old for it: compute capability 7.5", ["Vulkan0"]),
+        ("750,800,1200", B, "", ["CUDA0"]),
+        ("750,800,1200", f"{A}, {B}", "", ["Vulkan0", "CUDA1"]),
+        ("610,750", f"{A}, {B}", "", ["CUDA0", "CUDA1"]),
+        ("", A, "", ["CUDA0"]),
+        ("750", NONE, "", ["Vulkan0", "CUDA0"]),
+    ],
+)
+def test_a_gpu_too_old_for_cuda_is_left_to_vulkan(
+    tmp_path: Path, archs: str, ids: str, words: str, left: list[str]
+) -> None:
+    source = tmp_path / "driver.c"
+    source.write_text(DRIVER)
+    driver = compile_module(tmp_path / "libcuda.so.1", source=source)
+    known = ids if ids != NONE else A
+    vulkan = _compiled(tmp_path / "vulkan.so", **way("Vulkan", known, description=VULKAN))
+    cuda = _compiled(tmp_path / "cuda.so", **way("CUDA", ids), ARCHS=archs)
+    done = subprocess.run(
+        [sys.executable, "-c", AGEING, driver, vulkan, cuda],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    said, devices = json.loads(done.stdout)
+    assert words in said
+    assert bool(words) == bool(said)
+    assert devices == ["CPU", *left]

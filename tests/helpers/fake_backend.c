@@ -1,11 +1,13 @@
 /* A ggml backend module without a GPU behind it: it lists devices and computes nothing.
  * Layouts are those of ggml/src/ggml-backend-impl.h, interface version 2. What it is called and does
  * is chosen when it is compiled: NAME, IDS (addresses on the bus, one per device, 0 for unknown),
- * KIND (1: GPU, 2: integrated), API, SCORE, and CRASH or HANG while it starts. */
+ * KIND (1: GPU, 2: integrated), API, SCORE, ARCHS (what its code was compiled for), and CRASH or HANG
+ * while it starts. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #ifndef NAME
@@ -81,9 +83,20 @@ static void props(device *one, struct properties *to) {
 static const char *registry_name(registry *reg) { (void)reg; return NAME; }
 static size_t count(registry *reg) { (void)reg; return ids[0] && !*ids[0] ? 0 : COUNT; }
 static device *get(registry *reg, size_t index) { (void)reg; return &devices[index]; }
-static void *no_function(registry *reg, const char *name) { (void)reg; (void)name; return NULL; }
+#ifdef ARCHS
+static const struct { const char *name, *value; } said[] = {{"ARCHS", ARCHS}, {NULL, NULL}};
+static const void *features(registry *reg) { (void)reg; return said; }
+#endif
+static void *function(registry *reg, const char *name) {
+    (void)reg;
+#ifdef ARCHS
+    if (!strcmp(name, "ggml_backend_get_features")) return (void *)features;
+#endif
+    (void)name;
+    return NULL;
+}
 
-static registry the_registry = {API, registry_name, count, get, no_function, NULL};
+static registry the_registry = {API, registry_name, count, get, function, NULL};
 
 int ggml_backend_score(void) { return SCORE; }
 

@@ -18,13 +18,14 @@ from pathlib import Path
 
 from models.addons.installed import Addon, find_addons, host_here, program_addons
 from models.runtime.llama.bindings import LlamaLibrary
+from models.runtime.llama.cuda_age import hide_too_old
 from models.runtime.llama.ggml_abi import API_VERSION, Registry
 from models.runtime.protocol import AddonState
 
 # Of all together. A driver that wakes eight GPUs takes seconds; the child has 30 s until it has to
 # say hello.
 TRIAL_LIMIT_S = 15.0
-_DRIVERS = {"win32": "nvcuda.dll"}
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _TRIED_OK = b"ok"
 # For a reason of a few words from the trial.
 _REASON_BYTES = 2000
@@ -71,12 +72,14 @@ def _load(library: LlamaLibrary, addon: Addon, in_use: set[str], end_s: float) -
     before = library.ggml.dev_count()
     if not library.ggml.load_one(os.fsencode(path)):
         return "llama.cpp does not take it."
-    if library.ggml.dev_count() == before:
+    # ggml puts new ones behind those that it has.
+    new = [library.ggml.dev_get(index) for index in range(before, library.ggml.dev_count())]
+    if not new:
         return "It finds no device on this machine."
-    return ""
+    return hide_too_old(library, new, _DRIVER) if manifest.cuda else ""
 
 
-def driver_problem(needed: str, name: str = _DRIVERS.get(sys.platform, "libcuda.so.1")) -> str:
+def driver_problem(needed: str, name: str = _DRIVER) -> str:
     """Return what is wrong with the NVIDIA driver, in a sentence; empty when it will do.
 
     Args:

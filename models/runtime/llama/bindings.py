@@ -159,18 +159,23 @@ class Ggml:
 
     def registry_features(self, registry: int) -> tuple[str, ...]:
         """Return the CPU features a backend was built for and found, such as ``AVX2``."""
+        said = self.registry_feature_values(registry)
+        return tuple(name for name, value in said.items() if value != "0")
+
+    def registry_feature_values(self, registry: int) -> dict[str, str]:
+        """Return what a backend says of itself, such as ``ARCHS``: ``750,800``."""
         address = self.registry_function(registry, b"ggml_backend_get_features")
         if not address:
-            return ()
+            return {}
         prototype = ctypes.CFUNCTYPE(ctypes.POINTER(BackendFeature), ctypes.c_void_p)
         features = prototype(address)(registry)
-        names: list[str] = []
+        said: dict[str, str] = {}
         index = 0
         while features[index].name:
-            if features[index].value not in (b"0", None):
-                names.append(features[index].name.decode())
+            if features[index].value is not None:
+                said[features[index].name.decode()] = features[index].value.decode()
             index += 1
-        return tuple(names)
+        return said
 
 
 class LlamaLibrary:

@@ -43,10 +43,10 @@ def hide_second_ways(library: LlamaLibrary) -> None:
             ggml.hidden.add(way.device)
 
 
-def _way(library: LlamaLibrary, device: int) -> _Way:
-    ggml = library.ggml
+def bus_id(library: LlamaLibrary, device: int) -> str:
+    """Return a device's address, such as ``0000:0a:00.0``; empty where it is not said."""
     ask = declare(
-        ggml.base,
+        library.ggml.base,
         "ggml_backend_dev_get_props",
         None,
         ctypes.c_void_p,
@@ -54,12 +54,18 @@ def _way(library: LlamaLibrary, device: int) -> _Way:
     )
     properties = Properties()
     ask(device, ctypes.byref(properties))
+    said: bytes = properties.device_id or b""
+    return said.decode("ascii", "replace").lower()
+
+
+def _way(library: LlamaLibrary, device: int) -> _Way:
+    ggml = library.ggml
     registry = ggml.dev_registry(device)
     return _Way(
         device,
         registry,
         ggml.registry_name(registry) in _UNIVERSAL,
-        (properties.device_id or b"").decode("ascii", "replace").lower(),
+        bus_id(library, device),
         ggml.dev_description(device),
     )
 
