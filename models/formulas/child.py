@@ -7,7 +7,9 @@ hung. Used from one thread at a time.
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from models.errors import EngineProtocolError, FormulaError
@@ -18,12 +20,17 @@ from models.runtime.protocol import Json, to_json
 from models.runtime.wire import build
 from models.stopping import POLL_S, Stop, check_stop, never
 
-# One formula takes some hundredths of a second.
+# One formula takes some hundredths of a second, a matrix of a hundred numbers one. Of a processor:
+# while an answer comes, all of them are busy with something that comes first.
 DEADLINE_S = 4.0
+# By the clock, as often as much: for one that only sleeps.
+_CLOCK_FACTOR = 8
 # Starting an interpreter and reading a font, on a machine that is busy with something else.
 _START_LIMIT_S = 30.0
-# A text full of traps must not keep a core busy: from then on, formulas are shown as written.
+# A text full of traps must not keep a core busy: after so many in so short a time, formulas are
+# shown as written.
 MAX_ENDED = 5
+FORGIVEN_S = 600.0
 
 _log = logging.getLogger(__name__)
 
@@ -38,17 +45,24 @@ class FormulaChild:
 
     Args:
         command: the child's command line; None for this program's.
-        deadline_s: for one formula, the start of the child not included.
+        deadline_s: of a processor, for one formula; the start of the child is not included.
+        forgiven_s: after which a formula that took too long counts no more.
     """
 
     def __init__(
-        self, *, command: Sequence[str] | None = None, deadline_s: float = DEADLINE_S
+        self,
+        *,
+        command: Sequence[str] | None = None,
+        deadline_s: float = DEADLINE_S,
+        forgiven_s: float = FORGIVEN_S,
     ) -> None:
         self._command = list(command or formula_command())
         self._deadline_s = deadline_s
+        self._forgiven_s = forgiven_s
         self._child: PipedChild | None = None
         self._next_id = 0
-        self._ended = 0
+        # When each of the last ones was ended, on the monotonic clock.
+        self._ended: deque[float] = deque(maxlen=MAX_ENDED)
 
     @property
     def is_running(self) -> bool:
@@ -59,20 +73,23 @@ class FormulaChild:
         """Return a formula's outline, or None for one that cannot be drawn; whatever it does.
 
         Raises:
-            FormulaError: the child cannot be started, or was ended too often.
+            FormulaError: the child cannot be started, or was ended too often of late.
             StoppedError: ``stop`` said so.
         """
-        if self._ended >= MAX_ENDED:
-            raise FormulaError("Formulas are no longer drawn: too many of them took too long.")
+        if len(self._ended) == MAX_ENDED and time.monotonic() < self._ended[0] + self._forgiven_s:
+            raise FormulaError(
+                "Formulas are no longer drawn for a while: too many of them took too long."
+            )
         child = self._started(stop)
         self._next_id += 1
         try:
             child.send({"id": self._next_id, **to_json(formula)})
-            event = self._wait(child, stop, self._deadline_s)
+            clock_s = self._deadline_s * _CLOCK_FACTOR
+            event = self._wait(child, stop, clock_s, child.cpu_s + self._deadline_s)
             return _outline(event, self._next_id)
         except (EngineProtocolError, FormulaError) as error:
             _log.info("A formula was not drawn: %s %s", error.message, error.details[-500:])
-            self._ended += 1
+            self._ended.append(time.monotonic())
             self.close()
             return None
         except BaseException:
@@ -103,14 +120,14 @@ class FormulaChild:
         return child
 
     @staticmethod
-    def _wait(child: PipedChild, stop: Stop, limit_s: float) -> Json:
+    def _wait(child: PipedChild, stop: Stop, limit_s: float, cpu_limit_s: float = math.inf) -> Json:
         end_s = time.monotonic() + limit_s
-        while time.monotonic() < end_s:
+        while time.monotonic() < end_s and child.cpu_s < cpu_limit_s:
             check_stop(stop)
             events = child.receive(POLL_S)
             if events:
                 return events[0]
-        raise FormulaError(f"It did not finish in {limit_s:g} s.")
+        raise FormulaError("It did not finish in time.")
 
 
 def _outline(event: Json, request_id: int) -> Outline | None:

@@ -7,6 +7,8 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+import psutil
+
 from models.errors import FathomError
 from models.runtime.command import start_piped
 from models.runtime.outcome import describe_end
@@ -44,6 +46,15 @@ class PipedChild:
     def is_running(self) -> bool:
         """Whether it has not ended, as one may that nobody asked anything of for hours."""
         return self._process.poll() is None
+
+    @property
+    def cpu_s(self) -> float:
+        """How long it has kept a processor busy, since it began; 0 where it has ended."""
+        try:
+            times = psutil.Process(self._process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
 
     def send(self, request: Json) -> None:
         """Hand a request to the pipe; returns at once."""

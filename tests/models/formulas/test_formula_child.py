@@ -48,6 +48,24 @@ def test_one_that_hangs_is_ended_and_too_many_end_it_all(make):
         child.draw(X)
 
 
+def test_what_took_too_long_is_forgiven_after_a_while(make):
+    child = make(READY + "time.sleep(600)", deadline_s=0.01, forgiven_s=0.0)
+    for _ in range(MAX_ENDED + 1):
+        assert child.draw(X) is None
+
+
+def test_only_what_keeps_a_processor_busy_is_ended_early(make):
+    """Where others have the processor, a formula is late and not too long."""
+    late = 'time.sleep(0.6); print(\'{"id": 1, "event": "refused"}\', flush=True)'
+    child = make(READY + late + "; sys.stdin.read()", deadline_s=0.4)
+    assert child.draw(X) is None
+    assert child.is_running
+    assert not child._ended
+    busy = make(READY + "[None for _ in iter(int, 1)]", deadline_s=0.4)
+    assert busy.draw(X) is None
+    assert not busy.is_running
+
+
 @pytest.mark.parametrize(
     "rest", ["sys.exit(3)", "print('nonsense', flush=True)", "print('{\"id\": 7}', flush=True)"]
 )
