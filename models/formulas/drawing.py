@@ -10,6 +10,7 @@ import re
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from typing import Any
 
 from latex2mathml.converter import convert
 
@@ -20,6 +21,7 @@ with warnings.catch_warnings():
     # WORKAROUND: ziamath 0.13 finds its font by a function that Python 3.11 warns of.
     warnings.simplefilter("ignore", DeprecationWarning)
     from ziamath.config import config
+    from ziamath.nodes.mrow import Mrow
     from ziamath.zmath import Math, loadedfonts
 
 # Three digits of an em are a hundredth of a pixel.
@@ -54,6 +56,7 @@ _STRETCH = (
 
 def set_up() -> None:
     """Load fonts and tables, and say how outlines are wanted."""
+    _lay_out_rows_once()
     config.svg2 = False
     config.precision = 4
     draw(Formula(r"\frac{x}{\sqrt{2}}"))
@@ -85,6 +88,26 @@ def _heights(words: list[str]) -> tuple[int, int]:
     """Return how far the ink goes above and below the base line: the library's box is rough."""
     heights = [int(word) for word in words if not word.isalpha()][1::2]
     return max(-min(heights, default=0), 0), max(*heights, 0) if heights else 0
+
+
+def _lay_out_rows_once() -> None:
+    """Spare the library from work that doubles with every level of braces.
+
+    WORKAROUND: to learn how high fences become, ziamath 0.13 lays out each row twice, and in both
+    turns the rows inside it twice again. The first turn does not stretch anything, so in it nothing
+    needs to be known, and neither where there is nothing to stretch.
+    """
+    measure = Mrow._get_height_nostretch
+
+    def measure_once(row: Mrow, line: list[ET.Element], **how: Any) -> tuple[float, float]:
+        has_operators = any(next(child.iter("mo"), None) is not None for child in line)
+        if how.get("nostretch") or not has_operators:
+            return 0.0, 0.0
+        heights: tuple[float, float] = measure(row, line, **how)
+        return heights
+
+    if measure.__name__ != measure_once.__name__:
+        Mrow._get_height_nostretch = measure_once  # type: ignore[method-assign, assignment]
 
 
 def _markup(formula: Formula) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # What a formula of a person's or a model's answer stays far below.
-MAX_SOURCE_CHARS = 4_000
+MAX_SOURCE_CHARS = 2_500
 MAX_OUTLINE_CHARS = 400_000
 
 

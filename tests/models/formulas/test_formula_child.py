@@ -36,6 +36,15 @@ def test_formulas_are_drawn_one_after_the_other_by_one_child(make):
     assert child.is_running
 
 
+@pytest.mark.parametrize(
+    ("begin", "end"), [(r"\frac{1}{", "}"), (r"\sqrt{", "}"), ("x^{", "}"), (r"\left(", r"\right)")]
+)
+def test_deep_ones_take_time_that_grows_with_their_depth_only(make, begin, end):
+    """Laid out as the library does it by itself, each of these would take hours."""
+    child = make()
+    assert child.draw(Formula(begin * 39 + "x" + end * 39, is_display=True)) is not None
+
+
 READY = 'import sys, time; print(\'{"event": "ready"}\', flush=True); sys.stdin.readline(); '
 
 
