@@ -21,6 +21,8 @@ _BOXES = (
     ("xmessage", ("-center", "-title", _TITLE, "{}")),
     ("notify-send", ("--urgency=critical", _TITLE, "{}")),
 )
+# Where Qt is to paint, nobody looks: a box would wait for ever.
+_UNSEEN_PLATFORMS = ("offscreen", "minimal")
 # MB_ICONERROR of winuser.h.
 _WINDOWS_ERROR_ICON = 0x10
 
@@ -36,6 +38,8 @@ def tell_early(text: str) -> None:
 
 
 def _show_box(text: str) -> None:
+    if os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0] in _UNSEEN_PLATFORMS:
+        return
     if sys.platform == "win32":
         import ctypes
 

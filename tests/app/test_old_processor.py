@@ -100,7 +100,7 @@ def old_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_window_says_why_it_does_not_come(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     assert entry.main(["--basedir", str(tmp_path)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
@@ -134,6 +134,7 @@ def desktop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("DISPLAY", ":1")
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
     return noted
 
 
@@ -167,6 +168,12 @@ def test_without_a_terminal_and_a_display_there_is_the_line(
         monkeypatch.delenv(name, raising=False)
     early_words.tell_early("No.")
     assert capsys.readouterr().err == "fathom: No.\n"
+    assert not desktop.exists()
+
+
+def test_no_box_waits_where_nobody_looks(desktop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    early_words.tell_early("No.")
     assert not desktop.exists()
 
 
