@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,8 @@ T = TypeVar("T")
 def read_small_json(path: Path, parse: Callable[[Any], T], *, limit_bytes: int) -> T | None:
     """Return what ``parse`` makes of a file; None when it is not there or makes no sense.
 
-    Links are not followed. ``parse`` may take what it is given for granted: whatever goes wrong
+    Links are not followed, and nothing but a plain file is opened: a pipe would keep whoever reads
+    it. ``parse`` may take what it is given for granted: whatever goes wrong
     on the way (fields that lack, are of another type, beyond all bounds) means that the file is
     none of ours.
 
@@ -23,7 +25,8 @@ def read_small_json(path: Path, parse: Callable[[Any], T], *, limit_bytes: int) 
         limit_bytes: what is longer is not read.
     """
     try:
-        if path.is_symlink() or path.stat().st_size > limit_bytes:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > limit_bytes:
             return None
         return parse(json.loads(path.read_bytes()))
     except (

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from helpers.fake_hub import COMMIT, FakeHub, Fault, fake_hub
 from helpers.transfers import (
@@ -135,3 +139,12 @@ def test_hostile_small_files_lead_nowhere(tmp_path: Path) -> None:
         path.write_bytes(data)
         # The last one makes sense, but nothing of it is there.
         assert find_elsewhere([tmp_path]) == ()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes in folders")
+def test_pipes_in_the_place_of_small_files_keep_nobody(tmp_path: Path) -> None:
+    folder = tmp_path / REPOSITORY / ".fathom"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / f"{'0' * 32}.job.json")
+    os.mkfifo(folder.parent / "x.gguf.part.json")
+    assert find_elsewhere([tmp_path]) == ()
