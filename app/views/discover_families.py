@@ -80,7 +80,11 @@ class FamiliesBoard(QWidget):
         """Catch up with what has changed."""
         super().showEvent(event)
         # The settings may say something else than when it was last in sight.
-        self.refresh()
+        if self._slices.is_running or not self._has_all_cards():
+            self.refresh()
+        else:
+            # All of them may have changed meanwhile: the page comes first, as it was.
+            self._slices.run(self._catch_up(), at_once=False)
 
     def card(self, card_id: str) -> FamilyCard:
         """Return the card of a family; KeyError while it was not made."""
@@ -127,12 +131,28 @@ class FamiliesBoard(QWidget):
             words += DOT + _tr("offline, from Fathom's own catalogue")
         self._machine.set_full_text(words)
         cards = sorted(self._discover.cards, key=quality, reverse=True)
-        if all(card.card_id in self._cards for card in cards):
+        if self._has_all_cards():
             self._show()
         elif not self._slices.is_running:
             self._show()
             # The page itself comes first.
             self._slices.run(self._make_cards(cards), at_once=False)
+
+    def _has_all_cards(self) -> bool:
+        return all(card.card_id in self._cards for card in self._discover.cards)
+
+    def _catch_up(self) -> Iterator[object]:
+        """Bring the cards up to date one by one; what order they stand in comes last."""
+        picks = self._shown_picks()
+        for pick in picks:
+            self._update(pick.card, purpose_words(pick.purpose), is_primary=pick is picks[0])
+            yield pick
+        first = {pick.card.card_id for pick in picks}
+        for card in self._discover.cards:
+            if card.card_id in self._cards and card.card_id not in first:
+                self._update(card)
+                yield card
+        self.refresh()
 
     def _make_cards(self, cards: list[Card]) -> Iterator[object]:
         for card in cards:

@@ -40,7 +40,7 @@ class HubResults(QWidget):
         self._slices = Slices(self)
         self._title = text_label(self.tr("On the hub"), size=SIZE_HEADING, weight=Weight.DemiBold)
         self._state = text_label(tone="quiet")
-        self.sort = CalmComboBox()
+        self.sort = CalmComboBox(self)
         self.sort.setAccessibleName(self.tr("Order of what the hub found"))
         self.sort.view().setAccessibleName(self.sort.accessibleName())
         for value, words in (

@@ -69,6 +69,12 @@ class DiscoverView(QWidget):
         self._n_shown = 0
         # Holds the keyboard without showing it, until somebody uses it.
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        # The frame comes first: a part that moves has its style looked up again, with all below.
+        self._stack = PageStack(self)
+        self._browse = QWidget(self._stack)
+        self._tools = QWidget(self._browse)
+        self.column = ScrollColumn(_WIDTH, self._browse)
+        inner = self.column.column.parentWidget()
         self.field = self._make_field()
         self.filter = SegmentedControl(
             self.tr("Show"),
@@ -78,22 +84,22 @@ class DiscoverView(QWidget):
                 (FilterFamilies.THINKS, self.tr("Thinks")),
                 (FilterFamilies.CODE, self.tr("Code")),
             ],
+            self._tools,
         )
         self.sort = self._make_sort()
-        self.families = FamiliesBoard(discover)
-        self.results = HubResults(discover)
+        self.families = FamiliesBoard(discover, inner)
+        self.results = HubResults(discover, inner)
         # Made when the families are in sight, or when it is needed.
         self._repository: RepositoryView | None = None
         self._nothing = Paragraph(tone="quiet")
         self._nothing.setText(self.tr("No DeepSeek family matches."))
         self._nothing.hide()
-        self.more = TextButton("", kind="link", icon_name="arrow-down")
+        self.more = TextButton("", kind="link", icon_name="arrow-down", parent=inner)
         self.more.hide()
         self._failure: EmptyState | None = None
         self._pause = QTimer(self, interval=_TYPING_PAUSE_MS, singleShot=True)
         self._pause.timeout.connect(self._search)
-        self._stack = PageStack()
-        self._browse = self._make_browse()
+        self._lay_out_browse()
         self._lay_out()
         self._connect()
 
@@ -270,7 +276,7 @@ class DiscoverView(QWidget):
     # --- frame ----------------------------------------------------------------------------------
 
     def _make_field(self) -> QLineEdit:
-        field = QLineEdit()
+        field = QLineEdit(self._tools)
         field.setPlaceholderText(self.tr("Search families and the whole hub"))
         field.setAccessibleName(self.tr("Search families and the whole hub"))
         field.setClearButtonEnabled(True)
@@ -280,7 +286,7 @@ class DiscoverView(QWidget):
         return field
 
     def _make_sort(self) -> CalmComboBox:
-        sort = CalmComboBox()
+        sort = CalmComboBox(self._tools)
         sort.setAccessibleName(self.tr("Order of the families"))
         sort.view().setAccessibleName(sort.accessibleName())
         for value, words in (
@@ -314,7 +320,7 @@ class DiscoverView(QWidget):
         _ = self.repository
 
     def _make_repository(self) -> RepositoryView:
-        page = RepositoryView(self._discover)
+        page = RepositoryView(self._discover, self._stack)
         page.back_requested.connect(self.show_families)
         page.download_requested.connect(self.download_requested)
         page.library_requested.connect(self.library_requested)
@@ -324,9 +330,8 @@ class DiscoverView(QWidget):
         self._stack.addWidget(page)
         return page
 
-    def _make_browse(self) -> QWidget:
-        page = QWidget()
-        tools = QWidget()
+    def _lay_out_browse(self) -> None:
+        tools = self._tools
         tools.setMaximumWidth(_WIDTH)
         self._grid = QGridLayout(tools)
         self._grid.setContentsMargins(0, 0, 0, SPACE_M)
@@ -336,19 +341,17 @@ class DiscoverView(QWidget):
         holder = QHBoxLayout()
         holder.setContentsMargins(SPACE_XL, 0, SPACE_XL, 0)
         holder.addWidget(tools)
-        column = ScrollColumn(_WIDTH)
-        column.column.addWidget(self._nothing)
-        column.column.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
+        column = self.column.column
+        column.addWidget(self._nothing)
+        column.addWidget(self.more, 0, Qt.AlignmentFlag.AlignLeft)
         for widget in (self.families, self.results):
-            column.column.addWidget(widget)
-        column.column.addStretch(1)
-        self.column = column
-        layout = QVBoxLayout(page)
+            column.addWidget(widget)
+        column.addStretch(1)
+        layout = QVBoxLayout(self._browse)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(holder)
-        layout.addWidget(column, 1)
-        return page
+        layout.addWidget(self.column, 1)
 
     def _lay_out(self) -> None:
         self._stack.addWidget(self._browse)

@@ -81,7 +81,7 @@ class DownloadsView(QWidget):
         self._lines: dict[str, QFrame] = {}
         self._slices = Slices(self)
         self._refresh = Slices(self)
-        self._stack = PageStack()
+        self._stack = PageStack(self)
         self.empty = EmptyState(
             "download",
             self.tr("Nothing to download"),
@@ -450,7 +450,7 @@ class DownloadsView(QWidget):
         ended_row.addWidget(text_label(self.tr("Ended"), size=SIZE_HEADING, weight=Weight.DemiBold))
         ended_row.addStretch(1)
         ended_row.addWidget(self.clear_button)
-        column = ScrollColumn(WIDTH)
+        column = ScrollColumn(WIDTH, self._stack)
         column.column.setSpacing(SPACE_S)
         column.column.addLayout(head)
         for widget in (self._queue_card, self.begun, self._ended_head, self._ended_card):

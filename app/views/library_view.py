@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,9 +104,8 @@ class LibraryView(QWidget):
         self._entries: tuple[LibraryEntry, ...] = ()
         self._slices = Slices(self)
         self._list = QVBoxLayout()
-        self.stack = PageStack()
-        self.empty = self._make_empty(can_discover)
-        self.stack.addWidget(self.empty)
+        self.stack = PageStack(self)
+        self._can_discover = can_discover
         self._column = self._make_column()
         self.stack.addWidget(self._column)
         layout = QVBoxLayout(self)
@@ -120,11 +119,20 @@ class LibraryView(QWidget):
             checks.noted.connect(self._show_finding)
         if load_model.entries:
             self.show_entries(load_model.entries)
+        else:
+            self.stack.show_page(self.empty)
         load_model.refresh()
 
     def row(self, entry: LibraryEntry) -> ModelRow:
         """Return the row of a checkpoint; KeyError when it is not listed."""
         return self._rows[entry.path].widget
+
+    @cached_property
+    def empty(self) -> EmptyState:
+        """Shown while there is nothing; most people never see it."""
+        page = self._make_empty(self._can_discover)
+        self.stack.addWidget(page)
+        return page
 
     @property
     def is_filled(self) -> bool:
@@ -408,7 +416,7 @@ class LibraryView(QWidget):
         return empty
 
     def _make_column(self) -> ScrollColumn:
-        column = ScrollColumn(WIDTH)
+        column = ScrollColumn(WIDTH, self.stack)
         frame = card()
         self._list.setContentsMargins(0, 0, 0, 0)
         self._list.setSpacing(0)

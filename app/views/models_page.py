@@ -76,7 +76,7 @@ class ModelsPage(Page):
         self.library.discover_requested.connect(self._show_discover)
         self._ahead = QTimer(self, interval=_AHEAD_MS, singleShot=True)
         self._ahead.timeout.connect(self._make_ahead)
-        self._stack = PageStack()
+        self._stack = PageStack(self)
         self._stack.addWidget(self.library)
         self._views[LIBRARY] = self.library
         self.body.addWidget(self._stack)

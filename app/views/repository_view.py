@@ -54,6 +54,10 @@ class RepositoryView(QWidget):
     def __init__(self, discover: Discover, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._discover = discover
+        # The frame comes first: a part that moves has its style looked up again, with all below.
+        self._stack = PageStack(self)
+        self.page_column = ScrollColumn(_WIDTH, self._stack)
+        inner = self.page_column.column.parentWidget()
         self.back_button = TextButton(self.tr("All models"), kind="quiet", icon_name="chevron-left")
         self.back_button.clicked.connect(self.back_requested)
         for keys in (QKeySequence(QKeySequence.StandardKey.Back), QKeySequence(Qt.Key.Key_Escape)):
@@ -67,13 +71,12 @@ class RepositoryView(QWidget):
         self.sources.view().setAccessibleName(self.tr("Files by"))
         self.sources.activated.connect(self._source_chosen)
         self._sources_label = text_label(self.tr("Files by"), tone="quiet")
-        self.head = RepositoryHead()
+        self.head = RepositoryHead(inner)
         self.head.link_requested.connect(self.link_requested)
-        self.choice = ChoiceCard()
-        self.quants = QuantList()
+        self.choice = ChoiceCard(inner)
+        self.quants = QuantList(inner)
         self.text = MarkdownView(self.tr("Model card"))
         self._text_frame = self._make_text_frame()
-        self._stack = PageStack()
         self._failure: EmptyState | None = None
         self._lay_out()
         self._connect()
@@ -224,7 +227,7 @@ class RepositoryView(QWidget):
         return frame
 
     def _lay_out(self) -> None:
-        bar = QWidget()
+        bar = QWidget(self)
         bar.setMaximumWidth(_WIDTH + _BACK_PADDING)
         row = QHBoxLayout(bar)
         row.setContentsMargins(0, 0, 0, SPACE_M)
@@ -244,7 +247,7 @@ class RepositoryView(QWidget):
         waiting = QVBoxLayout(self._loading)
         waiting.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
         waiting.addWidget(text_label(self.tr("Asking the hub for its files"), tone="quiet"))
-        column = ScrollColumn(_WIDTH)
+        column = self.page_column.column
         for widget in (
             self.head,
             self._loading,
@@ -253,10 +256,9 @@ class RepositoryView(QWidget):
             self._no_files,
             self._text_frame,
         ):
-            column.column.addWidget(widget)
-        column.column.addStretch(1)
-        self.page_column = column
-        self._stack.addWidget(column)
+            column.addWidget(widget)
+        column.addStretch(1)
+        self._stack.addWidget(self.page_column)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)

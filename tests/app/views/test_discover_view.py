@@ -163,6 +163,8 @@ def test_what_was_chosen_stays_when_something_changes(view: DiscoverView, qtbot:
         view.repository.choice.button.click()
     assert wanted.args == [entry]
     view.show_families()
+    # What changed while the families were out of sight follows in slices.
+    qtbot.waitUntil(lambda: _is_settled(view))
     badge = view.families.card(SMALL).view
     assert badge is not None
     assert badge.badge == "In library"
