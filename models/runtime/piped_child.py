@@ -7,8 +7,6 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-import psutil
-
 from models.errors import FathomError
 from models.runtime.command import start_piped
 from models.runtime.outcome import describe_end
@@ -50,6 +48,9 @@ class PipedChild:
     @property
     def cpu_s(self) -> float:
         """How long it has kept a processor busy, since it began; 0 where it has ended."""
+        # Not with this module: the window's start does not wait for it.
+        import psutil
+
         try:
             times = psutil.Process(self._process.pid).cpu_times()
         except psutil.Error:
