@@ -1,6 +1,6 @@
 """How long the window holds its event loop up when a page is shown for the first time, and again.
 
-    python -m benchmarks.first_show [--runs 5] [--json]
+    python -m benchmarks.first_show [--runs 5] [--before FOLDER] [--json]
 
 Every run is a process of its own with compiled modules: the real window, engine and library with
 the demo checkpoint. It stands still for a few seconds after its start, as before a person's first
@@ -9,7 +9,8 @@ is shown once more after all of them. Measured is the processor time of the main
 ticks of a 1 ms timer: what one turn of the event loop takes, whatever else the machine does.
 ``longest`` is the longest turn of a showing, ``all`` what its turns take together, in ms (the
 least of the runs: what else the machine does only adds). ``standing still`` is what is done ahead
-of time, from the window's first painting on.
+of time, from the window's first painting on. With ``--before``, another checkout is measured in
+turns with this one, and ratios are printed: the same load for both.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ def steps(program: Any) -> dict[str, Callable[[], None]]:
 def one_run(base_dir: Path) -> dict[str, Any]:
     """Open the window, show everything twice, close it; in a process of its own."""
     from app import application
+    from app.garbage import MainThreadGarbage
 
     paths = application.user_paths(base_dir)
     paths.create()
@@ -113,6 +115,8 @@ def one_run(base_dir: Path) -> dict[str, Any]:
         app, application.Core(paths), application.GuiOptions(base_dir=base_dir)
     )
     program.start()
+    # As run_gui does it: otherwise a collection of Python's falls into whatever turn it likes.
+    garbage = MainThreadGarbage()
     turns = Turns()
     result: dict[str, Any] = {}
 
@@ -131,6 +135,7 @@ def one_run(base_dir: Path) -> dict[str, Any]:
     calm("start", 0.0, 1.0)
     turns.begin()
     calm("standing still", STILL_S)
+    garbage.spare_what_is_there()
     shows = steps(program)
     for again in ("", " again"):
         for name in PAGES:
@@ -140,7 +145,23 @@ def one_run(base_dir: Path) -> dict[str, Any]:
     program.window.close()
     app.exec()
     program.finish()
+    garbage.stop()
     return result
+
+
+def compared(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> str:
+    """Return the longest turns and the sums of two checkouts, and what the second is of the first.
+
+    The least of the runs of each.
+    """
+    lines = [f"{'':16}{'longest turn, ms':>28}{'all turns, ms':>28}"]
+    for key in (f"{name}{again}" for again in ("", " again") for name in PAGES):
+        line = f"{key:16}"
+        for what in ("longest_ms", "all_ms"):
+            old, new = (min(run[key][what] for run in runs) for runs in (before, after))
+            line += f"{old:9.1f} ->{new:7.1f} ({new / max(old, NOISE_MS):4.2f})"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def report(runs: list[dict[str, Any]]) -> str:
@@ -162,29 +183,43 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--before", type=Path, help="another checkout to compare with")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:
         sys.stdout.write(json.dumps(one_run(options.one)) + "\n")
         return 0
+    trees = [options.before.resolve(), ROOT] if options.before else [ROOT]
+    runs: list[list[dict[str, Any]]] = [[] for _ in trees]
+    with tempfile.TemporaryDirectory() as folder:
+        # The first one of each compiles the modules.
+        for number in range(options.runs + 1):
+            for tree, found in zip(trees, runs, strict=True):
+                base = Path(folder) / f"run{number}-{trees.index(tree)}"
+                base.mkdir(mode=0o700)
+                result = started(tree, base, Path(folder) / "bytecode")
+                if number:
+                    found.append(result)
+    if options.json:
+        sys.stdout.write(json.dumps(runs[-1]) + "\n")
+    elif options.before:
+        sys.stdout.write(compared(*runs) + "\n")
+    else:
+        sys.stdout.write(report(runs[0]) + "\n")
+    sys.stderr.write(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
+    return 0
+
+
+def started(tree: Path, base: Path, bytecode: Path) -> dict[str, Any]:
+    """Run a checkout's window in a process of its own, and return what was measured."""
     env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     env.setdefault("QT_QPA_PLATFORM", "offscreen")
-    runs: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        env["PYTHONPYCACHEPREFIX"] = str(Path(folder) / "bytecode")
-        for number in range(options.runs + 1):
-            base = Path(folder) / f"run{number}"
-            base.mkdir(mode=0o700)
-            command = [sys.executable, "-m", "benchmarks.first_show", "--one", str(base)]
-            done = subprocess.run(
-                command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True
-            )
-            runs.append(json.loads(done.stdout.splitlines()[-1]))
-    # The first one compiles the modules.
-    runs = runs[1:]
-    sys.stdout.write((json.dumps(runs) if options.json else report(runs)) + "\n")
-    return 0
+    env |= {"PYTHONPYCACHEPREFIX": str(bytecode), "PYTHONPATH": str(tree)}
+    command = [sys.executable, "-P", __file__, "--one", str(base)]
+    done = subprocess.run(command, cwd=tree, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 if __name__ == "__main__":
