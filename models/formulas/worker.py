@@ -2,14 +2,17 @@
 
 LaTeX of an answer is a stranger's program in all but name. It is drawn in a process that has
 nothing to lose: bounded memory where the system can bound it, and a parent that kills it when a
-formula takes too long. It ends with its input.
+formula takes too long. It ends with its input, also in the midst of a formula: a parent that died
+kills nobody.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import sys
+import threading
 
 from models.errors import EngineProtocolError
 from models.formulas.latex import UndrawableError
@@ -33,8 +36,10 @@ def main() -> int:
     sys.setrecursionlimit(_RECURSION_LIMIT)
     drawing.set_up()
     _bound()
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(lines,), name="requests", daemon=True).start()
     _send(protocol_fd, {"event": "ready"})
-    while (line := sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)).endswith(b"\n"):
+    while (line := lines.get()).endswith(b"\n"):
         try:
             request = decode_line(line)
             request_id = request.pop("id", None)
@@ -42,7 +47,14 @@ def main() -> int:
         except EngineProtocolError:
             return 2
         _send(protocol_fd, {"id": request_id, **_answer(formula)})
-    return 0
+    return 2
+
+
+def _read(lines: queue.SimpleQueue[bytes]) -> None:
+    """Hand requests on; at their end nobody is left to draw for."""
+    while line := sys.stdin.buffer.readline(MAX_LINE_BYTES + 1):
+        lines.put(line)
+    os._exit(0)
 
 
 def _answer(formula: Formula) -> Json:

@@ -1,5 +1,6 @@
 """The child draws, is killed when it hangs, and does not begin for ever."""
 
+import json
 import subprocess
 import sys
 
@@ -114,3 +115,19 @@ def test_memory_and_files_are_bounded_in_the_child():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.split() == ["True", "0"]
+
+
+def test_it_ends_with_its_input_in_the_midst_of_a_formula():
+    """The window may be killed while a formula takes for ever."""
+    matrix = r"\\".join(["&".join("abcdefghij")] * 10)
+    request = {"id": 1, "source": rf"\begin{{pmatrix}}{matrix}\end{{pmatrix}}", "is_display": True}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "app", "draw-formulas"],
+        input=json.dumps(request) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert events == ["ready"]
