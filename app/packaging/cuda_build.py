@@ -5,7 +5,8 @@
 NVIDIA's compiler and libraries come from Python's package index, by the hashes of
 ``requirements/cuda.lock``: neither a toolkit nor a GPU nor a driver need be there. Only the module
 is built, from the same source and by the same compiler as the program's other libraries; what it
-computes with (libggml-base) is the program's own.
+computes with (libggml-base) is the program's own. ``FATHOM_CMAKE_ARGS`` is added to CMake's
+switches.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -127,6 +129,7 @@ def build_module(shop: Workshop, source: Path, toolkit: Path, architectures: str
     configure += [f"-DCMAKE_CUDA_COMPILER={toolkit / 'bin/nvcc'}", f"-DCUDAToolkit_ROOT={toolkit}"]
     configure += [f"-DCMAKE_CUDA_FLAGS=-Xcompiler=-ffile-prefix-map={shop.folder}=."]
     configure += [f"-DCMAKE_CUDA_ARCHITECTURES={architectures}"]
+    configure += shlex.split(shop.env.get("FATHOM_CMAKE_ARGS", ""))
     shop.run("Configuring llama.cpp for CUDA", *configure)
     command = ["cmake", "--build", target, "--target", "ggml-cuda"]
     shop.run("Building the CUDA module", *command, "-j", bootstrap.parallel_jobs())
