@@ -18,7 +18,7 @@ from helpers.transfers import (
     running_client,
     spec_for,
 )
-from models.transfer.events import QueueReplaced
+from models.transfer.events import QueueReplaced, TransferDown
 from models.transfer.job import JobState
 
 KILLS = 20
@@ -50,7 +50,10 @@ def test_kill_nine_at_twenty_random_points_of_four_shards(
             pid = client.pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            heard.wait_for(lambda event: isinstance(event, QueueReplaced), since=seen)
+            # What the dead one still said comes before its end, the next one's queue after it.
+            heard.wait_for(lambda event: isinstance(event, TransferDown), since=seen)
+            ends = [at for at, event in enumerate(heard.events) if isinstance(event, TransferDown)]
+            heard.wait_for(lambda event: isinstance(event, QueueReplaced), since=ends[-1])
             client.start()
         view = heard.wait_for_state(JobState.READY, JobState.FAILED)
         sent_bytes = hub.sent_bytes
