@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from models.runtime.child_setup import take_protocol_fd
+from models.runtime.child_setup import limit_resources, take_protocol_fd
 from models.runtime.protocol import MAX_LINE_BYTES, Json, decode_line, encode_line, to_json
 from models.runtime.wire import build
 
@@ -97,17 +97,7 @@ def _bound() -> None:
 
         bound_this_process(MEMORY_LIMIT_BYTES, _CPU_LIMIT_S)
         return
-    import resource
-
-    for kind, limit in (
-        (resource.RLIMIT_AS, MEMORY_LIMIT_BYTES),
-        (resource.RLIMIT_CPU, _CPU_LIMIT_S),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(kind)
-        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(kind, (least, hard))
+    limit_resources(MEMORY_LIMIT_BYTES, _CPU_LIMIT_S)
 
 
 def _send(fd: int, event: Json) -> None:

@@ -17,7 +17,7 @@ import threading
 from models.errors import EngineProtocolError
 from models.formulas.latex import UndrawableError
 from models.formulas.protocol import Formula
-from models.runtime.child_setup import open_standard_streams, take_protocol_fd
+from models.runtime.child_setup import limit_resources, open_standard_streams, take_protocol_fd
 from models.runtime.protocol import MAX_LINE_BYTES, Json, decode_line, encode_line, to_json
 from models.runtime.wire import build
 
@@ -74,18 +74,9 @@ def _bound() -> None:
     """Let the system bound memory and files, and stand behind the engine."""
     if sys.platform == "win32":
         return
-    import resource
-
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
-    for kind, limit in (
-        (resource.RLIMIT_AS, MEMORY_LIMIT_BYTES),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(kind)
-        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(kind, (least, hard))
+    limit_resources(MEMORY_LIMIT_BYTES)
 
 
 def _send(fd: int, event: Json) -> None:

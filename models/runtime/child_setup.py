@@ -38,3 +38,23 @@ def prepare_environment() -> None:
     """Set what the native libraries read when they are loaded; what the user set stays."""
     # An abort would start a debugger to print a backtrace: slow, and of no use to the user.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+
+
+def limit_resources(memory_bytes: int, cpu_s: int | None = None) -> None:
+    """Let the system bound this process: memory, processor time, no file written, no core dump.
+
+    A harder limit that is there already stays. Not for Windows.
+    """
+    import resource
+
+    limits = {
+        resource.RLIMIT_AS: memory_bytes,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    if cpu_s is not None:
+        limits[resource.RLIMIT_CPU] = cpu_s
+    for kind, limit in limits.items():
+        _, hard = resource.getrlimit(kind)
+        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (least, hard))

@@ -67,8 +67,8 @@ class RealWindow:
         return widget.body.text if widget is not None else ""
 
     def wait_for_text(self, chars: int) -> str:
-        """Wait until an answer has so many characters; a short one may be whole by then."""
-        self.until(lambda: len(self.answer_text()) >= chars)
+        """Wait until an answer is being written and has so many characters."""
+        self.until(lambda: self.program.chat.live and len(self.answer_text()) >= chars)
         return self.answer_text()
 
     def wait_for_end(self) -> None:

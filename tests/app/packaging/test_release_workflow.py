@@ -45,7 +45,8 @@ def test_only_the_last_job_may_write(workflow: dict[str, Any]) -> None:
         writes = {right for right, what in job["permissions"].items() if what == "write"}
         allowed = {"publish": {"contents", "id-token", "attestations"}, "windows": {"id-token"}}
         assert writes == allowed.get(name, set())
-        assert job["timeout-minutes"] < 360  # GitHub ends every job then
+        # NVIDIA's compiler takes hours; GitHub ends every job after six.
+        assert job["timeout-minutes"] <= {"cuda": 330}.get(name, 180)
     publish = workflow["jobs"]["publish"]
     assert set(publish["needs"]) == set(workflow["jobs"]) - {"publish"}
     assert publish["if"] == "github.ref_type == 'tag'"
