@@ -36,9 +36,11 @@ def main() -> int:
     sys.setrecursionlimit(_RECURSION_LIMIT)
     drawing.set_up()
     _bound()
+    # Said before the reader runs, which ends the process with its input: whoever asks and closes
+    # at once learns all the same that it started.
+    _send(protocol_fd, {"event": "ready"})
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines,), name="requests", daemon=True).start()
-    _send(protocol_fd, {"event": "ready"})
     while (line := lines.get()).endswith(b"\n"):
         try:
             request = decode_line(line)
