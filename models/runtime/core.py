@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Condition
 
@@ -25,6 +25,7 @@ from models.errors import (
 from models.runtime.client import ChildEnd, EngineClient, OpenPipes
 from models.runtime.command import engine_environment
 from models.runtime.ladder import Ladder, Rung
+from models.runtime.notices import Notices
 from models.runtime.outcome import Outcome, describe_end
 from models.runtime.protocol import (
     PROTOCOL_VERSION,
@@ -41,8 +42,7 @@ from models.runtime.protocol import (
 from models.runtime.request_book import OpenRequest, RequestBook
 from models.runtime.states import (
     TRANSITIONS,
-    EngineFailed,
-    EngineNotice,
+    EngineListener,
     EngineState,
     EventReceived,
     Limits,
@@ -79,20 +79,18 @@ class EngineCore:
     def __init__(
         self,
         command: Sequence[str],
-        listener: Callable[[EngineNotice], None],
+        listener: EngineListener,
         limits: Limits,
         env: Mapping[str, str] | None,
         pipes: OpenPipes,
     ) -> None:
         self._command = list(command)
-        self._listener = listener
         self._env = env
         self._open_pipes = pipes
-        self._notices: deque[EngineNotice] = deque()
-        self._delivering = False
         self._reload: OpenRequest | None = None
         self.limits = limits
         self.changed = Condition()  # its lock guards everything here
+        self._notices = Notices(self.changed, listener)
         self.state = _S.STOPPED
         self.client: EngineClient | None = None
         self.last_client: EngineClient | None = None
@@ -115,7 +113,7 @@ class EngineCore:
         if state not in TRANSITIONS[previous]:
             raise RuntimeError(f"the engine cannot go from {previous.name} to {state.name}")
         self.state = state
-        self._notices.append(StateChanged(state, previous))
+        self._notices.tell(StateChanged(state, previous))
         self.changed.notify_all()
 
     def forget_model(self) -> None:
@@ -188,21 +186,8 @@ class EngineCore:
             self.ladder.by_user = True
 
     def deliver(self) -> None:
-        """Call the listener with what is queued, in order, one thread at a time; no lock held."""
-        while True:
-            with self.changed:
-                if self._delivering or not self._notices:
-                    return
-                self._delivering = True
-                notice = self._notices.popleft()
-            try:
-                self._listener(notice)
-            except Exception:  # noqa: BLE001
-                # A bug in the listener must not leave the child without its watchdog.
-                _LOG.exception("the engine's listener failed on %s", type(notice).__name__)
-            finally:
-                with self.changed:
-                    self._delivering = False
+        """Call the listeners with what is queued, in order, one thread at a time; no lock held."""
+        self._notices.deliver()
 
     # --- the reader thread ----------------------------------------------------------------------
 
@@ -282,7 +267,7 @@ class EngineCore:
     def _finish(self, request: OpenRequest, event: Event) -> None:
         self.book.finish(request, event)
         if not request.internal:
-            self._notices.append(EventReceived(event))
+            self._notices.tell_event(event, request)
         self.changed.notify_all()
 
     def _take_hello(self, event: Event, attempt: StartAttempt) -> None:
@@ -312,7 +297,7 @@ class EngineCore:
         if isinstance(event.body, Hello):
             raise EngineProtocolError("The engine said hello twice.")
         if event.request_id is None:
-            self._notices.append(EventReceived(event))
+            self._notices.tell(EventReceived(event))
             return
         request = self.book.get(event.request_id)
         if request is None:
@@ -320,7 +305,7 @@ class EngineCore:
             return
         request.check(event)
         if not event.is_final:
-            self._notices.append(EventReceived(event))
+            self._notices.tell_event(event, request)
         elif request is self._reload:
             self._end_reload(request, event)
         else:
@@ -397,7 +382,7 @@ class EngineCore:
         self.set_state(_S.STOPPED)
         if ladder.remark is not None:
             ladder.remark.details = tail
-            self._notices.append(EngineFailed(ladder.remark, None))
+            self._notices.tell_failure(ladder.remark, None)
 
     def _ended_by_itself(self, outcome: Outcome, tail: str) -> None:
         work = self.book.work()
@@ -431,7 +416,7 @@ class EngineCore:
             self.crash_times.append(time.monotonic())
         self.set_state(state)
         if not is_told:
-            self._notices.append(EngineFailed(error, work.id if work else None))
+            self._notices.tell_failure(error, work)
 
     def _end_start(self, error: FathomError) -> bool:
         attempt, self.starting = self.starting, None
@@ -461,7 +446,7 @@ class EngineCore:
             work.fields = self.load_fields
         self.model = None
         self.safe_mode = True
-        self._notices.append(SafeModeRetry(error))
+        self._notices.tell(SafeModeRetry(error))
         self.spawn()
 
     def _resume(self) -> None:
@@ -487,7 +472,7 @@ class EngineCore:
             self.forget_model()
             self.set_state(_S.IDLE)
             return
-        self._notices.append(EventReceived(event))
+        self._notices.tell(EventReceived(event))
         self.model = event.body.model
         self.set_state(_S.READY)
         if answer.cancelled:

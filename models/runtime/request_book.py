@@ -22,6 +22,7 @@ from models.runtime.protocol import (
     Streams,
     Unloaded,
 )
+from models.runtime.states import EngineListener
 
 # What the engine does one at a time; everything else may be asked for meanwhile.
 _WORK_OPS = ("load", "unload", "generate", "bench", "streams")
@@ -50,6 +51,7 @@ class OpenRequest:
         internal: the supervisor's own (cancel, shutdown, the reload in safe mode).
         has_answer: a part of the answer has come; it cannot be begun again unseen.
         deadline: when a cancelled request must have ended, in monotonic seconds.
+        listener: who hears of it instead of the engine's listener; None: that one does.
     """
 
     id: int
@@ -59,6 +61,7 @@ class OpenRequest:
     has_answer: bool = False
     cancelled: bool = False
     deadline: float | None = None
+    listener: EngineListener | None = None
 
     @property
     def is_work(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -112,3 +112,4 @@ class EventReceived:
 
 
 EngineNotice = StateChanged | SafeModeRetry | EngineFailed | EventReceived
+EngineListener = Callable[[EngineNotice], None]

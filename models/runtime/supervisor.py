@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from models.errors import EngineBusyError, EngineStartError, PromptTooLongError
 from models.runtime.client import EngineClient, OpenPipes
@@ -37,6 +37,7 @@ from models.runtime.protocol import (
 from models.runtime.request_book import OpenRequest
 from models.runtime.states import (
     EngineFailed,
+    EngineListener,
     EngineNotice,
     EngineState,
     EventReceived,
@@ -86,7 +87,7 @@ class EngineSupervisor:
         self,
         command: Sequence[str],
         *,
-        listener: Callable[[EngineNotice], None],
+        listener: EngineListener,
         limits: Limits = _DEFAULT_LIMITS,
         env: Mapping[str, str] | None = None,
         pipes: OpenPipes = open_pipes,
@@ -177,14 +178,20 @@ class EngineSupervisor:
             core.begin_load(fields)
             return request_id
 
-    def generate(self, request: GenerateRequest) -> int:
+    def generate(self, request: GenerateRequest, *, listener: EngineListener | None = None) -> int:
         """Ask for an answer; returns the request's id, the answer comes as events.
+
+        Args:
+            request: what to answer.
+            listener: told of this request in place of the supervisor's own listener, by the same
+                rules; that one still hears live figures, states, and of a child that fails. It may
+                be called before this returns.
 
         Raises:
             EngineBusyError: no checkpoint is loaded, or another request is being worked on.
             PromptTooLongError: the request does not fit in a line of the protocol.
         """
-        return self._submit_on_checkpoint("generate", to_json(request))
+        return self._submit_on_checkpoint("generate", to_json(request), listener)
 
     def bench(self, request: BenchRequest) -> int:
         """Measure the loaded checkpoint's speed; returns the request's id, results are events.
@@ -205,13 +212,15 @@ class EngineSupervisor:
             self._check_free()
             return self._submit("streams", {"path": path})
 
-    def _submit_on_checkpoint(self, op: str, fields: Json) -> int:
+    def _submit_on_checkpoint(
+        self, op: str, fields: Json, listener: EngineListener | None = None
+    ) -> int:
         core = self._core
         with core.changed:
             self._check_free()
             if core.state is not _S.READY:
                 raise EngineBusyError("No checkpoint is loaded.", hint="Load one first.")
-            request_id = self._submit(op, fields)
+            request_id = self._submit(op, fields, listener)
             core.set_state(_S.GENERATING)
             return request_id
 
@@ -347,11 +356,11 @@ class EngineSupervisor:
                 details=self.stderr_tail(),
             )
 
-    def _submit(self, op: str, fields: Json) -> int:
+    def _submit(self, op: str, fields: Json, listener: EngineListener | None = None) -> int:
         if len(encode_line(fields)) > MAX_LINE_BYTES - _ENVELOPE_BYTES:
             raise PromptTooLongError(
                 "The conversation is too long for the engine.", hint="Start a new one."
             )
-        request = OpenRequest(self._core.book.new_id(), op, fields)
+        request = OpenRequest(self._core.book.new_id(), op, fields, listener=listener)
         self._core.send(request)
         return request.id

@@ -1,0 +1,83 @@
+"""Whose turn it is to ask the engine: it answers one question at a time. No Qt here.
+
+The chat and the server for other programs share one engine. Whoever wants an answer asks for a turn
+and gets it in the order of asking, so that neither can starve the other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+
+class Turn:
+    """A place in the queue, or the turn itself; made by ``EngineTurns.ask``."""
+
+    def __init__(self, turns: EngineTurns, begin: Callable[[], None]) -> None:
+        self._turns = turns
+        self.begin = begin
+
+    @property
+    def ahead(self) -> int:
+        """How many come before this one; 0 when it has begun, or has ended."""
+        return self._turns.ahead_of(self)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is this one's turn now."""
+        return self._turns.is_current(self)
+
+    def end(self) -> None:
+        """Let the next one begin, or leave the queue; safe twice and from any thread."""
+        self._turns.end(self)
+
+
+class EngineTurns:
+    """One turn at a time, in the order of asking. From any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the two below; never held while somebody begins
+        self._current: Turn | None = None
+        self._waiting: deque[Turn] = deque()
+
+    def ask(self, begin: Callable[[], None]) -> Turn:
+        """Ask for a turn and return at once.
+
+        Args:
+            begin: called once when the turn has come: before this returns where nobody is
+                before, else in the thread that ended the turn before. It must not wait or raise.
+        """
+        turn = Turn(self, begin)
+        with self._lock:
+            self._waiting.append(turn)
+        self._advance()
+        return turn
+
+    def end(self, turn: Turn) -> None:
+        """As ``Turn.end``."""
+        with self._lock:
+            if turn is self._current:
+                self._current = None
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+        self._advance()
+
+    def is_current(self, turn: Turn) -> bool:
+        """As ``Turn.has_begun``."""
+        with self._lock:
+            return turn is self._current
+
+    def ahead_of(self, turn: Turn) -> int:
+        """As ``Turn.ahead``."""
+        with self._lock:
+            if turn not in self._waiting:
+                return 0
+            return self._waiting.index(turn) + (self._current is not None)
+
+    def _advance(self) -> None:
+        with self._lock:
+            if self._current is not None or not self._waiting:
+                return
+            turn = self._current = self._waiting.popleft()
+        turn.begin()
