@@ -36,6 +36,8 @@ DIRECT = (
     "cryptography",
     "ziamath",
     "latex2mathml",
+    "uvicorn",
+    "starlette",
     "tomli-w",
 )
 _MAX_TEXT_CHARS = 200_000
