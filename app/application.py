@@ -223,6 +223,7 @@ class Fathom(QObject):
         core = self._core
         return Chat(
             supervisor=core.supervisor,
+            turns=core.turns,
             bridge=core.bridge,
             loader=self.loader,
             store=core.store,
@@ -257,7 +258,7 @@ class Fathom(QObject):
             actions=self.fetching.library,
             checks=self.safety.checks,
             family_of=self.fetching.family_of,
-            make_discover=self.fetching.make_discover_view,
+            make_discover=partial(self.fetching.make_discover_view, self._formulas),
             make_downloads=self.fetching.make_downloads_view,
         )
         page.chat_requested.connect(partial(self.window.show_page, CHAT))

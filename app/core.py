@@ -18,6 +18,7 @@ from models.library.roots import library_roots
 from models.paths import Paths
 from models.runtime.command import engine_command, engine_environment
 from models.runtime.supervisor import EngineSupervisor
+from models.runtime.turns import EngineTurns
 from models.settings import Settings
 from models.transfer_settings import library_of_user
 
@@ -44,6 +45,7 @@ class Core:
             listener=self.bridge.listener,
             env=engine_environment(),
         )
+        self.turns = EngineTurns()
         self.library = library_of_user(paths, self.settings, os.environ)
         self.tokens = TokenStore(os.environ)
         self.hub_access = HubAccess(paths, self.settings, os.environ, self.tokens)

@@ -1,6 +1,8 @@
 """Answers, one after the other: the queue, the one being written, what is kept of it.
 
 An answer is committed as it streams, and whatever ends it early leaves the text that had arrived.
+Each answer takes a turn at the engine, which other programs may be using: it is asked for when the
+answer could begin, and given back however the answer ends.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import dataclasses
 from collections import deque
 from functools import partial
 
-from PySide6.QtCore import QObject, QTimer, Signal, Slot
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
 from app.actions.answer import LiveAnswer, WaitingAnswer
 from app.actions.branch import Branch, commit_beginning
@@ -24,6 +26,7 @@ from models.engine_settings import sampling
 from models.errors import EngineError, FathomError
 from models.runtime.protocol import Cancelled, Done, GenerateRequest, PromptMessage, Started, Usage
 from models.runtime.supervisor import EngineSupervisor
+from models.runtime.turns import EngineTurns, Turn
 from models.settings import Settings
 
 COMMIT_INTERVAL_MS = 400
@@ -36,11 +39,13 @@ class Answering(QObject):
     delta = Signal(int, str, str)  # message id, text, reasoning
     ended = Signal(object)  # Message
     changed = Signal()  # what is live or waiting has changed
+    _turn_came = Signal()
 
     def __init__(
         self,
         *,
         supervisor: EngineSupervisor,
+        turns: EngineTurns,
         bridge: EngineBridge,
         loader: LoadModel,
         store: ConversationStore,
@@ -51,6 +56,8 @@ class Answering(QObject):
     ) -> None:
         super().__init__(parent)
         self._supervisor = supervisor
+        self._turns = turns
+        self._turn: Turn | None = None
         self._loader = loader
         self._store = store
         self._settings = settings
@@ -60,14 +67,17 @@ class Answering(QObject):
         self._beginning: WaitingAnswer | None = None
         self._beginning_is_stopped = False
         self._waiting: deque[WaitingAnswer] = deque()
-        # Cancelled before the engine lane told which answer the request belongs to.
+        # Ended before the engine lane told which answer the request belongs to.
         self._cancelled_early: set[int] = set()
+        self._failed_early: dict[int, FathomError] = {}
         self._errors: dict[int, FathomError] = {}
         # Ended, and not in the store yet: a branch read meanwhile has an older state of them.
         self._unsaved: dict[int, Message] = {}
         self._commit_timer = QTimer(self)
         self._commit_timer.setInterval(COMMIT_INTERVAL_MS)
         self._commit_timer.timeout.connect(self._commit)
+        # Told in the thread of whoever had the turn before.
+        self._turn_came.connect(self._pump, Qt.ConnectionType.QueuedConnection)
         bridge.started.connect(self._on_started)
         bridge.delta.connect(self._on_delta)
         bridge.finished.connect(self._on_finished)
@@ -88,6 +98,11 @@ class Answering(QObject):
     def is_waiting(self, conversation_id: int | None) -> bool:
         """Whether a question of a conversation waits for the engine."""
         return any(item.conversation_id == conversation_id for item in self._waiting)
+
+    @property
+    def is_behind_program(self) -> bool:
+        """Whether the next answer waits for one that another program is given."""
+        return self._turn is not None and not self._turn.has_begun
 
     def error_of(self, message_id: int) -> FathomError | None:
         """Return why an answer of this session ended early."""
@@ -136,13 +151,23 @@ class Answering(QObject):
     def _keep_waiting(self, items: list[WaitingAnswer]) -> None:
         if len(items) != len(self._waiting):
             self._waiting = deque(items)
+            self._pump()
             self.changed.emit()
 
     # --- the beginning --------------------------------------------------------------------------
 
+    @Slot()
     def _pump(self) -> None:
-        """Begin the next answer when the engine is free."""
-        if self._live or self._beginning or not self._waiting or not self._loader.status.is_ready:
+        """Begin the next answer when the engine is free, whoever else it answers."""
+        if self._live or self._beginning:
+            return
+        if not self._waiting or not self._loader.status.is_ready:
+            self._end_turn()
+            return
+        if self._turn is None:
+            self._turn = self._turns.ask(self._turn_came.emit)
+        if not self._turn.has_begun:
+            self.changed.emit()
             return
         waiting = self._waiting.popleft()
         self._beginning, self._beginning_is_stopped = waiting, False
@@ -151,12 +176,19 @@ class Answering(QObject):
         self._runner.run(operation, done=self._on_begun, error=self._on_begin_failed, lane="store")
         self.changed.emit()
 
+    def _end_turn(self) -> None:
+        """Let somebody else have the engine."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.end()
+
     def _on_begun(self, branch: Branch) -> None:
         waiting, self._beginning = self._beginning, None
         assert waiting is not None
         branch = self.current(branch)
         self._live = LiveAnswer(branch.turns[-1].message)
         self._cancelled_early.clear()
+        self._failed_early.clear()
         self.began.emit(branch)
         if self._beginning_is_stopped:
             self._end("cancelled", None, "cancelled")
@@ -173,6 +205,7 @@ class Answering(QObject):
 
     def _on_begin_failed(self, error: Exception) -> None:
         self._beginning = None
+        self._end_turn()
         self._on_error(error)
         self.changed.emit()
         self._pump()
@@ -198,6 +231,8 @@ class Answering(QObject):
         live.request_id = request_id
         if request_id in self._cancelled_early:
             self._end("cancelled", None, "cancelled")
+        elif request_id in self._failed_early:
+            self._fail(self._failed_early[request_id])
         elif live.is_stopping:
             self._send_cancel(request_id)
 
@@ -245,7 +280,12 @@ class Answering(QObject):
 
     @Slot(object, FathomError)
     def _on_failed(self, request_id: int | None, error: FathomError) -> None:
-        if self._live is not None and (request_id is None or self._is_live(request_id)):
+        if self._live is None:
+            return
+        if request_id is not None and self._live.request_id is None:
+            # It may be the end of what another program had asked before.
+            self._failed_early[request_id] = error
+        elif request_id in (None, self._live.request_id):
             self._fail(error)
 
     def _on_refused(self, error: Exception) -> None:
@@ -272,6 +312,7 @@ class Answering(QObject):
     def _end(self, state: MessageState, usage: Usage | None, stop_reason: str) -> None:
         live, self._live = self._live, None
         assert live is not None
+        self._end_turn()
         self._commit_timer.stop()
         figures = live.usage(usage, stop_reason)
         message = dataclasses.replace(live.so_far(), state=state, usage=figures)

@@ -22,6 +22,7 @@ from models.chat.store import ConversationStore
 from models.errors import FathomError, StoreError
 from models.runtime.protocol import Stats
 from models.runtime.supervisor import EngineSupervisor
+from models.runtime.turns import EngineTurns
 from models.settings import Settings
 
 
@@ -40,6 +41,7 @@ class Chat(QObject):
         self,
         *,
         supervisor: EngineSupervisor,
+        turns: EngineTurns,
         bridge: EngineBridge,
         loader: LoadModel,
         store: ConversationStore,
@@ -58,6 +60,7 @@ class Chat(QObject):
         self._wanted_id: int | None = None
         self._answering = Answering(
             supervisor=supervisor,
+            turns=turns,
             bridge=bridge,
             loader=loader,
             store=store,
@@ -98,6 +101,11 @@ class Chat(QObject):
     def is_waiting_here(self) -> bool:
         """Whether a question on the page waits for the engine."""
         return self._answering.is_waiting(self.conversation_id)
+
+    @property
+    def is_behind_program(self) -> bool:
+        """Whether the next answer waits for one that another program is given."""
+        return self._answering.is_behind_program
 
     @property
     def answering_id(self) -> int | None:

@@ -318,6 +318,8 @@ class ChatPage(ChatFrame):
         status = self._loader.status
         if self._chat.is_waiting_here and status.is_loading:
             hint = self.tr("Your message will be answered when the model is loaded.")
+        elif self._chat.is_waiting_here and self._chat.is_behind_program:
+            hint = self.tr("A program is being answered. Your message comes after that.")
         elif self._chat.is_waiting_here and self._chat.answering_id is not None:
             hint = self.tr("Your message will be answered after the other conversation's.")
         elif status.is_loading:

@@ -23,6 +23,7 @@ from app.views.chat_page import ChatPage
 from models.chat.store import ConversationStore
 from models.library.library import Library
 from models.runtime.supervisor import EngineSupervisor
+from models.runtime.turns import EngineTurns
 from models.settings import Settings
 
 TALKING_ENGINE = Path(__file__).resolve().parent / "talking_engine.py"
@@ -41,6 +42,7 @@ class ChatWindow:
     settings: SettingsBridge
     bridge: EngineBridge
     supervisor: EngineSupervisor
+    queue: EngineTurns
     store: ConversationStore
     loader: LoadModel
     chat: Chat
@@ -126,8 +128,10 @@ def make_chat_window(
         runner=runner,
         messages=messages,
     )
+    queue = EngineTurns()
     chat = Chat(
         supervisor=supervisor,
+        turns=queue,
         bridge=bridge,
         loader=loader,
         store=store,
@@ -151,6 +155,7 @@ def make_chat_window(
         settings,
         bridge,
         supervisor,
+        queue,
         store,
         loader,
         chat,
