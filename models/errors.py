@@ -428,6 +428,33 @@ class KeyringError(FathomError):
     code = "keyring"
 
 
+# --- the server for other programs ----------------------------------------------------------------
+
+
+class ServerKeyError(FathomError):
+    """The file with the key of the server is damaged."""
+
+    code = "server_key"
+
+
+class ServerDownError(FathomError):
+    """The child that speaks HTTP cannot be started, or ended; ``details`` holds its last words."""
+
+    code = "server_down"
+
+
+class ServerPortError(FathomError):
+    """The port that was asked for cannot be had; another program has it, as a rule."""
+
+    code = "server_port_busy"
+
+
+class ServerAddressError(BadInputError):
+    """The address of a web page that is to be allowed is none."""
+
+    code = "server_address"
+
+
 # --- updates --------------------------------------------------------------------------------------
 
 

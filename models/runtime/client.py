@@ -151,6 +151,12 @@ class ChildClient(Generic[_E]):
             if self._pipes is not None:
                 self._pipes.write(line)
 
+    def close_input(self) -> None:
+        """End the child's input once it has everything that was sent."""
+        with self._lock:
+            if self._pipes is not None:
+                self._pipes.close_input()
+
     def wake(self) -> None:
         """Let the reader thread call ``on_pass`` now."""
         with self._lock:

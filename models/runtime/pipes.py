@@ -109,6 +109,9 @@ class Pipes(Protocol):
     def write(self, data: bytes) -> None:
         """Queue bytes for the child's input; returns at once, from any thread."""
 
+    def close_input(self) -> None:
+        """End the child's input once it has what was queued; nothing can be written after it."""
+
     def wake(self) -> None:
         """Let ``wait`` return; from any thread."""
 
@@ -138,6 +141,7 @@ class SelectorPipes:
         self._outbound = bytearray()
         self._closed = False
         self._stdin_works = True
+        self._stdin_ends = False
         self._wake_fd, self._wake_write_fd = os.pipe()
         self._selector = selectors.DefaultSelector()
         for fd in (self._wake_fd, self._wake_write_fd, self._stdin.fileno()):
@@ -166,7 +170,14 @@ class SelectorPipes:
     def write(self, data: bytes) -> None:
         """Queue bytes for the child."""
         with self._lock:
-            self._outbound += data
+            if not self._stdin_ends:
+                self._outbound += data
+        self.wake()
+
+    def close_input(self) -> None:
+        """End the child's input once it has what was queued; nothing can be written after it."""
+        with self._lock:
+            self._stdin_ends = True
         self.wake()
 
     def wake(self) -> None:
@@ -212,7 +223,12 @@ class SelectorPipes:
                     self._outbound.clear()
                 else:
                     del self._outbound[:written]
+            if self._stdin.closed:
+                return
             self._watch_stdin(bool(self._outbound) and self._stdin_works)
+            if self._stdin_ends and not self._outbound:
+                self._stdin_works = False
+                self._stdin.close()
 
     def _watch_stdin(self, wanted: bool) -> None:
         fd = self._stdin.fileno()
@@ -253,6 +269,10 @@ class ThreadedPipes:
     def write(self, data: bytes) -> None:
         """Queue bytes for the child."""
         self._outbound.put(data)
+
+    def close_input(self) -> None:
+        """End the child's input once it has what was queued; nothing can be written after it."""
+        self._outbound.put(None)
 
     def wake(self) -> None:
         """Let ``wait`` return."""

@@ -14,9 +14,12 @@ from collections.abc import Callable
 class Turn:
     """A place in the queue, or the turn itself; made by ``EngineTurns.ask``."""
 
-    def __init__(self, turns: EngineTurns, begin: Callable[[], None]) -> None:
+    def __init__(
+        self, turns: EngineTurns, begin: Callable[[], None], moved: Callable[[], None] | None
+    ) -> None:
         self._turns = turns
         self.begin = begin
+        self.moved = moved
 
     @property
     def ahead(self) -> int:
@@ -41,14 +44,15 @@ class EngineTurns:
         self._current: Turn | None = None
         self._waiting: deque[Turn] = deque()
 
-    def ask(self, begin: Callable[[], None]) -> Turn:
+    def ask(self, begin: Callable[[], None], *, moved: Callable[[], None] | None = None) -> Turn:
         """Ask for a turn and return at once.
 
         Args:
             begin: called once when the turn has come: before this returns where nobody is
                 before, else in the thread that ended the turn before. It must not wait or raise.
+            moved: called when somebody before has ended, while it waits; by the same rules.
         """
-        turn = Turn(self, begin)
+        turn = Turn(self, begin, moved)
         with self._lock:
             self._waiting.append(turn)
         self._advance()
@@ -59,9 +63,16 @@ class EngineTurns:
         with self._lock:
             if turn is self._current:
                 self._current = None
+                behind = list(self._waiting)
             elif turn in self._waiting:
+                behind = list(self._waiting)[self._waiting.index(turn) + 1 :]
                 self._waiting.remove(turn)
+            else:
+                return
         self._advance()
+        for other in behind:
+            if other.moved is not None and not other.has_begun:
+                other.moved()
 
     def is_current(self, turn: Turn) -> bool:
         """As ``Turn.has_begun``."""
