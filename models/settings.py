@@ -147,6 +147,12 @@ class Settings:
         assert isinstance(value, str)
         return value
 
+    def get_texts(self, key: str) -> tuple[str, ...]:
+        """Return the value of a text_list setting."""
+        value = self.get(key)
+        assert isinstance(value, tuple)
+        return value
+
     def get_paths(self, key: str) -> tuple[Path, ...]:
         """Return the value of a path_list setting as paths, ``~`` expanded."""
         value = self.get(key)
@@ -226,7 +232,11 @@ def check_value(spec: SettingSpec, value: object) -> SettingValue:
     """
     checked = _typed(spec.kind, value)
     if checked is None:
-        words = {"choice": "one of its choices", "path_list": "a list of folders"}
+        words = {
+            "choice": "one of its choices",
+            "path_list": "a list of folders",
+            "text_list": "a list of texts",
+        }
         expected = words.get(spec.kind, f"of type {spec.kind}")
         raise InvalidSettingError(f"{spec.key} must be {expected}, not {_shown(value)}.")
     if spec.kind == "choice" and checked not in spec.choices:
@@ -261,7 +271,7 @@ def _typed(kind: str, value: object) -> SettingValue | None:
         return value if isinstance(value, int) else None
     if kind == "float":
         return _finite(value)
-    if kind == "path_list":
+    if kind in ("path_list", "text_list"):
         if not isinstance(value, (list, tuple)):
             return None
         texts = tuple(os.fspath(p) if isinstance(p, Path) else p for p in value)

@@ -8,7 +8,7 @@ from models.runtime.protocol import LoadSettings, Sampling
 
 SettingValue = bool | int | float | str | tuple[str, ...]
 
-KINDS = ("bool", "int", "float", "str", "choice", "path_list")
+KINDS = ("bool", "int", "float", "str", "choice", "path_list", "text_list")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 
 
@@ -18,11 +18,11 @@ class SettingSpec:
 
     Attributes:
         key: ``section.name``, as in the file.
-        kind: one of ``KINDS``; a ``path_list`` is a tuple of path texts.
+        kind: one of ``KINDS``; a ``path_list`` is a tuple of path texts, a ``text_list`` of texts.
         minimum, maximum: bounds of an int or float, both included.
         choices: the values of a ``choice``.
         group: heading in the dialog.
-        hidden: kept by the program itself, not shown in the dialog.
+        hidden: not shown in the dialog: kept by the program itself, or shown on a page of its own.
     """
 
     key: str
@@ -303,4 +303,40 @@ _OTHER = (
     SettingSpec("window.inspector", "str", "", "State of the inspector", hidden=True),
 )
 
-SETTINGS: tuple[SettingSpec, ...] = _APPEARANCE + _CHAT + _ENGINE + _SAMPLING_SETTINGS + _OTHER
+# Shown on the server's own page.
+_SERVER = (
+    SettingSpec(
+        "server.starts_with_window",
+        "bool",
+        False,
+        "Switch on with Fathom",
+        "Otherwise the server is off until you switch it on.",
+        group="Server",
+        hidden=True,
+    ),
+    SettingSpec(
+        "server.port",
+        "int",
+        8737,
+        "Port",
+        "Where programs on this machine find the server: 127.0.0.1 and this number.",
+        minimum=1024,
+        maximum=65_535,
+        group="Server",
+        hidden=True,
+    ),
+    SettingSpec(
+        "server.allowed_origins",
+        "text_list",
+        (),
+        "Allowed web pages",
+        "Pages in a browser that may use the server; all others are refused, whatever they send. "
+        "They need the key too.",
+        group="Server",
+        hidden=True,
+    ),
+)
+
+SETTINGS: tuple[SettingSpec, ...] = (
+    _APPEARANCE + _CHAT + _ENGINE + _SAMPLING_SETTINGS + _OTHER + _SERVER
+)

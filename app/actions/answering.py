@@ -58,6 +58,8 @@ class Answering(QObject):
         self._supervisor = supervisor
         self._turns = turns
         self._turn: Turn | None = None
+        # Given back in a lane: whoever is next may have a long question to send.
+        self._is_ending_turn = False
         self._loader = loader
         self._store = store
         self._settings = settings
@@ -159,7 +161,7 @@ class Answering(QObject):
     @Slot()
     def _pump(self) -> None:
         """Begin the next answer when the engine is free, whoever else it answers."""
-        if self._live or self._beginning:
+        if self._live or self._beginning or self._is_ending_turn:
             return
         if not self._waiting or not self._loader.status.is_ready:
             self._end_turn()
@@ -180,7 +182,19 @@ class Answering(QObject):
         """Let somebody else have the engine."""
         turn, self._turn = self._turn, None
         if turn is not None:
-            turn.end()
+            self._is_ending_turn = True
+            self._runner.run(
+                turn.end, done=self._on_turn_ended, error=self._on_turn_lost, lane="control"
+            )
+
+    def _on_turn_ended(self, _result: None) -> None:
+        self._is_ending_turn = False
+        self._pump()
+
+    def _on_turn_lost(self, error: Exception) -> None:
+        # Whoever is next went wrong; the chat goes on.
+        self._on_turn_ended(None)
+        self._on_error(error)
 
     def _on_begun(self, branch: Branch) -> None:
         waiting, self._beginning = self._beginning, None

@@ -12,7 +12,7 @@ from helpers.chat_window import ChatWindow
 from models.errors import EngineError
 from models.runtime.protocol import Delta, GenerateRequest, PromptMessage
 from models.runtime.supervisor import EngineNotice, EventReceived
-from models.runtime.turns import EngineTurns, Turn
+from models.runtime.turns import Turn
 
 Make = Callable[..., ChatWindow]
 LONG = {"text": "word " * 10_000, "rate_words_s": 200}
@@ -22,10 +22,10 @@ def nothing() -> None:
     """Begin nothing."""
 
 
-def take(turns: EngineTurns) -> Turn:
-    """Take the engine as another program does, which has to be possible at once."""
-    turn = turns.ask(nothing)
-    assert turn.has_begun
+def take(window: ChatWindow) -> Turn:
+    """Take the engine as another program does; it has to be free, or about to be."""
+    turn = window.queue.ask(nothing)
+    window.until(lambda: turn.has_begun)
     return turn
 
 
@@ -103,7 +103,7 @@ def test_whatever_ends_an_answer_the_engine_is_free_again(
     act(window)
     window.until(lambda: len(window.turns()) == 2 and window.chat.live is None)
     assert window.turns()[-1].state == state
-    take(window.queue).end()
+    take(window).end()
 
 
 def test_an_answer_that_cannot_begin_leaves_the_engine_free(make: Make) -> None:
@@ -118,13 +118,13 @@ def test_an_answer_that_cannot_begin_leaves_the_engine_free(make: Make) -> None:
     window.ask("Why?")
     window.until(lambda: window.notices)
     assert not window.chat.is_answering_here
-    take(window.queue).end()
+    take(window).end()
 
 
 def test_a_question_waits_for_a_program_and_says_so(make: Make) -> None:
     window = make()
     window.load()
-    program = take(window.queue)
+    program = take(window)
     window.ask("Why?")
     window.until(lambda: window.chat.is_behind_program)
     assert window.chat.is_waiting_here
@@ -165,20 +165,20 @@ def test_a_program_that_asked_before_the_second_question_comes_before_it(make: M
 def test_a_question_that_is_stopped_while_it_waits_leaves_the_queue(make: Make) -> None:
     window = make()
     window.load()
-    program = take(window.queue)
+    program = take(window)
     window.ask("Why?")
     window.until(lambda: window.chat.is_behind_program)
     window.chat.stop()
     assert not window.chat.is_waiting_here
     program.end()
-    take(window.queue).end()
+    take(window).end()
     assert [turn.role for turn in window.turns()] == ["user"]
 
 
 def test_a_question_keeps_waiting_while_another_model_is_loaded(make: Make) -> None:
     window = make()
     window.load()
-    program = take(window.queue)
+    program = take(window)
     window.ask("Why?")
     window.until(lambda: window.chat.is_behind_program)
     window.loader.load(window.loader.entries[0])
@@ -212,7 +212,7 @@ def test_what_a_program_hears_is_not_written_into_the_chat(make: Make) -> None:
     window.load()
     heard: list[str] = []
     ended = threading.Event()
-    program = take(window.queue)
+    program = take(window)
 
     def listen(notice: EngineNotice) -> None:
         assert isinstance(notice, EventReceived)
