@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from models.runtime.child_lines import write_event
 from models.runtime.child_setup import limit_resources, take_protocol_fd
-from models.runtime.protocol import MAX_LINE_BYTES, Json, decode_line, encode_line, to_json
+from models.runtime.protocol import MAX_LINE_BYTES, Json, decode_line, to_json
 from models.runtime.wire import build
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ def main() -> int:
     from models.runtime.llama.template import ChatTemplate  # noqa: F401  Loaded before the limits.
 
     _bound()
-    _send(protocol_fd, {"event": "ready"})
+    write_event(protocol_fd, {"event": "ready"})
     line = sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)
     if not line.endswith(b"\n"):
         return 0
     request = build(TemplateRequest, decode_line(line), strict=True)
-    _send(protocol_fd, {"event": "parts", **_parts(request.template)})
+    write_event(protocol_fd, {"event": "parts", **_parts(request.template)})
     for rendered in _renderings(request):
-        _send(protocol_fd, {"event": "rendered", **rendered})
-    _send(protocol_fd, {"event": "done"})
+        write_event(protocol_fd, {"event": "rendered", **rendered})
+    write_event(protocol_fd, {"event": "done"})
     # A thread that still renders must not keep the process.
     os._exit(0)
 
@@ -98,9 +99,3 @@ def _bound() -> None:
         bound_this_process(MEMORY_LIMIT_BYTES, _CPU_LIMIT_S)
         return
     limit_resources(MEMORY_LIMIT_BYTES, _CPU_LIMIT_S)
-
-
-def _send(fd: int, event: Json) -> None:
-    data = memoryview(encode_line(event))
-    while data:
-        data = data[os.write(fd, data) :]

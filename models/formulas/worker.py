@@ -12,13 +12,13 @@ import contextlib
 import os
 import queue
 import sys
-import threading
 
 from models.errors import EngineProtocolError
 from models.formulas.latex import UndrawableError
 from models.formulas.protocol import Formula
+from models.runtime.child_lines import read_until_gone, write_event
 from models.runtime.child_setup import limit_resources, open_standard_streams, take_protocol_fd
-from models.runtime.protocol import MAX_LINE_BYTES, Json, decode_line, encode_line, to_json
+from models.runtime.protocol import Json, decode_line, to_json
 from models.runtime.wire import build
 
 MEMORY_LIMIT_BYTES = 512 * 1024 * 1024
@@ -38,25 +38,17 @@ def main() -> int:
     _bound()
     # Said before the reader runs, which ends the process with its input: whoever asks and closes
     # at once learns all the same that it started.
-    _send(protocol_fd, {"event": "ready"})
+    write_event(protocol_fd, {"event": "ready"})
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(lines,), name="requests", daemon=True).start()
-    while (line := lines.get()).endswith(b"\n"):
+    read_until_gone(lines.put)
+    while True:
         try:
-            request = decode_line(line)
+            request = decode_line(lines.get())
             request_id = request.pop("id", None)
             formula = build(Formula, request, strict=True)
         except EngineProtocolError:
             return 2
-        _send(protocol_fd, {"id": request_id, **_answer(formula)})
-    return 2
-
-
-def _read(lines: queue.SimpleQueue[bytes]) -> None:
-    """Hand requests on; at their end nobody is left to draw for."""
-    while line := sys.stdin.buffer.readline(MAX_LINE_BYTES + 1):
-        lines.put(line)
-    os._exit(0)
+        write_event(protocol_fd, {"id": request_id, **_answer(formula)})
 
 
 def _answer(formula: Formula) -> Json:
@@ -79,9 +71,3 @@ def _bound() -> None:
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     limit_resources(MEMORY_LIMIT_BYTES)
-
-
-def _send(fd: int, event: Json) -> None:
-    data = memoryview(encode_line(event))
-    while data:
-        data = data[os.write(fd, data) :]

@@ -12,13 +12,12 @@ import os
 import queue
 import sys
 import threading
-import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
-from models.errors import EngineProtocolError, FathomError, PlannerChildError
+from models.errors import EngineProtocolError, PlannerChildError
 from models.gguf.shape import ModelShape
 from models.planner.inventory import Inventory
 from models.planner.machine import Machine
@@ -39,8 +38,9 @@ from models.planning.planner_protocol import (
     PlanMade,
     ShapeKnown,
 )
+from models.runtime.child_lines import error_event, own_error, read_until_gone, write_event
 from models.runtime.child_setup import open_standard_streams, take_protocol_fd
-from models.runtime.protocol import MAX_LINE_BYTES, Json, decode_line, encode_line, to_json
+from models.runtime.protocol import Json, decode_line, to_json
 from models.runtime.wire import build
 from models.stopping import Stop
 
@@ -59,15 +59,9 @@ class PlannerWorker:
         request_id = request.pop("id", None)
         try:
             return {"id": request_id, **self._answer(request.pop("op", None), request, stop)}
-        except FathomError as error:
-            return {"id": request_id, "event": "error", **error.to_json()}
         except Exception as error:  # noqa: BLE001  The process boundary: a bug is reported.
-            bug = PlannerChildError(
-                "The planner met an error in its own code.",
-                hint="Please report it with the details.",
-                details="".join(traceback.format_exception(error)),
-            )
-            return {"id": request_id, "event": "error", **bug.to_json()}
+            failure = own_error(error, "The planner", PlannerChildError)
+            return {"id": request_id, **error_event(failure)}
 
     def _answer(self, op: Any, fields: Json, stop: Stop) -> Json:
         handlers: dict[str, Callable[[Json, Stop], Any]] = {
@@ -138,7 +132,7 @@ class _Requests:
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._cancelled: set[Any] = set()
-        threading.Thread(target=self._read, name="requests", daemon=True).start()
+        read_until_gone(self._take)
 
     def next(self) -> Json:
         """Wait for a request.
@@ -158,14 +152,9 @@ class _Requests:
         with self._lock:
             self._cancelled.discard(request_id)
 
-    def _read(self) -> NoReturn:
-        """Pass lines on until the parent is gone; nothing here has to be put in order then."""
-        while True:
-            line = sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)
-            if not line.endswith(b"\n"):
-                os._exit(0)
-            if not self._take_cancel(line):
-                self._lines.put(line)
+    def _take(self, line: bytes) -> None:
+        if not self._take_cancel(line):
+            self._lines.put(line)
 
     def _take_cancel(self, line: bytes) -> bool:
         # Only short lines can be one; a shape of a MB is taken apart by the main thread.
@@ -202,6 +191,4 @@ def main(arguments: Sequence[str] = ()) -> int:
         request_id = request.get("id")
         answer = worker.answer(request, partial(requests.is_cancelled, request_id))
         requests.forget(request_id)
-        event = memoryview(encode_line(answer))
-        while event:
-            event = event[os.write(protocol_fd, event) :]
+        write_event(protocol_fd, answer)

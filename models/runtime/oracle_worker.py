@@ -6,18 +6,15 @@ that a child that hangs in llama.cpp does not outlive its parent.
 
 from __future__ import annotations
 
-import os
 import queue
-import sys
-import threading
-import traceback
 from typing import TYPE_CHECKING, Any
 
-from models.errors import EngineError, EngineProtocolError, FathomError
+from models.errors import EngineError, EngineProtocolError
 from models.planner.plan import PlanSettings
+from models.runtime.child_lines import error_event, own_error, read_until_gone, write_event
 from models.runtime.child_setup import prepare_environment, take_protocol_fd
 from models.runtime.oracle_protocol import OpenOracle, OracleAnswer, OracleOpened
-from models.runtime.protocol import MAX_LINE_BYTES, Json, decode_line, encode_line, to_json
+from models.runtime.protocol import Json, decode_line, to_json
 from models.runtime.wire import build
 
 if TYPE_CHECKING:
@@ -37,15 +34,9 @@ class OracleWorker:
             fields = decode_line(line)
             request_id = fields.pop("id", None)
             return {"id": request_id, **self._answer(fields.pop("op", None), fields)}
-        except FathomError as error:
-            return {"id": request_id, "event": "error", **error.to_json()}
         except Exception as error:  # noqa: BLE001  The process boundary: a bug is reported.
-            bug = EngineError(
-                "The dry run met an error in its own code.",
-                hint="Please report it with the details.",
-                details="".join(traceback.format_exception(error)),
-            )
-            return {"id": request_id, "event": "error", **bug.to_json()}
+            failure = own_error(error, "The dry run", EngineError)
+            return {"id": request_id, **error_event(failure)}
 
     def _answer(self, op: Any, fields: Json) -> Json:
         if op == "open":
@@ -79,23 +70,12 @@ class OracleWorker:
         )
 
 
-def _read(lines: queue.SimpleQueue[bytes]) -> None:
-    """Pass lines on until the parent is gone; it owns every file, so nothing is left to do."""
-    while True:
-        line = sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)
-        if not line.endswith(b"\n"):
-            os._exit(0)
-        lines.put(line)
-
-
 def main() -> int:
     """Run the oracle's child on standard input and output; ends with its input."""
     protocol_fd = take_protocol_fd()
     prepare_environment()
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(lines,), name="requests", daemon=True).start()
+    read_until_gone(lines.put)
     worker = OracleWorker()
     while True:
-        event = memoryview(encode_line(worker.answer(lines.get())))
-        while event:
-            event = event[os.write(protocol_fd, event) :]
+        write_event(protocol_fd, worker.answer(lines.get()))

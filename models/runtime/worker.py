@@ -20,9 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from models.errors import EngineError, EngineProtocolError, FathomError
+from models.runtime.child_lines import (
+    exit_soon,
+    own_error,
+    parse_request,
+    read_lines,
+    write_all,
+)
 from models.runtime.child_setup import prepare_environment, take_protocol_fd
 from models.runtime.protocol import (
-    MAX_LINE_BYTES,
     PROTOCOL_VERSION,
     BenchRequest,
     Bye,
@@ -67,10 +73,9 @@ class EventWriter:
 
     def send(self, request_id: int | None, body: EventBody) -> None:
         """Write one event; a parent that is gone is noticed by the reader, not here."""
-        line = memoryview(encode_line(event_to_json(Event(request_id, body))))
+        line = encode_line(event_to_json(Event(request_id, body)))
         with self._lock, contextlib.suppress(BrokenPipeError):
-            while line:
-                line = line[os.write(self._fd, line) :]
+            write_all(self._fd, line)
 
 
 class LogSender:
@@ -211,21 +216,16 @@ class Worker:
     # --- the reader thread ----------------------------------------------------------------------
 
     def _read(self) -> None:
-        while True:
-            line = self._requests.readline(MAX_LINE_BYTES + 1)
-            if not line or not line.endswith(b"\n"):
-                break
+        for line in read_lines(self._requests):
             try:
-                self._accept(_parse_request(line))
+                self._accept(parse_request(line))
             except EngineProtocolError as error:
                 self._writer.send(_request_id_of(line), _error_event(error))
             if self._shutdown_id is not None:
                 break
         self._queue.close()
         # A backend that does not come back (a hung driver) must not keep the process alive.
-        timer = threading.Timer(_EXIT_GRACE_S, os._exit, (0,))
-        timer.daemon = True
-        timer.start()
+        exit_soon(_EXIT_GRACE_S)
 
     def _accept(self, request: Request) -> None:
         if request.op not in _OPS_AT_ONCE:
@@ -260,13 +260,7 @@ class Worker:
             kept = request.op == "load" and self._backend.is_loaded
             body = dataclasses.replace(_error_event(error), still_loaded=kept)
         except Exception as error:  # noqa: BLE001  The process boundary: a bug is reported.
-            body = _error_event(
-                EngineError(
-                    "The engine met an error in its own code.",
-                    hint="Please report it with the details.",
-                    details="".join(traceback.format_exception(error)),
-                )
-            )
+            body = _error_event(own_error(error, "The engine", EngineError))
         self._writer.send(request.id, body)
 
     def _answer(self, request: Request) -> EventBody:
@@ -348,14 +342,6 @@ class Worker:
 
     def _send_stats(self, request_id: int) -> None:
         self._writer.send(request_id, StatsEvent(self._backend.stats()))
-
-
-def _parse_request(line: bytes) -> Request:
-    data = decode_line(line)
-    request_id, op = data.pop("id", None), data.pop("op", None)
-    if not isinstance(request_id, int) or not isinstance(op, str):
-        raise EngineProtocolError("A request needs an id and an op.")
-    return Request(request_id, op, data)
 
 
 def _request_id_of(line: bytes) -> int | None:

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import EngineProtocolError, FathomError, error_from_json
-from models.runtime.protocol import Json, decode_line, encode_line, to_json
+from models.runtime.protocol import Json, decode_line, to_json
 from models.runtime.wire import build
 from models.transfer.events import TransferSettings
 from models.transfer.job import FileState, FileView, JobFailure, JobSpec, JobState, JobView
-
-__all__ = ["decode_line", "encode_line"]
 
 TRANSFER_PROTOCOL_VERSION = 1
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from models.errors import EngineProtocolError, FathomError
+from models.runtime.child_lines import exit_soon, parse_request, read_lines, write_all
 from models.runtime.child_setup import open_standard_streams, take_protocol_fd
-from models.runtime.protocol import MAX_LINE_BYTES, Json
+from models.runtime.protocol import Json, Request, encode_line
 from models.transfer.desk import Desk
 from models.transfer.discard_run import DiscardRun
 from models.transfer.events import TransferSettings
@@ -37,8 +38,6 @@ from models.transfer.protocol import (
     RefusedLine,
     TransferLine,
     TroubleLine,
-    decode_line,
-    encode_line,
     line_to_json,
     path_from_text,
     settings_from_json,
@@ -70,13 +69,6 @@ class _Ended:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    request_id: int
-    op: str
-    fields: Json
-
-
-@dataclass(frozen=True)
 class _Malformed:
     request_id: int | None
     error: EngineProtocolError
@@ -87,7 +79,7 @@ class _Over:
     """The parent is gone, or wants the end."""
 
 
-_Mail = _Ended | _Asked | _Malformed | _Over | KeeperNotice
+_Mail = _Ended | Request | _Malformed | _Over | KeeperNotice
 MakeFileTools = Callable[[Slots, RateLimiter], FileTools]
 
 
@@ -114,10 +106,8 @@ class LineWriter:
         data = encode_line(line_to_json(line))
         if self._token and self._token.encode() in data:
             data = data.replace(self._token.encode(), _HIDDEN.encode())
-        view = memoryview(data)
         with contextlib.suppress(BrokenPipeError):
-            while view:
-                view = view[os.write(self._fd, view) :]
+            write_all(self._fd, data)
 
 
 class Launcher:
@@ -169,7 +159,7 @@ class Worker:
         self._desk = Desk(launcher, writer.send, self._keep, room_pause_s=room_pause_s)
         self._keeper: QueueKeeper | None = None
         self._is_open = False
-        self._early: list[_Asked] = []
+        self._early: list[Request] = []
         self._next_tick_s = 0.0
 
     def run(self) -> None:
@@ -202,7 +192,7 @@ class Worker:
     def _take(self, mail: _Mail) -> None:
         if isinstance(mail, _Ended):
             self._desk.ended(mail.run, mail.error)
-        elif isinstance(mail, _Asked):
+        elif isinstance(mail, Request):
             self._answer(mail)
         elif isinstance(mail, Kept):
             for request_id in mail.request_ids:
@@ -223,17 +213,17 @@ class Worker:
         for asked in early:
             self._answer(asked)
 
-    def _answer(self, asked: _Asked) -> None:
+    def _answer(self, asked: Request) -> None:
         if not self._is_open and asked.op not in ("configure", "open"):
             self._early.append(asked)
             return
         try:
             self._do(asked.op, asked.fields)
         except FathomError as error:
-            self._refuse(asked.request_id, error)
+            self._refuse(asked.id, error)
         else:
             if self._is_open:
-                self._desk.written((asked.request_id,))
+                self._desk.written((asked.id,))
 
     def _do(self, op: str, fields: Json) -> None:
         job_id = str(fields.get("job_id", ""))
@@ -286,12 +276,9 @@ class Worker:
     # --- the reader thread ----------------------------------------------------------------------
 
     def _read(self) -> None:
-        while True:
-            line = self._requests.readline(MAX_LINE_BYTES + 1)
-            if not line or not line.endswith(b"\n"):
-                break
+        for line in read_lines(self._requests):
             try:
-                asked = _parse(line)
+                asked = parse_request(line)
             except EngineProtocolError as error:
                 self._inbox.put(_Malformed(None, error))
                 continue
@@ -305,17 +292,7 @@ class Worker:
                     run.stop()
         self._inbox.put(_Over())
         # A drive that does not answer must not keep the process alive.
-        timer = threading.Timer(_EXIT_GRACE_S, os._exit, (0,))
-        timer.daemon = True
-        timer.start()
-
-
-def _parse(line: bytes) -> _Asked:
-    data = decode_line(line)
-    request_id, op = data.pop("id", None), data.pop("op", None)
-    if not isinstance(request_id, int) or not isinstance(op, str):
-        raise EngineProtocolError("A request needs an id and an op.")
-    return _Asked(request_id, op, data)
+        exit_soon(_EXIT_GRACE_S)
 
 
 def _integer(value: object) -> int:
