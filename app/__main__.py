@@ -35,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from models.formulas.worker import main as formulas_main
 
         return formulas_main()
+    if arguments[:1] == ["http-server"]:
+        from models.api.worker import main as server_main
+
+        return server_main()
     if arguments[:1] == ["check-qt"]:
         from app.check_qt import check_qt
 

@@ -1,0 +1,167 @@
+"""The child that speaks HTTP: it owns a socket on 127.0.0.1 and nothing else. No Qt here.
+
+A stranger who finds a way into the HTTP code is in a process that knows no file, no checkpoint and
+no conversation but those of its own clients. It ends with its standard input, whatever it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+# uvicorn finds this one by its name, which a frozen program would not pack.
+import uvicorn.lifespan.off  # noqa: F401
+from uvicorn.server import Server
+
+from models.api.connection import ServerConfig
+from models.api.http_app import HttpApp
+from models.api.protocol import (
+    LOOPBACK,
+    FromChild,
+    Listening,
+    NotListening,
+    ServerOptions,
+    event_to_line,
+    options_from_line,
+    reply_from_line,
+)
+from models.errors import EngineProtocolError, ServerPortError
+from models.runtime.child_setup import limit_resources, open_standard_streams, take_protocol_fd
+from models.runtime.protocol import MAX_LINE_BYTES, decode_line, encode_line
+
+MEMORY_LIMIT_BYTES = 1024 * 1024 * 1024
+_BACKLOG = 128
+_LARGEST_PORT = 65_535
+
+
+def main() -> int:
+    """Serve as the first line says until standard input ends.
+
+    Returns:
+        1: the port cannot be had; 2: the parent speaks another protocol.
+    """
+    open_standard_streams()
+    tell = _teller(take_protocol_fd())
+    line = sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)
+    if not line:
+        return 0
+    try:
+        options = options_from_line(decode_line(line))
+        if not options.key:
+            raise EngineProtocolError("A server without a key is none.")
+    except EngineProtocolError as error:
+        return _break_off(error)
+    if sys.platform != "win32":
+        limit_resources(MEMORY_LIMIT_BYTES)
+    try:
+        listener = open_listener(options.port)
+    except ServerPortError as error:
+        tell(NotListening(**error.to_json()))
+        return 1
+    address, port = listener.getsockname()
+    app = HttpApp(options, port, tell)
+    # The system lets clients in from here on. Said before the reader runs, which ends the process
+    # with its input: whoever asks and closes at once learns all the same.
+    tell(Listening(address, port))
+    asyncio.run(_serve(app, options, listener))
+    # It never ends by itself. Not by returning: the reader holds standard input.
+    os._exit(1)
+
+
+def open_listener(port: int) -> socket.socket:
+    """Return a socket that clients of this machine, and of no other, can connect to.
+
+    Args:
+        port: 0 takes any free one.
+
+    Raises:
+        ServerPortError: it cannot be had.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # Windows lets any program take a port away from another one that does not ask for this.
+        exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+        # Elsewhere the connections of the last server would keep the port for a minute.
+        option = socket.SO_REUSEADDR if exclusive is None else exclusive
+        listener.setsockopt(socket.SOL_SOCKET, option, 1)
+        listener.bind((LOOPBACK, port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise _port_error(port, error) from error
+    return listener
+
+
+def _port_error(port: int, error: Exception) -> ServerPortError:
+    # Windows says this too of a port that another program keeps for itself.
+    if isinstance(error, PermissionError) and sys.platform != "win32":
+        message = f"The system does not let Fathom use port {port}."
+    elif isinstance(error, OverflowError):
+        message = f"{port} is no port."
+    else:
+        message = f"Port {port} is in use by another program."
+    other = port + 1 if 1024 <= port < _LARGEST_PORT else 8737
+    return ServerPortError(
+        message, hint=f"Choose another port, {other} for example.", details=str(error)
+    )
+
+
+class _LoopbackServer(Server):
+    """uvicorn's without its signals and its clock, which wakes ten times a second."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the system."""
+        yield
+
+    async def main_loop(self) -> None:
+        """Serve for ever: the reader ends the process."""
+        await asyncio.get_running_loop().create_future()
+
+
+async def _serve(app: HttpApp, options: ServerOptions, listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    reader = threading.Thread(target=_read, args=(loop, app), name="parent", daemon=True)
+    reader.start()
+    server = _LoopbackServer(ServerConfig(app, options, app.turn_away))
+    await server.serve(sockets=[listener])
+
+
+def _read(loop: asyncio.AbstractEventLoop, app: HttpApp) -> None:
+    """Hand on what the parent says; at its end nobody is left to serve for.
+
+    A thread, because an event loop cannot wait for pipes on every system; the end of the process
+    does not wait for the loop.
+    """
+    status = 0
+    try:
+        while line := sys.stdin.buffer.readline(MAX_LINE_BYTES + 1):
+            loop.call_soon_threadsafe(app.take, reply_from_line(decode_line(line)))
+    except EngineProtocolError as error:
+        status = _break_off(error)
+    finally:
+        os._exit(status)
+
+
+def _break_off(error: EngineProtocolError) -> int:
+    sys.stderr.write(f"{error.one_line()} {error.details}\n")
+    sys.stderr.flush()
+    return 2
+
+
+def _teller(fd: int) -> Callable[[FromChild], None]:
+    def tell(event: FromChild) -> None:
+        data = memoryview(encode_line(event_to_line(event)))
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        except OSError:
+            # The parent is gone.
+            os._exit(0)
+
+    return tell
