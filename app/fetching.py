@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.actions.load_model import LoadModel
     from app.core import Core
     from app.planning import PlanParts
+    from app.widgets.formula_book import FormulaBook
     from models.catalog.card import Card
     from models.catalog.families import Catalog
     from models.gguf.checkpoint import CheckpointFacts
@@ -90,13 +91,13 @@ class FetchParts(QObject):
         self.discover: Discover | None = None
         self._connect(planning.loader)
 
-    def make_discover_view(self) -> QWidget:
-        """Return the catalogue's view, wired."""
+    def make_discover_view(self, book: FormulaBook | None = None) -> QWidget:
+        """Return the catalogue's view, wired; ``book`` has the formulas of model cards."""
         from app.views.discover_view import DiscoverView
 
         if self.discover is None:
             self.discover = self._make_discover()
-        view = DiscoverView(self.discover)
+        view = DiscoverView(self.discover, book=book)
         view.download_requested.connect(self._fetch)
         view.plan_requested.connect(self.plan_wanted)
         view.library_requested.connect(self._show_library)

@@ -28,6 +28,8 @@ _DEFINITION = re.compile(
     r"^ {0,3}\[([^\]\n]{1,100})\]:[ \t]{1,20}<?([^\s>]{1,1000})>?[^\n]*$", re.M
 )
 _REFERENCE = re.compile(r"\[([^\[\]\n]{1,300})\]\[([^\[\]\n]{0,100})\]")
+# Formulas in a line, as the hub's website has them written.
+_HUB_FORMULA = re.compile(r"\\\\\(((?:(?!\\\\[()])[^\n])+)\\\\\)")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _RULE = re.compile(r"([-*_])(?: ?\1){2,}")
 _TICKS = re.compile(r"(`+)")
@@ -96,9 +98,13 @@ def _split_code(text: str) -> list[tuple[str, bool]]:
 
 def _prose(text: str) -> str:
     text = _COMMENT.sub("", text)
-    pieces = (part if is_code else _without_html(part) for part, is_code in _inline_code(text))
+    pieces = (part if is_code else _readable(part) for part, is_code in _inline_code(text))
     joined = _EMPTY_LINK.sub("", _PICTURE.sub("", "".join(pieces)))
     return "\n".join(line if _says_something(line) else "" for line in joined.split("\n"))
+
+
+def _readable(text: str) -> str:
+    return _HUB_FORMULA.sub(r"\\(\1\\)", _without_html(text))
 
 
 def _inline_code(text: str) -> list[tuple[str, bool]]:

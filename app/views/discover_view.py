@@ -31,6 +31,7 @@ from app.views.discover_words import error_icon
 from app.views.repository_view import RepositoryView
 from app.widgets.buttons import TextButton
 from app.widgets.empty_state import EmptyState
+from app.widgets.formula_book import FormulaBook
 from app.widgets.icons import icon
 from app.widgets.page import ScrollColumn
 from app.widgets.page_stack import PageStack
@@ -62,9 +63,12 @@ class DiscoverView(QWidget):
     library_requested = Signal(object)
     settings_requested = Signal()
 
-    def __init__(self, discover: Discover, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, discover: Discover, parent: QWidget | None = None, *, book: FormulaBook | None = None
+    ) -> None:
         super().__init__(parent)
         self._discover = discover
+        self._book = book
         self._narrow: bool | None = None
         self._n_shown = 0
         # Holds the keyboard without showing it, until somebody uses it.
@@ -320,7 +324,7 @@ class DiscoverView(QWidget):
         _ = self.repository
 
     def _make_repository(self) -> RepositoryView:
-        page = RepositoryView(self._discover, self._stack)
+        page = RepositoryView(self._discover, self._stack, book=self._book)
         page.back_requested.connect(self.show_families)
         page.download_requested.connect(self.download_requested)
         page.library_requested.connect(self.library_requested)

@@ -17,6 +17,7 @@ from app.views.repository_head import RepositoryHead
 from app.views.repository_quants import QuantList
 from app.widgets.buttons import TextButton
 from app.widgets.empty_state import EmptyState
+from app.widgets.formula_book import FormulaBook
 from app.widgets.labels import text_label
 from app.widgets.markdown_view import MarkdownView
 from app.widgets.page import ScrollColumn, card
@@ -51,7 +52,9 @@ class RepositoryView(QWidget):
     # An address to be opened by the system.
     link_requested = Signal(str)
 
-    def __init__(self, discover: Discover, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, discover: Discover, parent: QWidget | None = None, *, book: FormulaBook | None = None
+    ) -> None:
         super().__init__(parent)
         self._discover = discover
         # The frame comes first: a part that moves has its style looked up again, with all below.
@@ -75,7 +78,7 @@ class RepositoryView(QWidget):
         self.head.link_requested.connect(self.link_requested)
         self.choice = ChoiceCard(inner)
         self.quants = QuantList(inner)
-        self.text = MarkdownView(self.tr("Model card"))
+        self.text = MarkdownView(self.tr("Model card"), book=book)
         self._text_frame = self._make_text_frame()
         self._failure: EmptyState | None = None
         self._lay_out()

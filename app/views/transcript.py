@@ -186,7 +186,7 @@ class Transcript(QScrollArea):
         place = self._places[index]
         widget: MessageWidget
         if place.turn.is_user:
-            widget = QuestionWidget(place.turn, self._column)
+            widget = QuestionWidget(place.turn, self._column, book=self._book)
         else:
             widget = AnswerWidget(place.turn, self._column, book=self._book)
         widget.show_turn(place.turn, enabled=self._enabled)

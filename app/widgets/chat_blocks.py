@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from app.widgets.formula_text import begins_display
+from app.widgets.formula_text import begins_display, may_have_formulas
 
 MARKDOWN_LIMIT_CHARS = 100_000
 OPEN_LIMIT_CHARS = 8_000
+# Typed text with formulas is laid out in portions of about this many characters.
+_TYPED_CHARS = 2_000
 
 _FENCE = re.compile(
     r"^(?P<indent> *)(?P<marker>(?:[-*+]|\d{1,9}[.)]) +)?(?P<fence>`{3,}|~{3,})(?P<info>.*)$"
@@ -24,9 +26,12 @@ _UNDECIDED = re.compile(r"^\s*(?:[-=*_+#>|]+|\d{1,9}[.)]?|`{1,}[^`\s]*|~{1,}[^~\
 
 @dataclass(frozen=True)
 class Chunk:
-    """One block of an answer: Markdown text, fenced code or text too long for Markdown."""
+    """One block: Markdown text, fenced code, text too long for Markdown, or what a user typed.
 
-    kind: Literal["text", "code", "plain"]
+    Typed text is shown letter by letter, without Markdown; only its formulas are drawn.
+    """
+
+    kind: Literal["text", "code", "plain", "typed"]
     text: str
     language: str = ""
     indent: int = 0
@@ -35,6 +40,11 @@ class Chunk:
     def is_rule(self) -> bool:
         """Whether this is a line across and nothing else."""
         return self.kind == "text" and _RULE.match(self.text) is not None
+
+    @property
+    def is_as_typed(self) -> bool:
+        """Whether it has the line breaks of the text, and no gap to another such chunk."""
+        return self.kind in ("plain", "typed")
 
     @property
     def source(self) -> str:
@@ -220,6 +230,36 @@ class ChunkSplitter:
             self._close("plain")
             line = line[cut:]
         return line
+
+
+def typed_chunks(text: str) -> list[Chunk]:
+    """Cut what a user typed at ends of lines, so that a long text comes in slices.
+
+    The line break between two chunks is left out. A formula or fenced code is cut only where
+    there is too much of it for one slice.
+    """
+    chunks: list[Chunk] = []
+    lines: list[str] = []
+    size_chars, closing, was_code, is_code = 0, "", False, False
+    for line in text.split("\n") if text else ():
+        lines.append(line)
+        size_chars += len(line) + 1
+        if line.lstrip().startswith(("```", "~~~")):
+            is_code = not is_code
+        elif not is_code:
+            closing = begins_display(line, closing)
+        is_open = bool(line.strip() or closing or is_code)
+        if size_chars >= (OPEN_LIMIT_CHARS if is_open else _TYPED_CHARS):
+            chunks.append(_typed(lines, is_code=was_code))
+            lines, size_chars, was_code = [], 0, is_code
+    return [*chunks, _typed(lines, is_code=was_code)] if lines else chunks
+
+
+def _typed(lines: list[str], *, is_code: bool) -> Chunk:
+    """Return a chunk; in code that was cut, and in an endless line, nothing is drawn."""
+    text = "\n".join(lines)
+    is_drawn = may_have_formulas(text) and not is_code and len(text) <= 2 * OPEN_LIMIT_CHARS
+    return Chunk("typed" if is_drawn else "plain", text)
 
 
 def _strip_indent(line: str, indent: int) -> str:

@@ -6,7 +6,6 @@ above it never change. A text beyond the Markdown limit goes on as plain text in
 
 from __future__ import annotations
 
-import math
 import time
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from app.widgets.chat_blocks import (
     Chunk,
     ChunkSplitter,
     has_references,
+    typed_chunks,
 )
 from app.widgets.chat_buttons import CopyButton
 from app.widgets.chat_pieces import CODE_HEADER_PX, Piece
@@ -120,7 +120,7 @@ class MessageBody(QWidget):
         self._size_chars = len(text)
         head, tail = _cut_at_limit(text)
         if plain:
-            self._pending = [Chunk("plain", head)] if head else []
+            self._pending = typed_chunks(head)
         elif has_references(head):
             self._pending = [Chunk("text", head)]
         else:
@@ -205,7 +205,7 @@ class MessageBody(QWidget):
     def _on_drawn(self) -> None:
         """Show formulas that this text has been waiting for, as far as a slice goes."""
         deadline = time.perf_counter() + SLICE_S
-        first = None
+        first, width_before = None, self._typed_width()
         for index, piece in enumerate(self._pieces):
             if not piece.has_news:
                 continue
@@ -216,8 +216,17 @@ class MessageBody(QWidget):
             if self._width:
                 piece.lay_out(self._width)
             first = index if first is None else first
-        if first is not None:
-            self._place(first)
+        if first is None:
+            return
+        height_before = self.height()
+        self._place(first)
+        if self._typed_width() != width_before and self._height() == height_before:
+            self.height_changed.emit()
+
+    def _typed_width(self) -> int:
+        """Return what the bubble round a typed text is as wide as, in px; 0 for any other text."""
+        is_typed = any(piece.chunk.kind == "typed" for piece in self._pieces)
+        return self.ideal_width() if is_typed else 0
 
     @Slot()
     def _render_slice(self) -> None:
@@ -257,7 +266,7 @@ class MessageBody(QWidget):
 
     def ideal_width(self) -> int:
         """Return the width in px that the text needs without wrapping further."""
-        widths = [piece.left + math.ceil(piece.document.idealWidth()) for piece in self._pieces]
+        widths = [piece.left + piece.ideal_width() for piece in self._pieces]
         if self._tail is not None:
             widths.append(self._width)
         return max(widths, default=0)
@@ -425,7 +434,8 @@ class MessageBody(QWidget):
         if len(chosen) == 1:
             return chosen[0].selected_text()
         whole = [(piece, piece.selected_text()) for piece in chosen]
-        return "\n\n".join(
+        between = "\n" if all(piece.chunk.is_as_typed for piece in chosen) else "\n\n"
+        return between.join(
             piece.chunk.source if text == piece.chunk.text else text for piece, text in whole
         )
 

@@ -104,7 +104,10 @@ class Piece:
 
     def _render(self) -> None:
         shown, replaced = self.chunk, Replaced(self.chunk.text)
-        if self.chunk.kind == "text":
+        if self.chunk.kind == "typed" and self._book is not None:
+            replaced = replace_formulas(self.chunk.text)
+            shown = Chunk("typed", replaced.text)
+        elif self.chunk.kind == "text":
             if self._book is not None:
                 replaced = replace_formulas(self.chunk.text, is_open=self._is_open)
             text = close_inline_marks(replaced.text) if self._is_open else replaced.text
@@ -165,6 +168,10 @@ class Piece:
             height += CODE_HEADER_PX + 2 * _CODE_PADDING_PX
         self.height = height
         self._inline_rects = None
+
+    def ideal_width(self) -> int:
+        """Return the width in px that the text needs without wrapping further."""
+        return math.ceil(self.document.ideal_text_width())
 
     def text_origin(self) -> QPointF:
         """Where the document's top left corner is painted, in body coordinates."""
@@ -236,7 +243,7 @@ class Piece:
         painter.drawText(label, Qt.AlignmentFlag.AlignVCenter, self.chunk.language or _tr("code"))
 
     def _paint_backgrounds(self, painter: QPainter) -> None:
-        if self.is_code or self.chunk.kind == "plain":
+        if self.is_code or self.chunk.is_as_typed:
             return
         if self._inline_rects is None:
             marked = "`" in self.chunk.text
@@ -252,7 +259,7 @@ class Piece:
 
     def _paint_checks(self, painter: QPainter) -> None:
         """Tick the done tasks of a list: Qt paints all of its boxes empty."""
-        if "[" not in self.chunk.text or self.is_code:
+        if "[" not in self.chunk.text or self.is_code or self.chunk.is_as_typed:
             return
         painter.setPen(QPen(self._style.accent, 2))
         for box in self.document.check_boxes():
@@ -297,7 +304,7 @@ class Piece:
 
     def gap_before(self, previous: Piece | None) -> int:
         """Return the space above the piece in px."""
-        if previous is None:
+        if previous is None or (self.chunk.is_as_typed and previous.chunk.is_as_typed):
             return 0
         if self.chunk.text.lstrip().startswith("#") and not self.is_code:
             return 2 * SPACE_M

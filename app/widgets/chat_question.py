@@ -12,6 +12,7 @@ from app.widgets.chat_footer import FOOTER_HEIGHT_PX
 from app.widgets.chat_input import GrowingTextEdit
 from app.widgets.chat_message import FOOTER_GAP_PX, MessageWidget
 from app.widgets.chat_turn import TurnView
+from app.widgets.formula_book import FormulaBook
 from app.widgets.labels import rounded, text_label
 
 _BUBBLE_SHARE = 0.82
@@ -45,10 +46,12 @@ class QuestionEditor(QFrame):
 
 
 class QuestionWidget(MessageWidget):
-    """Shows text as it was typed."""
+    """Shows text as it was typed; formulas are drawn."""
 
-    def __init__(self, turn: TurnView, parent: QWidget | None = None) -> None:
-        super().__init__(turn, parent)
+    def __init__(
+        self, turn: TurnView, parent: QWidget | None = None, *, book: FormulaBook | None = None
+    ) -> None:
+        super().__init__(turn, parent, book=book)
         self._editor: QuestionEditor | None = None
         self._bubble = QRectF()
         self.body.set_text(turn.text, plain=True)

@@ -6,7 +6,7 @@ resolve to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from PySide6.QtGui import (
     QTextDocument,
     QTextFormat,
     QTextFrameFormat,
+    QTextLayout,
     QTextLength,
     QTextLine,
     QTextOption,
@@ -36,6 +37,7 @@ from app.widgets.chat_blocks import Chunk
 from app.widgets.chat_highlight import CodeHighlighter
 from app.widgets.formula_book import FormulaBook, FormulaKey
 from app.widgets.formula_layout import (
+    is_display_block,
     place_formulas,
     space_displays,
     text_with_formulas,
@@ -137,13 +139,15 @@ class ChunkDocument(QTextDocument):
         if self._font is not style.font:
             self._font = style.font
             self.setDefaultFont(style.font)
-        if chunk.kind == "plain":
+        if chunk.is_as_typed:
             self.setPlainText(chunk.text)
             _set_line_height(self, LINE_HEIGHT_PERCENT)
-            return
-        self.setMarkdown(chunk.text, _FEATURES)
-        self._place(formulas, book)
-        _polish(self, style)
+            self._place(formulas, book)
+            _space_formulas(self, style)
+        else:
+            self.setMarkdown(chunk.text, _FEATURES)
+            self._place(formulas, book)
+            _polish(self, style)
         if formulas and self._objects is not None:
             space_displays(self, self._objects)
         # A wide table is scrolled; words broken into letters cannot be read.
@@ -172,6 +176,26 @@ class ChunkDocument(QTextDocument):
         if self._objects is not None:
             self._objects.set_text_width(width)
         self.setTextWidth(width)
+
+    def ideal_text_width(self) -> float:
+        """Return the width in px that the text needs; a display counts with its own width."""
+        if self._objects is None or not self._objects.formulas:
+            return self.idealWidth()
+        lines = [
+            layout.lineAt(index).naturalTextWidth()
+            for layout, is_display in self._layouts()
+            if not is_display
+            for index in range(layout.lineCount())
+        ]
+        return max([self.widest_formula(), *lines], default=0.0)
+
+    def _layouts(self) -> Iterator[tuple[QTextLayout, bool]]:
+        """Yield the layout of each block, and whether it is a display formula alone."""
+        block = self.begin()
+        while block.isValid():
+            objects = self._objects
+            yield block.layout(), objects is not None and is_display_block(block, objects)
+            block = block.next()
 
     def widest_formula(self) -> float:
         """Return how wide the widest formula is shown, in px; 0 without one."""
@@ -302,6 +326,22 @@ def _set_line_height(document: QTextDocument, percent: int) -> None:
     cursor.mergeBlockFormat(block_format)
 
 
+def _space_formulas(document: QTextDocument, style: RichStyle) -> None:
+    """Give lines with formulas their distance; all others have theirs."""
+    block = document.begin()
+    while block.isValid():
+        if OBJECT_LETTER in block.text():
+            block_format = block.blockFormat()
+            block_format.setLineHeight(_formula_line_gap(style), _DISTANCE)
+            QTextCursor(block).setBlockFormat(block_format)
+        block = block.next()
+
+
+def _formula_line_gap(style: RichStyle) -> float:
+    """Return the px between lines with formulas: a tall one makes its line tall, not the gap."""
+    return QFontMetricsF(style.font).height() * (LINE_HEIGHT_PERCENT - 100) / 100
+
+
 def _polish(document: QTextDocument, style: RichStyle) -> None:
     cursor = QTextCursor(document)
     cursor.beginEditBlock()
@@ -333,9 +373,7 @@ def _polish_block(block: QTextBlock, style: RichStyle, *, is_first: bool) -> Non
     if block_format.hasProperty(_RULER):
         block_format.setTopMargin(4)
     if OBJECT_LETTER in block.text() and not in_table:
-        # A tall formula makes its line tall, not its line's distance.
-        between = QFontMetricsF(style.font).height() * (LINE_HEIGHT_PERCENT - 100) / 100
-        block_format.setLineHeight(between, _DISTANCE)
+        block_format.setLineHeight(_formula_line_gap(style), _DISTANCE)
     cursor.setBlockFormat(block_format)
     _polish_text(block, style)
 

@@ -27,6 +27,17 @@ def place_formulas(
     Returns:
         Those that are still being drawn.
     """
+    # As one change: the document is laid out once, not for each formula.
+    edit = QTextCursor(document)
+    edit.beginEditBlock()
+    waiting = _place_each(document, objects, formulas, book)
+    edit.endEditBlock()
+    return frozenset(waiting)
+
+
+def _place_each(
+    document: QTextDocument, objects: FormulaObjects, formulas: Sequence[Found], book: FormulaBook
+) -> set[FormulaKey]:
     waiting: set[FormulaKey] = set()
     cursor = QTextCursor(document)
     for found in formulas:
@@ -46,14 +57,14 @@ def place_formulas(
         is_display = found.is_display and cursor.currentTable() is None
         placed = PlacedFormula(found.written, picture, is_display, indent_px=_indent_px(cursor))
         _insert(cursor, objects, placed)
-    return frozenset(waiting)
+    return waiting
 
 
 def space_displays(document: QTextDocument, objects: FormulaObjects) -> None:
     """Give displays their distance from the text round them; after all else was laid out."""
     block = document.begin()
     while block.isValid():
-        if _is_display_block(block, objects):
+        if is_display_block(block, objects):
             block_format = block.blockFormat()
             block_format.setLineHeight(
                 100, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value
@@ -85,7 +96,7 @@ def text_with_formulas(
     return "".join(part + word for part, word in zip(parts, [*written, ""], strict=False))
 
 
-def _is_display_block(block: QTextBlock, objects: FormulaObjects) -> bool:
+def is_display_block(block: QTextBlock, objects: FormulaObjects) -> bool:
     """Tell whether a block holds a display formula and nothing else."""
     if block.text() != OBJECT_LETTER:
         return False

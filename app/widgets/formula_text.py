@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_FORMULA_CHARS = 4_000
+# In one block of a text, which is laid out at once; those behind it stay as they are written.
+MAX_FORMULAS = 120
 # How much of a line behind a lone dollar is held back while it may still become a formula.
 _DOLLAR_WAIT_CHARS = 80
 # Letters of the private use area stand for formulas while Markdown is read: they are letters to
@@ -60,7 +62,7 @@ def may_have_formulas(text: str) -> bool:
 
 
 def replace_formulas(text: str, *, is_open: bool = False) -> Replaced:
-    """Put one letter in the place of each formula.
+    """Put one letter in the place of each formula, of the first ``MAX_FORMULAS``.
 
     Args:
         text: Markdown.
@@ -80,8 +82,8 @@ def replace_formulas(text: str, *, is_open: bool = False) -> Replaced:
         if found is None:
             return Replaced("".join(parts).rstrip(" "), tuple(formulas))
         letter = next(letters, "")
-        if not letter:
-            return Replaced(text)
+        if not letter or len(formulas) == MAX_FORMULAS:
+            return Replaced("".join(parts) + text[start:], tuple(formulas))
         formulas.append(Found(found.source, found.written, found.is_display, letter))
         parts.append(letter)
         done = end

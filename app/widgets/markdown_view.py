@@ -7,6 +7,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.widgets.chat_body import MessageBody
+from app.widgets.formula_book import FormulaBook
 
 
 class MarkdownView(QWidget):
@@ -14,10 +15,12 @@ class MarkdownView(QWidget):
 
     link_clicked = Signal(str)
 
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, name: str, parent: QWidget | None = None, *, book: FormulaBook | None = None
+    ) -> None:
         super().__init__(parent)
         self.setAccessibleName(name)
-        self._body = MessageBody(self)
+        self._body = MessageBody(self, book=book)
         self._body.height_changed.connect(self._fit)
         self._body.link_clicked.connect(self.link_clicked)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
