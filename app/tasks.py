@@ -30,7 +30,7 @@ _SWITCH_INTERVAL_S = 0.0002
 # ``control`` is for what stops something: never behind a slow disk or driver. ``plan`` must answer
 # while a slider moves, so what may take seconds (``verify``) does not stand before it. ``hub``
 # waits for the network, ``judge`` plans a whole catalogue, ``disk`` hashes and moves files,
-# ``formulas`` waits for the child that draws them. A lane
+# ``formulas`` waits for the child that draws them, ``server`` for the one that speaks HTTP. A lane
 # that nobody uses has no threads.
 LANES = {
     "general": 2,
@@ -43,6 +43,7 @@ LANES = {
     "judge": 1,
     "disk": 1,
     "formulas": 1,
+    "server": 1,
 }
 
 _log = logging.getLogger(__name__)
