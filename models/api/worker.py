@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 
 # uvicorn finds this one by its name, which a frozen program would not pack.
@@ -31,8 +31,9 @@ from models.api.protocol import (
     reply_from_line,
 )
 from models.errors import EngineProtocolError, ServerPortError
+from models.runtime.child_lines import read_until_gone, write_event
 from models.runtime.child_setup import limit_resources, open_standard_streams, take_protocol_fd
-from models.runtime.protocol import MAX_LINE_BYTES, decode_line, encode_line
+from models.runtime.protocol import MAX_LINE_BYTES, decode_line
 
 MEMORY_LIMIT_BYTES = 1024 * 1024 * 1024
 _BACKLOG = 128
@@ -125,27 +126,19 @@ class _LoopbackServer(Server):
 
 
 async def _serve(app: HttpApp, options: ServerOptions, listener: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    reader = threading.Thread(target=_read, args=(loop, app), name="parent", daemon=True)
-    reader.start()
+    # In a thread: an event loop cannot wait for pipes on every system.
+    read_until_gone(functools.partial(_take, asyncio.get_running_loop(), app))
     server = _LoopbackServer(ServerConfig(app, options, app.turn_away))
     await server.serve(sockets=[listener])
 
 
-def _read(loop: asyncio.AbstractEventLoop, app: HttpApp) -> None:
-    """Hand on what the parent says; at its end nobody is left to serve for.
-
-    A thread, because an event loop cannot wait for pipes on every system; the end of the process
-    does not wait for the loop.
-    """
-    status = 0
+def _take(loop: asyncio.AbstractEventLoop, app: HttpApp, line: bytes) -> None:
+    """Hand on what the parent says; one that says something else is none."""
     try:
-        while line := sys.stdin.buffer.readline(MAX_LINE_BYTES + 1):
-            loop.call_soon_threadsafe(app.take, reply_from_line(decode_line(line)))
+        reply = reply_from_line(decode_line(line))
     except EngineProtocolError as error:
-        status = _break_off(error)
-    finally:
-        os._exit(status)
+        os._exit(_break_off(error))
+    loop.call_soon_threadsafe(app.take, reply)
 
 
 def _break_off(error: EngineProtocolError) -> int:
@@ -156,10 +149,8 @@ def _break_off(error: EngineProtocolError) -> int:
 
 def _teller(fd: int) -> Callable[[FromChild], None]:
     def tell(event: FromChild) -> None:
-        data = memoryview(encode_line(event_to_line(event)))
         try:
-            while data:
-                data = data[os.write(fd, data) :]
+            write_event(fd, event_to_line(event))
         except OSError:
             # The parent is gone.
             os._exit(0)
