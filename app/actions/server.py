@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -101,7 +101,7 @@ class Serving(QObject):
         key_folder: Path,
         runner: TaskRunner,
         messages: Messages,
-        command: Sequence[str] | None = None,
+        any_port: bool = False,
         parent: QObject | None = None,
     ) -> None:
         """Prepare; nothing is opened before ``switch``.
@@ -114,7 +114,7 @@ class Serving(QObject):
             key_folder: where the key lies.
             runner: has the lanes.
             messages: told when the server fails by itself.
-            command: of the child that speaks HTTP; None for this program's.
+            any_port: open whatever port is free in place of the one that is set.
         """
         super().__init__(parent)
         self._loader = loader
@@ -122,6 +122,7 @@ class Serving(QObject):
         self._key_folder = key_folder
         self._runner = runner
         self._messages = messages
+        self._any_port = any_port
         self._is_on = False
         self._is_closed = False
         self._needs_restart = False
@@ -141,7 +142,6 @@ class Serving(QObject):
             noted=self.bridge.on_note,
             on_state=self.bridge.on_state,
             on_turned_away=self.bridge.on_turned_away,
-            command=command,
         )
         self.bridge.state_changed.connect(self._on_state)
         self.bridge.noted.connect(self._on_noted)
@@ -293,7 +293,8 @@ class Serving(QObject):
         return key
 
     def _options(self) -> ServerOptions:
-        return ServerOptions(port=self.port, key="", allowed_origins=self.allowed)
+        port = 0 if self._any_port else self.port
+        return ServerOptions(port=port, key="", allowed_origins=self.allowed)
 
     # --- for the server's threads ---------------------------------------------------------------
 
