@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +9,9 @@ from dataclasses import dataclass
 from models.checks.template_protocol import Rendered, TemplateRequest
 from models.checks.template_texts import TemplateParts
 from models.errors import EngineProtocolError, TemplateCheckError
-from models.runtime.command import program_command, start_piped
-from models.runtime.pipes import STDERR, LineFramer, Pipes, Tail, open_pipes
-from models.runtime.protocol import Json, decode_line, encode_line, to_json
+from models.runtime.command import program_command
+from models.runtime.piped_child import PipedChild
+from models.runtime.protocol import Json, to_json
 from models.runtime.wire import build
 from models.stopping import POLL_S, Stop, check_stop, never
 
@@ -21,7 +19,6 @@ from models.stopping import POLL_S, Stop, check_stop, never
 DEADLINE_S = 2.0
 # Starting an interpreter, on a machine that is busy with something else.
 _START_LIMIT_S = 30.0
-_REAP_LIMIT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -74,16 +71,9 @@ def read_template(
 
 class _Child:
     def __init__(self, command: Sequence[str]) -> None:
-        try:
-            self._process = start_piped(command)
-        except (OSError, ValueError) as error:
-            raise TemplateCheckError(
-                "The chat template cannot be tried out.", details=str(error)
-            ) from error
-        self._pipes: Pipes = open_pipes(self._process)
-        self._framer = LineFramer()
-        self._tail = Tail()
-        self._open_outputs = 2
+        self._child = PipedChild(
+            command, name="What tries out chat templates", error=TemplateCheckError
+        )
         self._parts: TemplateParts | None = None
         self._problem = ""
         self._renderings: list[Rendered] = []
@@ -94,40 +84,28 @@ class _Child:
         is_ready = False
         while (left_s := end_s - time.monotonic()) > 0:
             check_stop(stop)
-            for event in self._receive(min(left_s, POLL_S)):
+            try:
+                events = self._child.receive(min(left_s, POLL_S))
+            except TemplateCheckError as error:
+                if not is_ready:
+                    raise self._not_started() from error
+                return self._reading("It ended the process that tried it out.", was_ended=True)
+            for event in events:
                 if event.get("event") == "ready" and not is_ready:
                     is_ready = True
-                    self._pipes.write(encode_line(to_json(request)))
+                    self._child.send(to_json(request))
                     end_s = time.monotonic() + deadline_s
                 elif event.get("event") == "done":
                     return self._reading(self._problem)
                 else:
                     self._take(event)
-            if self._open_outputs == 0:
-                if not is_ready:
-                    raise self._not_started()
-                return self._reading("It ended the process that tried it out.", was_ended=True)
         if not is_ready:
             raise self._not_started()
         return self._reading(f"It did not finish in {deadline_s:g} s.", was_ended=True)
 
     def close(self) -> None:
         """End the child at once and give everything back."""
-        self._process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_REAP_LIMIT_S)
-        self._pipes.close()
-
-    def _receive(self, timeout_s: float) -> list[Json]:
-        events: list[Json] = []
-        for chunk in self._pipes.wait(timeout_s):
-            if not chunk.data:
-                self._open_outputs -= 1
-            elif chunk.stream == STDERR:
-                self._tail.append(chunk.data)
-            else:
-                events += [decode_line(line) for line in self._framer.feed(chunk.data)]
-        return events
+        self._child.close()
 
     def _take(self, event: Json) -> None:
         kind = event.pop("event", None)
@@ -146,5 +124,5 @@ class _Child:
     def _not_started(self) -> TemplateCheckError:
         return TemplateCheckError(
             "The chat template cannot be tried out: its process does not start.",
-            details=self._tail.text(),
+            details=self._child.last_words,
         )

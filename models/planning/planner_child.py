@@ -16,12 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from models.catalog.card import Card
-from models.errors import (
-    EngineProtocolError,
-    PlannerChildError,
-    StoppedError,
-    error_from_json,
-)
+from models.errors import EngineProtocolError, FathomError, PlannerChildError, StoppedError
 from models.gguf.shape import ModelShape
 from models.gguf.sizing import SizingFacts
 from models.hub.quants import QuantFiles
@@ -43,8 +38,6 @@ from models.planning.planner_protocol import (
 )
 from models.runtime.command import program_command
 from models.runtime.piped_child import PipedChild
-from models.runtime.protocol import Json, to_json
-from models.runtime.wire import build
 from models.stopping import POLL_S, Stop, never
 
 _T = TypeVar("_T")
@@ -77,7 +70,7 @@ class PlannerChild:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._child: PipedChild | None = None
-        self._next_id = 0
+        self._next_number = 0
         # What the running child knows, by its number: by identity, as comparing shapes would
         # compare a thousand tensors.
         self._shapes: OrderedDict[int, ModelShape] = OrderedDict()
@@ -148,7 +141,8 @@ class PlannerChild:
         for number, known in self._shapes.items():
             if known is shape:
                 return number
-        number = self._next_id
+        self._next_number += 1
+        number = self._next_number
         try:
             self._ask(limit, "shape", KnowShape(number, shape), ShapeKnown)
         except StoppedError:
@@ -164,39 +158,26 @@ class PlannerChild:
         """Send a request and return its answer; a child that fails is ended."""
         limit.check()
         child = self._running_child()
-        self._next_id += 1
-        request_id = self._next_id
-        child.send({"op": op, "id": request_id, **to_json(request)})
         try:
-            event = _wait(child, request_id, limit)
-            if event.get("event") != "error":
-                fields = {key: event[key] for key in event if key not in ("event", "id")}
-                return build(answer, fields, strict=False)
+            found = child.ask(op, request, answer, limit.check)
         except StoppedError:
-            self._give_up(child, request_id)
+            self._give_up(child)
             raise
-        except EngineProtocolError as error:
-            self._end_child()
-            raise PlannerChildError(
-                "The planner sent something that is not its protocol.",
-                details=error.details or error.message,
-            ) from error
         except BaseException:
             self._end_child()
             raise
-        raise error_from_json(event)
+        if isinstance(found, FathomError):
+            raise found
+        return found
 
     def _running_child(self) -> PipedChild:
         if self._child is None:
             self._child = PipedChild(self._command, name="The planner", error=PlannerChildError)
         return self._child
 
-    def _give_up(self, child: PipedChild, request_id: int) -> None:
-        """Let the child stop; its late answer is dropped by its id."""
-        child.send({"op": "cancel", "id": request_id})
+    def _give_up(self, child: PipedChild) -> None:
         try:
-            # Hands to the pipe what is to be sent.
-            child.receive(0.0)
+            child.give_up()
         except (PlannerChildError, EngineProtocolError):
             self._end_child()
 
@@ -221,11 +202,3 @@ class _Limit:
             raise StoppedError
         if time.monotonic() > self.deadline_s:
             raise PlannerChildError("The planner gave no answer in time.")
-
-
-def _wait(child: PipedChild, request_id: int, limit: _Limit) -> Json:
-    while True:
-        for event in child.receive(POLL_S):
-            if event.get("id") == request_id:
-                return event
-        limit.check()

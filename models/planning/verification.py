@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from models.errors import StoppedError
 from models.gguf.header_file import HeaderFile
 from models.planner.drafts import draft_of
 from models.planner.filling import Offsets
@@ -18,7 +17,7 @@ from models.planner.plan import CPU, BufferBytes, Plan, PlanSettings
 from models.planner.search import exchange_s
 from models.planner.solver import measured_plan, solve
 from models.planner.wishes import Wishes
-from models.runtime.oracle import Oracle, OracleStoppedError
+from models.runtime.oracle import Oracle
 from models.stopping import Stop, never
 
 _ROUNDS = 8
@@ -125,10 +124,7 @@ class _Verification:
         return replace(found, warnings=(*found.warnings, *self._doubts(found)))
 
     def _exact(self, plan: Plan) -> Plan:
-        try:
-            buffers = self._oracle.account(plan.settings, stop=self._stop)
-        except OracleStoppedError as error:
-            raise StoppedError from error
+        buffers = self._oracle.account(plan.settings, stop=self._stop)
         exact = self._measured(plan, buffers)
         expected = {device.name: device.used_bytes for device in plan.memory.devices}
         own = self._offsets.setdefault(draft_of(plan.settings), {})

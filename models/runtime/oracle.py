@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from models.errors import EngineProtocolError, OracleError, StoppedError, error_from_json
+from models.errors import FathomError, OracleError, StoppedError
 from models.gguf.header_file import HeaderFile
 from models.planner.machine import Gpu
 from models.planner.plan import BufferBytes, PlanSettings
@@ -22,16 +23,9 @@ from models.runtime.command import program_command
 from models.runtime.header_files import CheckpointFiles
 from models.runtime.oracle_protocol import OpenOracle, OracleAnswer, OracleOpened, PhantomSpec
 from models.runtime.piped_child import PipedChild
-from models.runtime.protocol import Json, to_json
-from models.runtime.wire import build
-from models.stopping import Stop, never
+from models.stopping import POLL_S, Stop, never
 
-_STOP_PERIOD_S = 0.05
 _T = TypeVar("_T")
-
-
-class OracleStoppedError(StoppedError):
-    """A question was given up because it was asked to; an outcome, never shown as an error."""
 
 
 class Oracle:
@@ -68,7 +62,6 @@ class Oracle:
         self._closing = threading.Event()
         self._checkpoint: CheckpointFiles | None = None
         self._child: PipedChild | None = None
-        self._next_id = 0
         self._opened: OracleOpened | None = None
         self._last: OracleAnswer | None = None
 
@@ -103,25 +96,21 @@ class Oracle:
         Raises:
             OracleError: llama.cpp refuses the checkpoint or the settings, died or hung; its words
                 are in ``details``. The next question starts afresh.
-            OracleStoppedError: ``stop`` said so.
+            StoppedError: ``stop`` said so.
         """
-        deadline = time.monotonic() + self._timeout_s
-        self._acquire(deadline, stop)
+        check = partial(self._check, time.monotonic() + self._timeout_s, stop)
+        while not self._lock.acquire(timeout=POLL_S):
+            check()
         try:
-            child = self._running_child(deadline, stop)
-            request = {"op": "account", "settings": to_json(settings)}
-            self._last = self._ask(child, request, OracleAnswer, deadline, stop)
+            child = self._running_child(check)
+            self._last = self._ask(child, "account", {"settings": settings}, OracleAnswer, check)
         finally:
             self._lock.release()
         return self._last.buffers
 
-    def _acquire(self, deadline: float, stop: Stop) -> None:
-        while not self._lock.acquire(timeout=_STOP_PERIOD_S):
-            self._check(deadline, stop)
-
     def _check(self, deadline: float, stop: Stop) -> None:
         if stop():
-            raise OracleStoppedError
+            raise StoppedError
         if self._closing.is_set():
             raise OracleError("The dry run was closed.")
         if time.monotonic() > deadline:
@@ -129,8 +118,8 @@ class Oracle:
 
     # --- lock held ------------------------------------------------------------------------------
 
-    def _running_child(self, deadline: float, stop: Stop) -> PipedChild:
-        self._check(deadline, stop)
+    def _running_child(self, check: Callable[[], None]) -> PipedChild:
+        check()
         if self._child is not None:
             return self._child
         if self._checkpoint is None:
@@ -139,47 +128,30 @@ class Oracle:
             self._command, name="llama.cpp's dry run", error=OracleError
         )
         request = OpenOracle(str(self._checkpoint.first_path), self._gpus, self._cpu_features)
-        opening = {"op": "open", **to_json(request)}
-        self._opened = self._ask(child, opening, OracleOpened, deadline, stop)
+        self._opened = self._ask(child, "open", request, OracleOpened, check)
         return child
 
     def _ask(
-        self, child: PipedChild, request: Json, answer: type[_T], deadline: float, stop: Stop
+        self, child: PipedChild, op: str, request: Any, answer: type[_T], check: Callable[[], None]
     ) -> _T:
         """Send a request and return its answer; a child that fails is ended."""
-        self._next_id += 1
-        child.send({"id": self._next_id, **request})
-        is_opening = request["op"] == "open"
+        is_opening = op == "open"
         try:
-            event = self._wait(child, self._next_id, deadline, stop)
-            if event.get("event") != "error":
-                return _parse(answer, event)
-        except OracleStoppedError:
+            found = child.ask(op, request, answer, check)
+        except StoppedError:
             # The child finishes what it does; its late answer is dropped by its id. One that has
             # not opened yet is not worth keeping.
             if is_opening:
                 self._end_child()
             raise
-        except EngineProtocolError as error:
-            self._end_child()
-            raise OracleError(
-                "llama.cpp's dry run sent something that is not its protocol.",
-                details=error.details or error.message,
-            ) from error
         except BaseException:
             self._end_child()
             raise
+        if not isinstance(found, FathomError):
+            return found
         if is_opening:
             self._end_child()
-        cause = error_from_json(event)
-        raise OracleError(cause.message, hint=cause.hint, details=cause.details) from cause
-
-    def _wait(self, child: PipedChild, request_id: int, deadline: float, stop: Stop) -> Json:
-        while True:
-            for event in child.receive(_STOP_PERIOD_S):
-                if event.get("id") == request_id:
-                    return event
-            self._check(deadline, stop)
+        raise OracleError(found.message, hint=found.hint, details=found.details) from found
 
     def _end_child(self) -> None:
         child, self._child = self._child, None
@@ -219,8 +191,3 @@ def _spec(gpu: Gpu) -> PhantomSpec:
         is_unified=gpu.is_unified,
         remote=gpu.remote,
     )
-
-
-def _parse(cls: type[_T], event: Json) -> _T:
-    fields: dict[str, Any] = {key: event[key] for key in event if key not in ("event", "id")}
-    return build(cls, fields, strict=False)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from models.errors import FathomError
+from models.errors import EngineProtocolError, FathomError, error_from_json
 from models.runtime.command import start_piped
 from models.runtime.outcome import describe_end
-from models.runtime.pipes import STDERR, LineFramer, Tail, open_pipes
-from models.runtime.protocol import Json, decode_line, encode_line
+from models.runtime.pipes import STDERR, STDOUT, Chunk, LineFramer, Tail, open_pipes
+from models.runtime.protocol import Json, decode_line, encode_line, to_json
+from models.runtime.wire import build
+from models.stopping import POLL_S
 
 _REAP_LIMIT_S = 5.0
 _LAST_WORDS_S = 0.5
+_T = TypeVar("_T")
 
 
 class PipedChild:
@@ -38,7 +42,8 @@ class PipedChild:
         self._pipes = open_pipes(self._process)
         self._framer = LineFramer()
         self._tail = Tail()
-        self._open_outputs = 2
+        self._open_outputs = {STDOUT, STDERR}
+        self._last_id = 0
 
     @property
     def is_running(self) -> bool:
@@ -56,6 +61,49 @@ class PipedChild:
         except psutil.Error:
             return 0.0
         return float(times.user + times.system)
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it wrote to its standard error."""
+        return self._tail.text()
+
+    def ask(
+        self, op: str, request: Any, answer: type[_T], check: Callable[[], None]
+    ) -> _T | FathomError:
+        """Return its answer, or the error that it reports; it goes on after either.
+
+        Args:
+            op: the request's name.
+            request: its fields, a dataclass or a dictionary.
+            answer: the dataclass of what is to come.
+            check: called again and again meanwhile; raises what ends the wait.
+
+        Raises:
+            FathomError: of the class that was given: the child died, or said something that is not
+                its protocol, and is of no more use.
+        """
+        self._last_id += 1
+        self.send({"op": op, "id": self._last_id, **to_json(request)})
+        try:
+            event = self._event_of(self._last_id, check)
+            if event.get("event") == "error":
+                return error_from_json(event)
+            return build(answer, event, strict=False)
+        except EngineProtocolError as error:
+            raise self._error(
+                f"{self._name} sent something that is not its protocol.",
+                details=error.details or error.message,
+            ) from error
+
+    def give_up(self) -> None:
+        """Tell it that nobody waits for the last answer; a late one is dropped by its id.
+
+        Raises:
+            FathomError: as ``receive``.
+        """
+        self.send({"op": "cancel", "id": self._last_id})
+        # Hands to the pipe what is to be sent.
+        self.receive(0.0)
 
     def send(self, request: Json) -> None:
         """Hand a request to the pipe; returns at once."""
@@ -75,25 +123,32 @@ class PipedChild:
         """
         events: list[Json] = []
         for chunk in self._pipes.wait(timeout_s):
-            if not chunk.data:
-                self._open_outputs -= 1
-            elif chunk.stream == STDERR:
-                self._tail.append(chunk.data)
-            else:
-                events += [decode_line(line) for line in self._framer.feed(chunk.data)]
-        if not events and self._open_outputs < 2:
+            events += [decode_line(line) for line in self._framer.feed(self._take(chunk))]
+        if not events and STDOUT not in self._open_outputs:
             raise self._death()
         return events
+
+    def _event_of(self, request_id: int, check: Callable[[], None]) -> Json:
+        while True:
+            for event in self.receive(POLL_S):
+                if event.get("id") == request_id:
+                    return event
+            check()
+
+    def _take(self, chunk: Chunk) -> bytes:
+        """Return what belongs to the protocol, and keep the rest."""
+        if not chunk.data:
+            self._open_outputs.discard(chunk.stream)
+        elif chunk.stream == STDERR:
+            self._tail.append(chunk.data)
+        return chunk.data if chunk.stream == STDOUT else b""
 
     def _death(self) -> FathomError:
         """Put the end of the child into words, with what it said last."""
         limit_s = time.monotonic() + _LAST_WORDS_S
         while self._open_outputs and time.monotonic() < limit_s:
             for chunk in self._pipes.wait(_LAST_WORDS_S):
-                if not chunk.data:
-                    self._open_outputs -= 1
-                elif chunk.stream == STDERR:
-                    self._tail.append(chunk.data)
+                self._take(chunk)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_LAST_WORDS_S)
         words = self._tail.text()
