@@ -14,7 +14,7 @@ from typing import Any
 
 from models.errors import AddonError
 from models.updates.envelope import Envelope, json_object, read_envelope
-from models.updates.version import version_of
+from models.updates.fields import FILE_NAME, PLATFORM, SHA256, Fields
 
 PRODUCT = "fathom-addon"
 FORMAT = 1
@@ -28,15 +28,11 @@ MAX_TOTAL_BYTES = 6 * 1024**3
 
 _MAX_TITLE_CHARS = 80
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]")
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,118}[A-Za-z0-9]")
 _MODULE = re.compile(r"(?:lib)?ggml-[a-z0-9_]+\.(?:so|dylib|dll)")
 # A second copy of one of these in a process would have a list of devices of its own.
 _PROGRAMS_OWN = re.compile(
     r"(?:lib)?(?:llama[a-z-]*|ggml|ggml-base|ggml-cpu[\w-]*)(?:\.[a-z0-9]+)*"
 )
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_PLATFORM = re.compile(r"[a-z0-9]{1,16}-[a-z0-9_]{1,16}")
-_NUMBERS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,5}){1,3}")
 
 
 @dataclass(frozen=True)
@@ -143,25 +139,18 @@ def read_payload(data: Mapping[str, Any]) -> AddonManifest:
     Raises:
         AddonError: it is of another product or format, or makes no sense.
     """
-    if data.get("product") != PRODUCT:
-        raise _refused("It is not an add-on of Fathom.", repr(data.get("product"))[:100])
-    if data.get("format") != FORMAT:
-        raise _refused(
-            "It is written for another version of Fathom.", repr(data.get("format"))[:40]
-        )
-    version = _matching(data, "version", _NUMBERS)
-    if version_of(version) is None:
-        raise _refused("It makes no sense.", "version")
+    fields = Fields(data, _refused)
+    fields.check_kind(PRODUCT, FORMAT, "It is not an add-on of Fathom.")
     manifest = AddonManifest(
-        name=_matching(data, "name", _NAME),
+        name=fields.matching("name", _NAME),
         title=_title(data),
-        version=version,
-        platform=_matching(data, "platform", _PLATFORM),
-        llama_cpp=_matching(data, "llama_cpp", _NUMBERS),
-        ggml=_matching(data, "ggml", _NUMBERS),
-        module=_matching(data, "module", _MODULE),
-        cuda=_matching(data, "cuda", _NUMBERS) if data.get("cuda", "") != "" else "",
-        files=_files(data.get("files")),
+        version=fields.version("version"),
+        platform=fields.matching("platform", PLATFORM),
+        llama_cpp=fields.version("llama_cpp"),
+        ggml=fields.version("ggml"),
+        module=fields.matching("module", _MODULE),
+        cuda=fields.version("cuda") if data.get("cuda", "") != "" else "",
+        files=_files(fields),
     )
     if manifest.module not in {file.name for file in manifest.files}:
         raise _refused("Its module is not among its files.", manifest.module)
@@ -185,10 +174,8 @@ def _engine(llama_cpp: str, ggml: str) -> str:
     return f"{llama_cpp} (ggml {ggml})" if ggml else llama_cpp
 
 
-def _files(listed: object) -> tuple[AddonFile, ...]:
-    if not isinstance(listed, list) or not 0 < len(listed) <= MAX_FILES:
-        raise _refused("It lists no files, or too many.")
-    files = tuple(_file(one) for one in listed)
+def _files(fields: Fields) -> tuple[AddonFile, ...]:
+    files = tuple(_file(file) for file in fields.files(MAX_FILES))
     # Two names that differ by their case are one file on Windows and macOS.
     if len({file.name.lower() for file in files}) < len(files):
         raise _refused("It lists a file twice.")
@@ -197,16 +184,11 @@ def _files(listed: object) -> tuple[AddonFile, ...]:
     return files
 
 
-def _file(data: object) -> AddonFile:
-    if not isinstance(data, dict):
-        raise _refused("One of its files makes no sense.", repr(data)[:100])
-    name = _matching(data, "name", _FILE_NAME)
+def _file(fields: Fields) -> AddonFile:
+    name = fields.matching("name", FILE_NAME)
     if name.lower() == MANIFEST_NAME or _PROGRAMS_OWN.fullmatch(name.lower()):
         raise _refused("It holds a file that only the program itself may have.", name)
-    size_bytes = data.get("size_bytes")
-    if not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or size_bytes < 0:
-        raise _refused("One of its files has no size.", repr(size_bytes)[:100])
-    return AddonFile(name, size_bytes, _matching(data, "sha256", _SHA256))
+    return AddonFile(name, fields.size_bytes(), fields.matching("sha256", SHA256))
 
 
 def _title(data: Mapping[str, Any]) -> str:
@@ -216,13 +198,6 @@ def _title(data: Mapping[str, Any]) -> str:
     if not 0 < len(title) <= _MAX_TITLE_CHARS:
         raise _refused("It has no title.", repr(title)[:100])
     return title
-
-
-def _matching(data: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -> str:
-    value = data.get(key)
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise _refused("It makes no sense.", f"{key}: {value!r}"[:200])
-    return value
 
 
 def _envelope(data: bytes) -> Envelope:

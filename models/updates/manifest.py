@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from models.errors import UpdateRefusedError
 from models.updates.envelope import json_object, read_envelope
-from models.updates.version import version_of
+from models.updates.fields import FILE_NAME, PLATFORM, SHA256, Fields
 
 PRODUCT = "fathom"
 FORMAT = 1
@@ -28,10 +28,6 @@ MAX_FILES = 64
 LONGEST_LIFE = timedelta(days=400)
 
 _MAX_NOTES_CHARS = 4000
-# Names that every system takes, and that no shell, page or person misreads.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,118}[A-Za-z0-9]")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_PLATFORM = re.compile(r"[a-z0-9]{1,16}-[a-z0-9_]{1,16}")
 _KIND = re.compile(r"[a-z0-9.]{1,16}")
 
 
@@ -112,44 +108,33 @@ def read_payload(data: Mapping[str, Any]) -> Manifest:
     Raises:
         UpdateRefusedError: it is of another product or format, or makes no sense.
     """
-    if data.get("product") != PRODUCT:
-        raise _refused("It is a list of another program.", repr(data.get("product"))[:100])
-    if data.get("format") != FORMAT:
-        raise _refused(
-            "It is written for another version of Fathom.", repr(data.get("format"))[:40]
-        )
-    files = data.get("files")
-    if not isinstance(files, list) or not 0 < len(files) <= MAX_FILES:
-        raise _refused("It lists no files, or too many.")
+    fields = Fields(data, _refused)
+    fields.check_kind(PRODUCT, FORMAT, "It is a list of another program.")
     manifest = Manifest(
-        version=_version(data, "version"),
-        date=_moment(data, "date"),
-        expires=_moment(data, "expires"),
-        minimum_version=_version(data, "minimum_version"),
-        notes_url=_address(data, "notes_url"),
-        notes=_text(data, "notes", _MAX_NOTES_CHARS),
-        files=tuple(_file(file) for file in files),
+        version=fields.version("version"),
+        date=_moment(fields, "date"),
+        expires=_moment(fields, "expires"),
+        minimum_version=fields.version("minimum_version"),
+        notes_url=_address(fields, "notes_url"),
+        notes=_text(fields, "notes", _MAX_NOTES_CHARS),
+        files=tuple(_file(file) for file in fields.files(MAX_FILES)),
     )
     if not timedelta() < manifest.expires - manifest.date <= LONGEST_LIFE:
         raise _refused("It expires before it was made, or too late.", "date, expires")
     return manifest
 
 
-def _file(data: object) -> ReleaseFile:
-    if not isinstance(data, dict):
-        raise _refused("One of its files makes no sense.", repr(data)[:100])
-    size_bytes = data.get("size_bytes")
-    if not isinstance(size_bytes, int) or isinstance(size_bytes, bool):
-        raise _refused("One of its files has no size.", repr(size_bytes)[:100])
+def _file(fields: Fields) -> ReleaseFile:
+    size_bytes = fields.size_bytes()
     if not 0 < size_bytes <= MAX_FILE_BYTES:
         raise _refused("One of its files has a size that cannot be.", f"{size_bytes:,} bytes"[:100])
     return ReleaseFile(
-        platform=_matching(data, "platform", _PLATFORM),
-        kind=_matching(data, "kind", _KIND),
-        name=_matching(data, "name", _NAME),
-        url=_address(data, "url"),
+        platform=fields.matching("platform", PLATFORM),
+        kind=fields.matching("kind", _KIND),
+        name=fields.matching("name", FILE_NAME),
+        url=_address(fields, "url"),
         size_bytes=size_bytes,
-        sha256=_matching(data, "sha256", _SHA256),
+        sha256=fields.matching("sha256", SHA256),
     )
 
 
@@ -160,40 +145,26 @@ def _object(data: bytes) -> Mapping[str, Any]:
         raise _refused("It is not a list of updates.", str(error)[:200]) from error
 
 
-def _text(data: Mapping[str, Any], key: str, longest: int) -> str:
-    value = data.get(key, "")
+def _text(fields: Fields, key: str, longest: int) -> str:
+    value = fields.data.get(key, "")
     if not isinstance(value, str) or len(value) > longest:
         raise _refused("It makes no sense.", key)
     return value
 
 
-def _matching(data: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -> str:
-    value = data.get(key)
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise _refused("It makes no sense.", f"{key}: {value!r}"[:200])
-    return value
-
-
-def _version(data: Mapping[str, Any], key: str) -> str:
-    value = data.get(key)
-    if not isinstance(value, str) or version_of(value) is None:
-        raise _refused("It makes no sense.", f"{key}: {value!r}"[:200])
-    return value
-
-
-def _moment(data: Mapping[str, Any], key: str) -> datetime:
-    value = data.get(key)
+def _moment(fields: Fields, key: str) -> datetime:
+    value = fields.data.get(key)
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise _refused("It makes no sense.", f"{key}: {value!r}"[:200])
+        raise fields.senseless(key)
     return moment
 
 
-def _address(data: Mapping[str, Any], key: str) -> str:
-    value = _text(data, key, 1000)
+def _address(fields: Fields, key: str) -> str:
+    value = _text(fields, key, 1000)
     if not is_https(value):
         raise _refused("It leads to an address without encryption.", f"{key}: {value!r}"[:200])
     return value
