@@ -15,6 +15,7 @@ from app.cli.hub_parser import (
     add_verify_options,
 )
 from app.cli.plan_parser import add_plan_options
+from app.cli.serve_parser import add_serve_options
 from models.version import VERSION
 
 BAD_INPUT = 2
@@ -28,6 +29,7 @@ Without a verb the window opens.
   fathom inspect ~/models/DeepSeek-V3-0324-Q4_K_M-00001-of-00009.gguf
   fathom search deepseek r1
   fathom pull r1-distill-qwen-7b
+  fathom serve demo
   fathom devices
 
 "fathom VERB --help" says what a verb takes. Exit codes: 0 done, 1 failed, 2 bad input,
@@ -36,6 +38,7 @@ Without a verb the window opens.
 _MAX_TOKENS = 16_777_216
 _MAX_SEED = 4_294_967_294
 _MAX_HITS = 1000
+_MAX_PORT = 65_535
 _WINDOW_OPTIONS = {
     "window_model": "--model",
     "demo_question": "--demo-question",
@@ -135,6 +138,7 @@ def build_parser() -> Parser:
     )
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", prog="fathom")
     _add_run(verbs, shared)
+    _add_serve(verbs, shared)
     _add_inspect(verbs, shared)
     _add_plan(verbs, shared)
     _add_library(verbs, shared)
@@ -203,6 +207,18 @@ def _add_run(verbs: Any, shared: Parser) -> None:
         help="the checkpoint's own chat template, or the known one of its family; without this, "
         "what was decided in the window, or the own one if nothing is to be decided",
     )
+
+
+def _add_serve(verbs: Any, shared: Parser) -> None:
+    serve = _add_verb(
+        verbs,
+        shared,
+        "serve",
+        "let other programs on this machine ask a checkpoint, in the manner of OpenAI's API",
+        "The server listens on 127.0.0.1 only and wants a key with every request. Ctrl-C ends it. "
+        "--json prints one object per line for everything that happens.",
+    )
+    add_serve_options(serve, _whole(0, _MAX_TOKENS), _whole(0, _MAX_PORT))
 
 
 def _add_inspect(verbs: Any, shared: Parser) -> None:

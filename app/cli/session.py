@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,6 +91,13 @@ class _Interrupt:
     """Ctrl-C was pressed."""
 
 
+@dataclass(frozen=True)
+class _Put:
+    """Something of the verb's own, between the engine's notices."""
+
+    message: object
+
+
 class EngineConversation:
     """One engine child that a verb asks one thing at a time; use it as a context manager.
 
@@ -101,7 +109,8 @@ class EngineConversation:
     def __init__(self, command: Sequence[str]) -> None:
         self.retried = False
         self.interrupted = False
-        self._notices: queue.SimpleQueue[EngineNotice | _Interrupt] = queue.SimpleQueue()
+        self._notices: queue.SimpleQueue[EngineNotice | _Interrupt | _Put] = queue.SimpleQueue()
+        self._set_aside: deque[object] = deque()
         self.supervisor = EngineSupervisor(command, listener=self._notices.put)
 
     def follow(self, request_id: int, *, limit_s: float | None = None) -> Iterator[Event]:
@@ -133,24 +142,55 @@ class EngineConversation:
         *_, final = self.follow(request_id, limit_s=limit_s)
         return final
 
+    def put(self, message: object) -> None:
+        """Queue something for ``next_message``; from any thread."""
+        self._notices.put(_Put(message))
+
+    def next_message(self, limit_s: float) -> object | None:
+        """Wait for a notice of the engine or for what was ``put``, while no request is followed.
+
+        Returns:
+            None after ``limit_s`` seconds without one, and after Ctrl-C.
+        """
+        if self._set_aside:
+            return self._set_aside.popleft()
+        try:
+            notice = self._notices.get(timeout=min(max(limit_s, 0.0), _WAIT_S))
+        except queue.Empty:
+            return None
+        if isinstance(notice, _Interrupt):
+            self.interrupted = True
+            return None
+        return notice.message if isinstance(notice, _Put) else notice
+
     @contextmanager
-    def ctrl_c_cancels(self) -> Iterator[None]:
-        """Let the first Ctrl-C cancel the request that is followed, and the second end all."""
+    def ctrl_c_cancels(self, *, also: Sequence[signal.Signals] = ()) -> Iterator[None]:
+        """Let the first Ctrl-C cancel the request that is followed, and the second end all.
+
+        Args:
+            also: signals that do the same.
+        """
 
         def on_interrupt(_number: int, _frame: FrameType | None) -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number in before:
+                signal.signal(number, signal.default_int_handler)
             # SimpleQueue.put may be called from a signal handler.
             self._notices.put(_Interrupt())
 
-        before = signal.signal(signal.SIGINT, on_interrupt)
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, *also)}
+        for number in before:
+            signal.signal(number, on_interrupt)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-    def _take(self, notice: EngineNotice | _Interrupt, request_id: int) -> Event | None:
+    def _take(self, notice: EngineNotice | _Interrupt | _Put, request_id: int) -> Event | None:
         """Note what a notice says; return the event when it belongs to the request."""
-        if isinstance(notice, _Interrupt):
+        if isinstance(notice, _Put):
+            self._set_aside.append(notice.message)
+        elif isinstance(notice, _Interrupt):
             self.interrupted = True
             self.supervisor.cancel(request_id)
         elif isinstance(notice, StateChanged):

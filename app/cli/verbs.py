@@ -30,6 +30,7 @@ _VERBS = {
     "run": ("app.cli.run", "run"),
     "sbom": ("app.cli.sbom", "sbom"),
     "search": ("app.cli.search", "search"),
+    "serve": ("app.cli.serve", "serve"),
     "update": ("app.cli.update", "update"),
     "verify": ("app.cli.verify", "verify"),
 }
