@@ -44,14 +44,19 @@ class Wishes:
     ram_margin_bytes: int | None = None
 
 
-def fixed_names(wishes: Wishes) -> tuple[str, ...]:
-    """Return the names of what is fixed, in the order of their declaration; never the profile."""
+def changed_names(wishes: Wishes) -> tuple[str, ...]:
+    """Return the names of what is not as it is by itself, in the order of their declaration."""
     free = Wishes()
     return tuple(
         field.name
         for field in fields(Wishes)
-        if field.name != "profile" and getattr(wishes, field.name) != getattr(free, field.name)
+        if getattr(wishes, field.name) != getattr(free, field.name)
     )
+
+
+def fixed_names(wishes: Wishes) -> tuple[str, ...]:
+    """Return the names of what the planner must not choose; a profile fixes nothing."""
+    return tuple(name for name in changed_names(wishes) if name != "profile")
 
 
 def kv_types(wishes: Wishes) -> tuple[str, str]:

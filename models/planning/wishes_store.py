@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.planner.plan import Override, Profile
-from models.planner.wishes import Wishes
+from models.planner.wishes import Wishes, changed_names
 from models.runtime.protocol import LoadSettings
 
 VERSION = 1
@@ -36,16 +36,6 @@ def wishes_of_settings(settings: LoadSettings) -> Wishes:
         type_k=settings.type_k if own_kv else None,
         type_v=settings.type_v if own_kv else None,
         flash_attn=None if settings.flash_attn == _UNTOUCHED.flash_attn else settings.flash_attn,
-    )
-
-
-def fixed_names(wishes: Wishes) -> tuple[str, ...]:
-    """Return the names of the fields that are not left to the planner."""
-    free = Wishes()
-    return tuple(
-        field.name
-        for field in dataclasses.fields(Wishes)
-        if getattr(wishes, field.name) != getattr(free, field.name)
     )
 
 
@@ -80,7 +70,7 @@ def released(wishes: Wishes, name: str) -> Wishes:
 
 def wishes_to_json(wishes: Wishes) -> dict[str, Any]:
     """Return what is fixed, and nothing else, as JSON values."""
-    return {name: _plain(getattr(wishes, name)) for name in fixed_names(wishes)}
+    return {name: _plain(getattr(wishes, name)) for name in changed_names(wishes)}
 
 
 def wishes_from_json(data: Mapping[str, Any]) -> Wishes:

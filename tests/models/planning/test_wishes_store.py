@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.planner.plan import Override, Profile
-from models.planner.wishes import Wishes
+from models.planner.wishes import Wishes, changed_names
 from models.planning import wishes_store
 from models.planning.wishes_store import (
     WishesStore,
-    fixed_names,
     released,
     wishes_from_json,
     wishes_of_settings,
@@ -65,7 +64,7 @@ def test_wishes_survive_json(wishes: Wishes) -> None:
 
 
 def test_every_field_has_a_reader() -> None:
-    assert set(fixed_names(EVERYTHING)) == set(Wishes.__dataclass_fields__)
+    assert set(changed_names(EVERYTHING)) == set(Wishes.__dataclass_fields__)
     assert wishes_from_json(json.loads(json.dumps(wishes_to_json(EVERYTHING)))) == EVERYTHING
 
 
@@ -156,7 +155,7 @@ def test_release_of_one_share_of_one_field_and_of_all() -> None:
     assert released(two, "gpu_share:CUDA0").gpu_share == {"CUDA1": 0.7}
     assert released(EVERYTHING, "n_ctx").n_ctx is None
     everything = released(EVERYTHING, "all")
-    assert fixed_names(everything) == ("profile", "margin_bytes", "ram_margin_bytes")
+    assert changed_names(everything) == ("profile", "margin_bytes", "ram_margin_bytes")
     with pytest.raises(KeyError):
         released(EVERYTHING, "colour")
 
