@@ -26,10 +26,11 @@ from app.garbage import MainThreadGarbage
 from app.messages import Action
 from app.planning import PlanParts
 from app.safety import SafetyParts
+from app.serving import ServingParts
 from app.terminal import TerminalSignals
 from app.theme import RESOURCES_DIR, Appearance, load_fonts
 from app.views.chat_page import ChatPage
-from app.views.main_window import CHAT, MODELS, MONITOR, PLAN, SETTINGS, MainWindow
+from app.views.main_window import CHAT, MODELS, MONITOR, PLAN, SERVER, SETTINGS, MainWindow
 from app.views.status_bar import StatusBar
 from app.widgets.formula_book import FormulaBook
 from models import log
@@ -148,6 +149,7 @@ class Fathom(QObject):
         self.fetching = FetchParts(core, self.planning)
         self.about = AboutParts(core)
         self.loader = self.planning.loader
+        self.serving = ServingParts(core, self.loader)
         self.chat = self._make_chat()
         self.conversations = Conversations(
             store=core.store, chat=self.chat, runner=core.runner, messages=core.messages
@@ -165,6 +167,7 @@ class Fathom(QObject):
             MODELS: self._make_models_page,
             PLAN: self._make_plan_page,
             MONITOR: self._make_monitor_page,
+            SERVER: self.serving.make_page,
             SETTINGS: self._make_settings_page,
         }
         self.window = MainWindow(pages, self.status_bar, core.messages)
@@ -201,6 +204,9 @@ class Fathom(QObject):
         self._drawing.stop()
         self.fetching.stop_child()
         self.planning.stop_children()
+        self.serving.close()
+        self.serving.stop_child()
+        self.serving.detach()
         self.fetching.close()
         # Ended already where the window was closed; not where the session ends or Qt gave up.
         core.supervisor.stop()
@@ -320,6 +326,7 @@ class Fathom(QObject):
             settings=core.settings_bridge,
             show_models=partial(self.window.show_page, MODELS),
         )
+        self.serving.connect_window(self.window, self.status_bar)
         self.loader.status_changed.connect(self.status_bar.set_status)
         core.bridge.stats.connect(self.status_bar.set_stats)
         core.bridge.finished.connect(self._hear_end)
@@ -327,6 +334,7 @@ class Fathom(QObject):
         self.answer_measured.connect(self.status_bar.set_usage)
         core.settings_bridge.changed.connect(self._setting_changed)
         self.window.visible_changed.connect(self._visible_changed)
+        self.window.conversations_dropped.connect(self.conversations.import_files)
         self.window.close_requested.connect(self._stop)
         self._terminal.asked_to_quit.connect(self.window.close)
         self.window.plan_requested.connect(self._toggle_plan)
@@ -457,6 +465,8 @@ class Fathom(QObject):
         self._core.telemetry.start()
         # Made now, so that its graphs begin with the program and not with the first visit.
         self.window.page(MONITOR)
+        if self._demo is None:
+            self.serving.start()
         # Compiled and imported here, they would hold up the click that first wants them.
         self._core.runner.run(_import_pages, done=_nothing, error=_nothing)
         self.fetching.start()
@@ -469,6 +479,7 @@ class Fathom(QObject):
         self.planning.stop()
         self.fetching.stop()
         self.about.stop()
+        self.serving.close()
         self.chat.cancel_waiting()
         self.loader.cancel()
         self._core.runner.run(
@@ -481,6 +492,8 @@ class Fathom(QObject):
     def _stop_children(self) -> None:
         self.fetching.stop_child()
         self.planning.stop_children()
+        # Before the engine: so that no program's question starts it once more.
+        self.serving.stop_child()
         self._core.supervisor.stop()
 
     def _stopped(self, _result: None) -> None:
@@ -531,6 +544,7 @@ def _import_pages() -> None:
     import app.views.forecast_view
     import app.views.models_page
     import app.views.plan_host
+    import app.views.server_page
     import app.views.settings_page
     import app.views.update_row  # noqa: F401
     import models.updates.keys  # noqa: F401

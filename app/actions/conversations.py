@@ -1,8 +1,8 @@
-"""The list of conversations: search, new, rename, delete with undo, choose."""
+"""The list of conversations: search, new, rename, delete with undo, choose, export, import."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from app.actions.chat import Chat
 from app.messages import Action, Messages
 from app.tasks import Task, TaskRunner
-from models.chat.conversation import Conversation, SearchHit
+from models.chat.conversation import Conversation, Message, SearchHit
 from models.chat.export_file import export_text, write_export
+from models.chat.import_file import read_export
 from models.chat.store import ConversationStore, set_aside
 from models.errors import (
+    BadInputError,
     DiskError,
     DiskFullError,
     StoreCorruptError,
@@ -24,12 +26,14 @@ from models.errors import (
 
 SEARCH_DELAY_MS = 120
 KEEP_DELETED_S = 30 * 24 * 3600.0
+_SHOWN_PROMPT_CHARS = 200
 
 
 class Conversations(QObject):
     """What the list shows and does. The store is asked in its lane, never waited for."""
 
     listed = Signal(list)  # list[SearchHit]; without a query the snippets are empty
+    search_ended = Signal()  # what is shown now would not be among what was searched for
 
     def __init__(
         self,
@@ -48,6 +52,8 @@ class Conversations(QObject):
         self._query = ""
         self._listing: Task | None = None
         self._select_newest = False
+        self._to_import: list[Path] = []
+        self._is_reading = False
         self._delay = QTimer(self)
         self._delay.setSingleShot(True)
         self._delay.setInterval(SEARCH_DELAY_MS)
@@ -146,6 +152,53 @@ class Conversations(QObject):
     def _on_exported(self, path: Path, _result: None) -> None:
         self._messages.info(self.tr("Exported to {name}.").format(name=path.name))
 
+    def import_files(self, paths: Sequence[Path]) -> None:
+        """Add the conversations of exported files, each as a new one; show the last of them."""
+        self._to_import += paths
+        if not self._is_reading:
+            self._read_next()
+
+    def _read_next(self) -> None:
+        self._is_reading = bool(self._to_import)
+        if self._to_import:
+            # One after the other, in their order; not in the store's lane, as an export.
+            self._runner.run(
+                partial(read_export, self._to_import.pop(0)),
+                done=self._on_read,
+                error=self._on_not_read,
+            )
+
+    def _on_not_read(self, error: Exception) -> None:
+        self._read_next()
+        self._on_error(error)
+
+    def _on_read(self, found: tuple[Conversation, list[Message]]) -> None:
+        self._read_next()
+        self._runner.run(
+            partial(self._store.import_conversation, *found),
+            done=self._on_imported,
+            error=self._on_error,
+            lane="store",
+        )
+
+    def _on_imported(self, conversation: Conversation) -> None:
+        text = self.tr("“{title}” was imported.").format(title=_short(conversation.title))
+        prompt = " ".join(conversation.system_prompt.split())
+        if prompt:
+            # It speaks to the model in every answer, and stands nowhere on the page.
+            words = _short(prompt, _SHOWN_PROMPT_CHARS)
+            self._messages.warning(
+                text,
+                hint=self.tr("It has a system prompt of its own: “{prompt}”").format(prompt=words),
+            )
+        else:
+            self._messages.info(text)
+        if self._query:
+            self._query = ""
+            self.search_ended.emit()
+        self.refresh()
+        self._chat.show(conversation.id)
+
     def _change(self, operation: partial[None]) -> None:
         self._runner.run(operation, done=self._on_changed, error=self._on_error, lane="store")
 
@@ -179,7 +232,7 @@ class Conversations(QObject):
             self._messages.error(error, Action(self.tr("Try again"), self.open_store))
 
     def _on_error(self, error: Exception) -> None:
-        if not isinstance(error, (StoreError, DiskError, DiskFullError)):
+        if not isinstance(error, (StoreError, DiskError, DiskFullError, BadInputError)):
             raise error
         action = None
         if isinstance(error, StoreCorruptError):
@@ -205,5 +258,5 @@ def _list(store: ConversationStore, query: str) -> list[SearchHit]:
     return [SearchHit(found, None, "", ()) for found in store.list_conversations()]
 
 
-def _short(title: str) -> str:
-    return title if len(title) <= 40 else title[:39].rstrip() + "…"
+def _short(text: str, limit_chars: int = 40) -> str:
+    return text if len(text) <= limit_chars else text[: limit_chars - 1].rstrip() + "…"

@@ -14,7 +14,7 @@ from app.bridges.settings import SettingsBridge
 from app.theme import SPACE_L, SPACE_S, SPACE_XL, TEXT_COLUMN_WIDTH
 from app.views.chat_frame import ChatFrame, MakeInspector
 from app.views.composer import Composer
-from app.views.conversation_list import EXPORT_KEYS, ConversationList
+from app.views.conversation_list import EXPORT_KEYS, IMPORT_KEYS, ConversationList
 from app.views.model_picker import ModelPicker
 from app.views.transcript import Transcript
 from app.views.turn_views import turn_view, turn_views
@@ -132,9 +132,13 @@ class ChatPage(ChatFrame):
         self.conversation_list.opened.connect(self._on_opened)
         self.conversation_list.clicked.connect(self.close_drawer)
         self.conversation_list.new_requested.connect(self.new_chat)
-        export = QShortcut(EXPORT_KEYS, self)
-        export.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        export.activated.connect(self.conversation_list.export_current)
+        for keys, act in (
+            (EXPORT_KEYS, self.conversation_list.export_current),
+            (IMPORT_KEYS, self.conversation_list.choose_import),
+        ):
+            shortcut = QShortcut(keys, self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(act)
         conversations.listed.connect(self._on_chat_state)
         self.composer.send_requested.connect(self._on_send)
         self.composer.stop_requested.connect(chat.stop)

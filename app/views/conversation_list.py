@@ -1,4 +1,4 @@
-"""The conversations at the left of the chat page: search, new, rename, pin, export, delete."""
+"""The conversations at the left of the chat page, and what can be done with each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 from app.actions.conversations import Conversations
 from app.itemmodels.conversations import ConversationListModel, ConversationRole, Section
 from app.theme import SPACE_M, SPACE_S, current_theme
-from app.widgets.buttons import IconButton
+from app.widgets.buttons import IconButton, TextButton
 from app.widgets.chat_list_delegate import ConversationDelegate, ListRoles
 from app.widgets.icons import icon
 from app.widgets.labels import text_label
@@ -32,6 +32,7 @@ from models.chat.export_file import export_name
 
 LIST_WIDTH = 264
 EXPORT_KEYS = QKeySequence("Ctrl+E")
+IMPORT_KEYS = QKeySequence("Ctrl+I")
 
 
 class _ListView(QListView):
@@ -87,9 +88,12 @@ class ConversationList(QWidget):
         self.list = self._make_list()
         self._empty = text_label(tone="quiet", wrap=True)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
-        self._empty.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, 0)
+        self.import_button = TextButton(self.tr("Import…"), kind="quiet")
+        self.import_button.setToolTip(self.tr("Add conversations that were exported as JSON"))
+        self.import_button.clicked.connect(self.choose_import)
         self._lay_out()
         conversations.listed.connect(self._on_listed)
+        conversations.search_ended.connect(self.search_field.clear)
 
     @property
     def model(self) -> ConversationListModel:
@@ -201,7 +205,17 @@ class ConversationList(QWidget):
         # Before it gets its pages: it shows the first one, which must have a parent by then.
         layout.addLayout(self._stack, 1)
         self._stack.addWidget(self.list)
-        self._stack.addWidget(self._empty)
+        self._stack.addWidget(self._make_empty())
+
+    def _make_empty(self) -> QWidget:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(SPACE_M, SPACE_M, SPACE_M, 0)
+        column.setSpacing(SPACE_M)
+        column.addWidget(self._empty)
+        column.addWidget(self.import_button, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addStretch(1)
+        return page
 
     @Slot(list)
     def _on_listed(self, hits: list[object]) -> None:
@@ -222,6 +236,7 @@ class ConversationList(QWidget):
             if searching
             else self.tr("Your conversations will be listed here.")
         )
+        self.import_button.setVisible(not searching)
         self._stack.setCurrentIndex(0 if hits else 1)
 
     @Slot()
@@ -282,14 +297,36 @@ class ConversationList(QWidget):
     def _export_to(self, conversation_id: int, name: str) -> None:
         self._conversations.export(conversation_id, Path(name))
 
+    @Slot()
+    def choose_import(self) -> None:
+        """Ask for exported files, and add their conversations."""
+        dialog = QFileDialog(self, self.tr("Import conversations"))
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        dialog.setNameFilters(
+            [self.tr("Exported conversations (*.json)"), self.tr("All files (*)")]
+        )
+        dialog.filesSelected.connect(self._import_from)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    @Slot(list)
+    def _import_from(self, names: list[str]) -> None:
+        self._conversations.import_files([Path(name) for name in names])
+
     @Slot(QPoint)
     def _show_menu(self, point: QPoint) -> None:
         found = self._model.conversation(self.list.indexAt(point))
-        if found is None:
-            return
-        self.list.setCurrentIndex(self.list.indexAt(point))
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        if found is not None:
+            self.list.setCurrentIndex(self.list.indexAt(point))
+            self._add_actions(menu, found)
+            menu.addSeparator()
+        whole = menu.addAction(self.tr("Import…"), self.choose_import)
+        whole.setShortcut(IMPORT_KEYS)
+        menu.popup(self.list.viewport().mapToGlobal(point))
+
+    def _add_actions(self, menu: QMenu, found: Conversation) -> None:
         rename = menu.addAction(self.tr("Rename"), self._rename_current)
         rename.setShortcut(QKeySequence(Qt.Key.Key_F2))
         pin = self.tr("Unpin") if found.pinned else self.tr("Pin to the top")
@@ -299,7 +336,6 @@ class ConversationList(QWidget):
         menu.addSeparator()
         delete = menu.addAction(self.tr("Delete"), self._delete_current)
         delete.setShortcut(QKeySequence(Qt.Key.Key_Delete))
-        menu.popup(self.list.viewport().mapToGlobal(point))
 
 
 def _follow_filter(dialog: QFileDialog, json_filter: str, chosen: str) -> None:

@@ -19,6 +19,8 @@ from app.widgets.page_stack import PageStack
 from app.widgets.window_drops import WindowDrops
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.messages import Messages
     from app.views.status_bar import StatusBar
 
@@ -30,8 +32,9 @@ _ROOM_AROUND = QSize(16, 48)
 
 _SHOW_STOPPING_AFTER_MS = 200
 _CHECKPOINT_SUFFIX = ".gguf"
+_CONVERSATION_SUFFIX = ".json"
 
-CHAT, MODELS, MONITOR, SETTINGS = "chat", "models", "monitor", "settings"
+CHAT, MODELS, MONITOR, SERVER, SETTINGS = "chat", "models", "monitor", "server", "settings"
 # Has no place in the rail: it belongs to Models.
 PLAN = "plan"
 
@@ -50,6 +53,8 @@ class MainWindow(QMainWindow):
     visible_changed = Signal(bool)
     # Paths: checkpoints and folders that were dropped anywhere on the window.
     files_dropped = Signal(list)
+    # Paths of exported conversations, dropped likewise.
+    conversations_dropped = Signal(list)
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class MainWindow(QMainWindow):
         self.toasts = ToastArea(messages, self._stack)
         self._stopping = self._make_stopping()
         self.drops = self._make_drops()
+        self.conversation_drops = self._make_conversation_drops()
         # An engine that stops at once should not make the window flash.
         self._stopping_timer = QTimer(self)
         self._stopping_timer.setSingleShot(True)
@@ -163,6 +169,7 @@ class MainWindow(QMainWindow):
         handle = self.windowHandle()
         if handle is not None:
             self.drops.watch(handle)
+            self.conversation_drops.watch(handle)
         self.visible_changed.emit(not self.isMinimized())
 
     def hideEvent(self, event: QHideEvent) -> None:
@@ -181,7 +188,8 @@ class MainWindow(QMainWindow):
             Place(CHAT, "message-square", self.tr("Chat"), "Ctrl+1"),
             Place(MODELS, "boxes", self.tr("Models"), "Ctrl+2"),
             Place(MONITOR, "activity", self.tr("Monitor"), "Ctrl+3"),
-            Place(SETTINGS, "settings", self.tr("Settings"), "Ctrl+4"),
+            Place(SERVER, "server", self.tr("Server"), "Ctrl+4"),
+            Place(SETTINGS, "settings", self.tr("Settings"), "Ctrl+5"),
         ]
 
     def _lay_out(self) -> None:
@@ -229,6 +237,23 @@ class MainWindow(QMainWindow):
         drops.left.connect(cover.disappear)
         drops.dropped.connect(self.files_dropped)
         return drops
+
+    def _make_conversation_drops(self) -> WindowDrops:
+        drops = WindowDrops(_CONVERSATION_SUFFIX, self, takes_folders=False)
+        cover = DropCover(
+            self.tr("Drop to import the conversation"),
+            self.tr("It becomes a new one. Nothing is replaced."),
+            self,
+        )
+        drops.entered.connect(cover.appear)
+        drops.left.connect(cover.disappear)
+        drops.dropped.connect(self._take_conversations)
+        return drops
+
+    @Slot(list)
+    def _take_conversations(self, paths: list[Path]) -> None:
+        self.show_page(CHAT)
+        self.conversations_dropped.emit(paths)
 
     @Slot()
     def _show_stopping(self) -> None:

@@ -9,7 +9,7 @@ from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QWindow
 
 
 class WindowDrops(QObject):
-    """Takes files with one suffix, and folders, before any widget of the window sees them.
+    """Takes files with one suffix, and maybe folders, before any widget of the window sees them.
 
     Widgets that take text (the composer) would write a file's address; what is dragged for the
     window is for the window.
@@ -19,9 +19,12 @@ class WindowDrops(QObject):
     left = Signal()
     dropped = Signal(list)
 
-    def __init__(self, suffix: str, parent: QObject | None = None) -> None:
+    def __init__(
+        self, suffix: str, parent: QObject | None = None, *, takes_folders: bool = True
+    ) -> None:
         super().__init__(parent)
         self._suffix = suffix
+        self._takes_folders = takes_folders
         self._window: QWindow | None = None
         self._is_over = False
 
@@ -58,4 +61,9 @@ class WindowDrops(QObject):
 
     def _paths(self, data: QMimeData) -> list[Path]:
         paths = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
-        return [path for path in paths if path.suffix.lower() == self._suffix or path.is_dir()]
+        return [path for path in paths if self._is_wanted(path)]
+
+    def _is_wanted(self, path: Path) -> bool:
+        if path.is_dir():
+            return self._takes_folders
+        return path.suffix.lower() == self._suffix

@@ -176,11 +176,9 @@ def test_it_tells_when_nobody_can_see_it(window: MainWindow, qtbot: QtBot) -> No
     assert seen[-1] is False
 
 
-def test_files_dropped_anywhere_are_told_by_the_window(
-    qtbot: QtBot, window: MainWindow, tmp_path: Path
-) -> None:
+def drop(window: MainWindow, path: Path) -> None:
     data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(tmp_path / "a.gguf"))])
+    data.setUrls([QUrl.fromLocalFile(str(path))])
     event = QDropEvent(
         QPointF(10, 10),
         Qt.DropAction.CopyAction,
@@ -188,6 +186,22 @@ def test_files_dropped_anywhere_are_told_by_the_window(
         Qt.MouseButton.LeftButton,
         Qt.KeyboardModifier.NoModifier,
     )
+    QApplication.sendEvent(window.windowHandle(), event)
+
+
+def test_files_dropped_anywhere_are_told_by_the_window(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
+) -> None:
     with qtbot.waitSignal(window.files_dropped) as dropped:
-        QApplication.sendEvent(window.windowHandle(), event)
+        drop(window, tmp_path / "a.gguf")
     assert dropped.args == [[tmp_path / "a.gguf"]]
+
+
+def test_conversations_dropped_anywhere_lead_to_the_chat(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
+) -> None:
+    window.show_page(MONITOR)
+    with qtbot.waitSignal(window.conversations_dropped) as dropped:
+        drop(window, tmp_path / "sea.json")
+    assert dropped.args == [[tmp_path / "sea.json"]]
+    assert window.current_page == CHAT

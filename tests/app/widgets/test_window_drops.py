@@ -104,3 +104,14 @@ def test_text_and_other_files_go_where_they_are_dropped(
         drag(window, data)
         drop(window, data)
     assert not window.cover.isVisible()
+
+
+def test_two_kinds_of_files_go_two_ways(qtbot: QtBot, window: Window, tmp_path: Path) -> None:
+    others = WindowDrops(".json", window, takes_folders=False)
+    others.watch(window.windowHandle())
+    with qtbot.assertNotEmitted(window.drops.dropped), qtbot.waitSignal(others.dropped) as dropped:
+        drop(window, files(tmp_path / "a.json"))
+    assert dropped.args == [[tmp_path / "a.json"]]
+    for path in (tmp_path, tmp_path / "a.gguf"):
+        with qtbot.assertNotEmitted(others.dropped), qtbot.waitSignal(window.drops.dropped):
+            drop(window, files(path))
