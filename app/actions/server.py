@@ -354,7 +354,8 @@ class Serving(QObject):
         for number in ended[: max(len(self._requests) - MOST_REQUESTS, 0)]:
             del self._requests[number]
         self.requests_changed.emit(self.requests)
-        if self._needs_restart and not self.status.answering:
+        status = self.status
+        if status.needs_restart and not status.answering:
             self.start_again()
         else:
             self._tell()

@@ -262,7 +262,7 @@ class SettingsPage(Page):
 
     def _shortcuts(self) -> list[tuple[str, str]]:
         return [
-            (self.tr("Chat, Models, Monitor, Settings"), "Ctrl+1, Ctrl+4"),
+            (self.tr("Chat, Models, Monitor, Server, Settings"), "Ctrl+1, Ctrl+5"),
             (self.tr("New chat"), "Ctrl+N"),
             (self.tr("Search conversations"), "Ctrl+F"),
             (self.tr("Send"), "Return"),

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QToolTip, QWidget
 
 from app.actions.download_totals import DownloadTotals
 from app.actions.load_model import LoadPhase, ModelStatus
+from app.actions.server import ServerStatus
 from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, current_theme
 from app.views.words import tokens_words
 from app.widgets.gauge import Gauge
@@ -30,10 +31,12 @@ HEIGHT = 32
 class StatusBar(QAbstractButton):
     """One wide button: everything in it is a readout, pressing it opens Monitor.
 
-    A click on the speed of downloads is ``downloads_clicked`` and not ``clicked``.
+    A click on the speed of downloads is ``downloads_clicked`` and not ``clicked``; the same holds
+    for the server.
     """
 
     downloads_clicked = Signal()
+    server_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,6 +49,8 @@ class StatusBar(QAbstractButton):
         self.context = self._gauge(self.tr("Context"))
         self.downloads = self._runs_label(keeps_width=True)
         self.downloads.setToolTip(self.tr("Open Downloads"))
+        self.server = self._runs_label()
+        self.server.setToolTip(self.tr("Other programs may ask the model. Open Server"))
         self.no_gpu = self._runs_label()
         self.no_gpu.set_runs([Run(self.tr("No GPU"), "text_quiet")])
         self.ram = self._gauge(self.tr("RAM"))
@@ -117,6 +122,21 @@ class StatusBar(QAbstractButton):
         if totals.running or before:
             self._arrange()
 
+    @Slot(ServerStatus)
+    def set_server(self, status: ServerStatus) -> None:
+        """Show that other programs may ask, as long as they may."""
+        before = self.server.text()
+        if status.url and status.answering:
+            self.server.set_runs([Run(self.tr("Server answers"), "accent")])
+        elif status.url:
+            self.server.set_runs([Run(self.tr("Server on"), "good")])
+        elif status.error is not None:
+            self.server.set_runs([Run(self.tr("Server failed"), "fail")])
+        else:
+            self.server.set_runs(())
+        if self.server.text() != before:
+            self._arrange()
+
     def sizeHint(self) -> QSize:
         """Return the height; the width is the window's."""
         return QSize(400, HEIGHT)
@@ -133,7 +153,7 @@ class StatusBar(QAbstractButton):
     def event(self, event: QEvent) -> bool:
         """Show the tooltip of the readout under the pointer."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
-            readouts = (self.context, self.downloads, self.ram, *self.gpus)
+            readouts = (self.context, self.downloads, self.server, self.ram, *self.gpus)
             hit = (w for w in readouts if w.isVisible())
             text = next((w.toolTip() for w in hit if w.geometry().contains(event.pos())), "")
             QToolTip.showText(event.globalPos(), text or self.tr("Open Monitor"), self)
@@ -141,18 +161,16 @@ class StatusBar(QAbstractButton):
         return super().event(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """Lead to the downloads where they are meant."""
-        label = self.downloads
-        if (
-            self.isDown()
-            and label.isVisible()
-            and label.geometry().contains(event.position().toPoint())
-        ):
-            self.setDown(False)
-            self.downloads_clicked.emit()
-            event.accept()
-        else:
-            super().mouseReleaseEvent(event)
+        """Lead to the downloads or the server where they are meant."""
+        at = event.position().toPoint()
+        places = {self.downloads: self.downloads_clicked, self.server: self.server_clicked}
+        for label, clicked in places.items():
+            if self.isDown() and label.isVisible() and label.geometry().contains(at):
+                self.setDown(False)
+                clicked.emit()
+                event.accept()
+                return
+        super().mouseReleaseEvent(event)
 
     def enterEvent(self, event: QEnterEvent) -> None:
         """Show that this can be pressed."""
@@ -230,6 +248,8 @@ class StatusBar(QAbstractButton):
             widgets.append(self.context)
         if level < 2 and self.downloads.text():
             widgets.append(self.downloads)
+        if level < 5 and self.server.text():
+            widgets.append(self.server)
         return widgets
 
     def _right(self, level: int) -> list[QWidget]:
@@ -246,7 +266,7 @@ class StatusBar(QAbstractButton):
 
     def _place(self, left: list[QWidget], right: list[QWidget], bars: bool) -> None:
         shown = {*left, *right}
-        left_side = (self.speed, self.ttft, self.context, self.downloads)
+        left_side = (self.speed, self.ttft, self.context, self.downloads, self.server)
         for widget in (*left_side, self.no_gpu, self.more_gpus, self.ram, *self.gpus):
             widget.setVisible(widget in shown)
             if isinstance(widget, Gauge):

@@ -155,6 +155,7 @@ class RailButton(QAbstractButton):
         self._icon_name = icon_name
         self._collapsed = False
         self._shortcut = shortcut
+        self._mark = ""
         self.setText(text)
         self.setAccessibleName(text)
         self.setCheckable(True)
@@ -163,6 +164,16 @@ class RailButton(QAbstractButton):
         self.setFont(ui_font(SIZE_SMALL, Weight.Medium))
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setToolTip(f"{text} ({shortcut})")
+
+    def set_mark(self, token: str, words: str) -> None:
+        """Put a dot on the icon, in a colour of the theme; both empty for none."""
+        if (token, words) == (self._mark, self.accessibleDescription()):
+            return
+        self._mark = token
+        self.setAccessibleDescription(words)
+        tip = f"{self.text()} ({self._shortcut})"
+        self.setToolTip(f"{tip}\n{words}" if words else tip)
+        self.update()
 
     def set_collapsed(self, collapsed: bool) -> None:
         """Show the icon alone, or icon and name."""
@@ -201,7 +212,15 @@ class RailButton(QAbstractButton):
         token = "accent" if self.isChecked() else "text_quiet"
         top = (self.height() - ICON_SIZE) / 2 if self._collapsed else 7
         picture = pixmap(self._icon_name, theme.color(token), ICON_SIZE, self.devicePixelRatioF())
-        painter.drawPixmap(round((self.width() - ICON_SIZE) / 2), round(top), picture)
+        left = round((self.width() - ICON_SIZE) / 2)
+        painter.drawPixmap(left, round(top), picture)
+        if self._mark:
+            # A ring of the background keeps the dot apart from the icon's strokes.
+            behind = theme.color(background or "window")
+            painter.setPen(QPen(behind, 2))
+            painter.setBrush(theme.color(self._mark))
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.drawEllipse(QRectF(left + ICON_SIZE - 6, round(top) - 4, 10, 10))
         if not self._collapsed:
             painter.setFont(self.font())
             painter.setPen(theme.color("text" if self.isChecked() else "text_quiet"))
