@@ -11,7 +11,6 @@ import difflib
 import errno
 import math
 import os
-import tempfile
 import threading
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ import tomli_w
 from models.errors import InvalidSettingError, SettingsFileError
 from models.private_files import make_private_folder
 from models.settings_list import SETTINGS, SettingSpec, SettingValue
+from models.whole_files import sync_folder, write_whole
 
 __all__ = ["MIGRATIONS", "SETTINGS", "SettingSpec", "SettingValue", "Settings", "check_value"]
 
@@ -347,31 +347,12 @@ def _write_atomically(path: Path, content: bytes) -> None:
     """Write a file of mode 0600 so that a crash leaves the old or the new one, never half."""
     # A settings file that is a link (dotfiles) stays one.
     target = Path(os.path.realpath(path))
-    temporary = ""
     try:
         make_private_folder(target.parent)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name + ".")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
-        _sync_folder(target.parent)
+        write_whole(target, content, to_disk=True)
+        sync_folder(target.parent)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise _file_error("write", path, error) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    # Windows has no descriptor of a folder; the rename is journaled there.
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _file_error(verb: str, path: Path, error: OSError) -> SettingsFileError:

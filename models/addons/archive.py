@@ -33,7 +33,8 @@ from models.errors import AddonError
 from models.file_locks import try_lock
 from models.private_files import PRIVATE_FILE, make_private_folder, open_private
 from models.stopping import Stop, check_stop, never
-from models.transfer.disk import disk_full, free_bytes, sync_folder, translated
+from models.transfer.disk import disk_full, free_bytes, translated
+from models.whole_files import sync_folder
 
 _CHUNK_BYTES = 1 << 20
 # Headers and padding of a few files, with room to spare.

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from models.errors import DiskError, ServerKeyError
 from models.private_files import make_private_folder, open_private
-from models.transfer.disk import sync_folder, translated, write_whole
+from models.transfer.disk import translated, write_whole
+from models.whole_files import sync_folder
 
 KEY_FILE = "server-key"
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from models.chat.schema import SCHEMA_VERSION, is_foreign, migrate, user_version
 from models.chat.search import search_text
 from models.errors import StoreCorruptError, StoreError, StoreLockedError, StoreVersionError
+from models.whole_files import sync_folder
 
 _COMPANIONS = ("-wal", "-journal", "-shm")
 _DAMAGED_HINT = "It can be kept aside under another name and a new one begun."
@@ -220,7 +221,7 @@ def prepare_file(path: Path) -> bool:
         # connection of this process holds (sqlite.org/howtocorrupt.html, 2.2).
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise StoreError("The conversation file is not a file.", details=str(path))
@@ -256,7 +257,7 @@ def set_aside(path: Path) -> Path:
             if source.exists():
                 source.rename(name)
         path.rename(target)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StoreError(
             "The damaged conversation file cannot be renamed.",
@@ -284,14 +285,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in the folder survive a power loss, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

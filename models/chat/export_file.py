@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
-import tempfile
 from pathlib import Path
 
 from models.chat.export import conversation_to_json, conversation_to_markdown
 from models.chat.store import ConversationStore
 from models.errors import DiskError, DiskFullError
+from models.whole_files import write_whole
 
 # What no file system takes, and what a shell or an eye stumbles over.
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f<>:\"/\\|?*]+")
@@ -48,17 +47,9 @@ def write_export(path: Path, text: str) -> None:
     """
     # Half of a surrogate pair can be typed and stored, and no file takes it.
     content = text.encode("utf-8", "replace")
-    temporary = ""
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".fathom-export-")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        write_whole(path, content, to_disk=True)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise _failure(path, error) from error
 
 

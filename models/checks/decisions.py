@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import json
 import logging
-import os
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from typing import Any
 
 from models.checks.findings import CheckFindings
 from models.private_files import make_private_folder
+from models.whole_files import write_whole
 
 _VERSION = 1
 # The oldest go first; nobody has so many checkpoints.
@@ -115,23 +113,10 @@ class Decisions:
         self._clear = _newest(self._clear)
         data = {"version": _VERSION, "choices": self._choices, "clear": self._clear}
         try:
-            _replace(self._path, json.dumps(data))
+            make_private_folder(self._path.parent)
+            write_whole(self._path, json.dumps(data).encode())
         except OSError as error:
             _log.info("Decisions about checkpoints are not kept: %s", error)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file in one step."""
-    make_private_folder(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".checks-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def _key(findings: CheckFindings) -> str:

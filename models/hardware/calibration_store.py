@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import statistics
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -26,6 +24,7 @@ from models.planner.machine import Calibration
 from models.planner.machine_file import calibration_from_json, calibration_to_json
 from models.planner.plan import CPU, PlanSettings
 from models.private_files import make_private_folder
+from models.whole_files import write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -182,15 +181,7 @@ class CalibrationStore:
 
     def _write(self, data: dict[str, Any]) -> None:
         make_private_folder(self._path.parent)
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{FILE_NAME}.")
-        part = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(data, file, indent=1)
-            part.replace(self._path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        write_whole(self._path, json.dumps(data, indent=1).encode())
 
 
 def checkpoint_signature(shape: ModelShape) -> str:

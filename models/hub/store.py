@@ -6,16 +6,15 @@ not there. It holds headers and lists of files, never weights.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.private_files import make_private_folder
+from models.whole_files import write_whole
 
 LIMIT_BYTES = 256 * 1024 * 1024
 
@@ -74,20 +73,12 @@ class HeaderStore:
     def put(self, entry: Entry) -> None:
         """Keep an entry instead of the one from the same address; a full disk is no error."""
         path = self._path(entry.url)
-        temporary = ""
         try:
             make_private_folder(self._folder)
-            # mkstemp makes files that only their owner can read.
-            descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix="new.")
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_packed(entry))
-            Path(temporary).replace(path)
+            write_whole(path, _packed(entry))
             self._make_room(path)
         except OSError as error:
             _log.info("Nothing is kept in the header cache: %s", error)
-            if temporary:
-                with contextlib.suppress(OSError):
-                    Path(temporary).unlink(missing_ok=True)
 
     def _path(self, url: str) -> Path:
         return self._folder / (hashlib.sha256(url.encode()).hexdigest()[:40] + _SUFFIX)

@@ -26,7 +26,7 @@ from models.library.ownership import (
 )
 from models.library.volumes import Volumes
 from models.stopping import Stop, check_stop, never
-from models.transfer.disk import sync_folder, translated
+from models.transfer.disk import translated
 from models.transfer.patience import Layout
 from models.transfer.record import (
     FOLDER,
@@ -37,6 +37,7 @@ from models.transfer.record import (
 )
 from models.transfer.verifying import verify_file
 from models.units import format_bytes
+from models.whole_files import sync_folder
 
 # Room that is left on a drive, as downloads leave it.
 RESERVE_BYTES, RESERVE_SHARE = 2 * 1024**3, 0.01

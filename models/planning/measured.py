@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from models.planner.plan import CPU, DevicePlan, Plan
-from models.planning.wishes_store import replace_file
 from models.runtime.protocol import DeviceMemory, Loaded
+from models.whole_files import write_whole
 
 VERSION = 1
 MAX_RECORDS = 300
@@ -127,7 +127,7 @@ class MeasuredStore:
         with self._lock:
             try:
                 kept = self._lines()[-(MAX_RECORDS - 1) :]
-                replace_file(self._file, "\n".join([*kept, line, ""]))
+                write_whole(self._file, "\n".join([*kept, line, ""]).encode())
             except OSError as error:
                 _log.info("Measured bytes not kept in %s: %s", self._file, error)
 

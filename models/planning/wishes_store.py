@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 from models.planner.plan import Override, Profile
 from models.planner.wishes import Wishes, changed_names
 from models.runtime.protocol import LoadSettings
+from models.whole_files import write_whole
 
 VERSION = 1
 # The least recently changed go first; one is about 100 bytes.
@@ -123,7 +122,7 @@ class WishesStore:
     def _write(self, entries: Mapping[str, dict[str, Any]]) -> None:
         text = json.dumps({"version": VERSION, "checkpoints": entries}, indent=1)
         try:
-            replace_file(self._file, text)
+            write_whole(self._file, text.encode())
         except OSError as error:
             _log.info("Wishes not kept in %s: %s", self._file, error)
 
@@ -142,22 +141,6 @@ def _read_entries(file: Path) -> dict[str, dict[str, Any]]:
     if not isinstance(entries, dict):
         return {}
     return {key: value for key, value in entries.items() if isinstance(value, dict)}
-
-
-def replace_file(file: Path, text: str) -> None:
-    """Write a file of mode 0600 so that a crash leaves the old or the new one, never half.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).replace(file)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _plain(value: object) -> object:

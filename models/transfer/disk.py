@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from models import whole_files
 from models.errors import DiskError, DiskFullError, FathomError
 from models.units import format_bytes
 
@@ -111,36 +109,5 @@ def write_whole(path: Path, data: bytes) -> None:
         DiskFullError, DiskError.
     """
     with translated(path, needed_bytes=len(data)):
-        # Made with mode 0600 and a name of its own: no link that is there already is followed.
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder survive a power cut, where a system can do that.
-
-    Raises:
-        OSError: the folder cannot be read, or the drive fails.
-    """
-    if sys.platform == "win32":
-        # NTFS logs changes of names by itself; a folder cannot be opened here.
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        # Some network drives cannot.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)
+        whole_files.write_whole(path, data, to_disk=True)
+        whole_files.sync_folder(path.parent)

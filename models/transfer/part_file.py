@@ -15,7 +15,8 @@ from models.errors import DiskError, DownloadBusyError, StoppedError
 from models.file_locks import try_lock, unlock
 from models.stopping import POLL_S, Stop, check_stop
 from models.transfer.allocation import allocate
-from models.transfer.disk import disk_failure, sync_folder, translated
+from models.transfer.disk import disk_failure, translated
+from models.whole_files import sync_folder
 
 SUFFIX = ".part"
 
