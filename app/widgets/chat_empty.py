@@ -40,6 +40,7 @@ class StarterCard(QAbstractButton):
 
     def __init__(self, icon_name: str, title: str, prompt: str) -> None:
         super().__init__()
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self._icon_name = icon_name
         self.prompt = prompt
         self.setText(title)
@@ -52,12 +53,6 @@ class StarterCard(QAbstractButton):
     def sizeHint(self) -> QSize:
         """Return a card of two lines."""
         return QSize(220, 64)
-
-    def event(self, event: QEvent) -> bool:
-        """Repaint when the pointer comes or goes."""
-        if event.type() in (QEvent.Type.Enter, QEvent.Type.Leave):
-            self.update()
-        return super().event(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the card."""

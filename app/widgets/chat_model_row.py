@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 
@@ -43,6 +43,7 @@ class ModelRow(QAbstractButton):
 
     def __init__(self, view: ModelRowView, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.view = view
         self.setText(view.title)
         self.setAccessibleName(f"{view.title}, {view.size}. {view.badge} {view.note}".strip())
@@ -65,12 +66,6 @@ class ModelRow(QAbstractButton):
             self.stepped.emit(-1)
         else:
             super().keyPressEvent(event)
-
-    def event(self, event: QEvent) -> bool:
-        """Repaint when the pointer comes or goes."""
-        if event.type() in (QEvent.Type.Enter, QEvent.Type.Leave):
-            self.update()
-        return super().event(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the row."""
@@ -128,6 +123,7 @@ class ModelButton(QAbstractButton):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self._detail = ""
         self._state = "none"
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -152,12 +148,6 @@ class ModelButton(QAbstractButton):
     def minimumSizeHint(self) -> QSize:
         """Return room for a few letters."""
         return QSize(120, 34)
-
-    def event(self, event: QEvent) -> bool:
-        """Repaint when the pointer comes or goes."""
-        if event.type() in (QEvent.Type.Enter, QEvent.Type.Leave):
-            self.update()
-        return super().event(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint dot, title, detail and chevron."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 
@@ -25,6 +25,7 @@ class FixMark(QAbstractButton):
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self._name = name
         self._font = ui_font(SIZE_SMALL, Weight.Medium)
         self.setCheckable(True)
@@ -48,12 +49,6 @@ class FixMark(QAbstractButton):
         metrics = QFontMetricsF(self._font)
         words = max(metrics.horizontalAdvance(word) for word in (self._fixed(), self._auto()))
         return QSize(round(words) + _ICON_PX + _GAP + 2 * _PADDING + 1, _HEIGHT)
-
-    def event(self, event: QEvent) -> bool:
-        """Repaint when the pointer comes or goes."""
-        if event.type() in (QEvent.Type.Enter, QEvent.Type.Leave):
-            self.update()
-        return super().event(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the chip."""
