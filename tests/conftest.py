@@ -25,6 +25,11 @@ for folder in (TESTS_DIR, REPO_ROOT):
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Half of a child's start is compiling the program, which Python does once unless its surroundings
+# forbid it to keep the result, as images for containers like to.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Before Qt is loaded by anybody.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 

@@ -95,3 +95,9 @@ def test_children_can_be_interrupted() -> None:
     command = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT))"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "default_int_handler" in result.stdout
+
+
+def test_children_keep_what_they_compiled() -> None:
+    command = [sys.executable, "-c", "import sys; print(sys.dont_write_bytecode)"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
