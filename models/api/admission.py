@@ -27,6 +27,7 @@ _ASKED_HEADERS = ("accept", "authorization", "content-type")
 _ASKED_PREFIX = "x-stainless-"
 _MAX_ASKED_HEADERS = 40
 _PREFLIGHT_S = "600"
+MAX_HEAD_BYTES = 32 * 1024
 _KEY_HINT = "It stands in Fathom on the page of the server; 'fathom serve --print-key' prints it."
 
 
@@ -74,12 +75,15 @@ def normal_origin(text: str) -> str:
     return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], "-"))
 
 
-def check_framing(head: Head) -> None:
-    """Refuse a request whose length could be read in two ways (request smuggling, RFC 9112, 6.1).
+def check_head(head: Head) -> None:
+    """Refuse a head that is too large, or whose length can be read in two ways (RFC 9112, 6.1).
 
     Raises:
-        RefusedRequestError: 400.
+        RefusedRequestError: 400 or 431.
     """
+    size_bytes = len(head.path) + sum(len(name) + len(value) for name, value in head.headers)
+    if size_bytes > MAX_HEAD_BYTES:
+        raise _refused(431, "too_large", "The headers are too large.", reason="too_large")
     chunked = head.values(b"transfer-encoding")
     if chunked and (head.values(b"content-length") or head.http_version != "1.1"):
         raise _refused(400, "bad_request", "The request says its length in two ways.")

@@ -8,14 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from models.api.admission import Head
-from models.api.connection import JSON_TYPE, ServerConnection, response_headers
+from models.api.connection import JSON_TYPE, LINGER_S, ServerConnection, response_headers
 from models.api.refusal import Refusal, RefusedRequestError
 
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 # A client that takes nothing for so long, with its part of the network full, is given up.
 UNREAD_LIMIT_S = 60.0
-# For how long a refused client may go on sending: who is cut off while sending sees no answer.
-_LINGER_S = 2.0
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -132,10 +130,10 @@ class HttpClient:
         fixed = [("Content-Length", str(len(body))), ("Connection", "close")]
         await self._begin(refusal.status, JSON_TYPE, [*refusal.headers, *fixed])
         await self._put({"type": "http.response.body", "body": body, "more_body": True})
-        if not self.head.values(b"expect"):
+        if refusal.status != 408 and not self.head.values(b"expect"):
             # The body is thrown away as it comes, and bounded by time alone.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LINGER_S):
+                async with asyncio.timeout(LINGER_S):
                     while await self.read_some():
                         pass
         await self._put({"type": "http.response.body", "body": b""})

@@ -18,12 +18,14 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from models.api.admission import MAX_HEAD_BYTES
 from models.api.protocol import ServerOptions
 from models.api.refusal import Refusal
 
 JSON_TYPE = "application/json"
-_MAX_HEAD_BYTES = 32 * 1024
 _KEEP_ALIVE_S = 15
+# For how long a refused client may go on sending: who is cut off while sending sees no answer.
+LINGER_S = 2.0
 # Above max_connections a client is told so; above that many times as many it is cut off.
 _CUT_OFF_FACTOR = 2
 _SAFE_HEADERS = (
@@ -75,7 +77,7 @@ class ServerConfig(Config):
             server_header=False,
             date_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
-            h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
         self.patience_s = options.patience_s
         self.max_connections = options.max_connections
@@ -96,6 +98,7 @@ class ServerConnection(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, {**app_state, "connection": self}, _loop)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._has_said_last = False
 
     @property
     def is_one_too_many(self) -> bool:
@@ -123,6 +126,8 @@ class ServerConnection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; what comes while an answer is under way is not looked at."""
+        if self._has_said_last:
+            return
         if self._answers():
             self._end_after_answer()
             return
@@ -155,7 +160,8 @@ class ServerConnection(H11Protocol):
 
     def _watch(self) -> None:
         """Run the timer exactly while a request's head is waited for."""
-        if self.transport.is_closing() or self.conn.their_state is not h11.IDLE:
+        is_over = self._has_said_last or self.transport.is_closing()
+        if is_over or self.conn.their_state is not h11.IDLE:
             self._stop_timer()
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(self.config.patience_s, self._on_late_head)
@@ -177,7 +183,7 @@ class ServerConnection(H11Protocol):
         self._say(Refusal(408, "too_slow", "The request did not come in time."))
 
     def _say(self, refusal: Refusal) -> None:
-        """Answer below ASGI, and close."""
+        """Answer below ASGI, and close when the client has done so, or soon."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.drop()
             return
@@ -192,4 +198,8 @@ class ServerConnection(H11Protocol):
             # Who still reads the body of this request learns that there will be no more of it.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.close()
+        self._has_said_last = True
+        self._stop_timer()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_S, self.transport.close)

@@ -94,6 +94,8 @@ class HttpApp:
                 if refusal.reason:
                     self.turn_away(refusal.reason, refusal.shown)
                 await client.refuse(refusal)
+            except HungUpError:
+                return
             # Whatever is wrong in here costs one request, and its client is told in JSON too.
             except Exception:  # noqa: BLE001
                 _LOG.exception("a request could not be answered")
@@ -105,7 +107,7 @@ class HttpApp:
 
     async def _answer(self, client: HttpClient) -> None:
         head = client.head
-        admission.check_framing(head)
+        admission.check_head(head)
         admission.check_host(self._door, head)
         origin = admission.check_origin(self._door, head)
         client.more_headers += admission.cors_headers(origin)
