@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import FrameType
 
 from models.errors import EngineUnresponsiveError, error_from_json
 from models.hub.hub import Hub
@@ -214,10 +214,5 @@ class EngineConversation:
     def __enter__(self) -> EngineConversation:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.supervisor.stop()

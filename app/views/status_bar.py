@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal, Slot
 from PySide6.QtGui import (
-    QEnterEvent,
     QHelpEvent,
     QMouseEvent,
     QPainter,
@@ -40,6 +39,7 @@ class StatusBar(QAbstractButton):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self.setAccessibleName(self.tr("Live readouts, open Monitor"))
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -171,16 +171,6 @@ class StatusBar(QAbstractButton):
                 event.accept()
                 return
         super().mouseReleaseEvent(event)
-
-    def enterEvent(self, event: QEnterEvent) -> None:
-        """Show that this can be pressed."""
-        super().enterEvent(event)
-        self.update()
-
-    def leaveEvent(self, event: QEvent) -> None:
-        """Show the plain background again."""
-        super().leaveEvent(event)
-        self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the background and the focus ring; the readouts paint themselves."""

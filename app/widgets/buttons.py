@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt
-from PySide6.QtGui import QEnterEvent, QFontMetrics, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
     QCheckBox,
@@ -152,6 +152,7 @@ class RailButton(QAbstractButton):
         self, icon_name: str, text: str, shortcut: str, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
         self._icon_name = icon_name
         self._collapsed = False
         self._shortcut = shortcut
@@ -188,16 +189,6 @@ class RailButton(QAbstractButton):
             return QSize(40, 40)
         width = QFontMetrics(self.font()).horizontalAdvance(self.text()) + 2 * SPACE_XS
         return QSize(max(width, 60), 52)
-
-    def enterEvent(self, event: QEnterEvent) -> None:
-        """Show the hover colour."""
-        super().enterEvent(event)
-        self.update()
-
-    def leaveEvent(self, event: QEvent) -> None:
-        """Take the hover colour away."""
-        super().leaveEvent(event)
-        self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint background, icon, name and focus ring."""

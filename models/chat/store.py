@@ -11,7 +11,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from models.chat.answers import StreamingAnswers, text_so_far
@@ -109,12 +108,7 @@ class ConversationStore:
         self.open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.close()
 
     # --- conversations --------------------------------------------------------------------------

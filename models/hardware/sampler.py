@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import TracebackType
 
 from models.hardware.cpu import CpuReader
 from models.hardware.linux_sysfs import SysfsReader
@@ -58,10 +57,5 @@ class HardwareSampler:
     def __enter__(self) -> HardwareSampler:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.close()

@@ -9,6 +9,8 @@ from PySide6.QtCore import QEvent, QObject
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
+from app.views.status_bar import StatusBar
+from app.widgets.buttons import RailButton
 from app.widgets.chat_empty import StarterCard
 from app.widgets.chat_model_row import ModelButton, ModelRow, ModelRowView
 from app.widgets.chat_reasoning import ReasoningHeader
@@ -23,6 +25,8 @@ _MAKERS: dict[str, Callable[[], QWidget]] = {
     "starter": lambda: StarterCard("brain", "Title", "Prompt"),
     "model-button": ModelButton,
     "model-row": lambda: ModelRow(ModelRowView("key", "Title", "1 GB")),
+    "rail": lambda: RailButton("activity", "Monitor", "Ctrl+3"),
+    "status": StatusBar,
     "reasoning": ReasoningHeader,
     "family": FamilyCard,
     "fix": lambda: FixMark("Context"),
