@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtWidgets import QWidget
 
+from app.actions.download_parts import DownloadParts
 from app.actions.downloads import Downloads
 from app.actions.hub_token import HubToken
 from app.actions.library import LibraryActions
@@ -146,17 +147,20 @@ class FetchParts(QObject):
 
     def _make_downloads(self) -> Downloads:
         core = self._core
+        parts = DownloadParts(
+            read_settings=core.hub_access.transfer_settings,
+            make_spec=self._job_spec,
+            has_unfinished=partial(has_unfinished, core.paths.data_dir),
+            find_begun=self._find_begun,
+            complete=self._completed,
+        )
         return Downloads(
             client=self.client,
             bridge=self.bridge,
             settings=core.settings_bridge,
             runner=core.runner,
             messages=core.messages,
-            read_settings=core.hub_access.transfer_settings,
-            make_spec=self._job_spec,
-            has_unfinished=partial(has_unfinished, core.paths.data_dir),
-            find_begun=self._find_begun,
-            complete=self._completed,
+            parts=parts,
             parent=self,
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from PySide6.QtCore import QObject, QUrl, Signal, Slot
 from PySide6.QtGui import QDesktopServices
 
+from app.actions.download_parts import DownloadParts
 from app.actions.download_totals import DownloadTotals, download_totals
 from app.bridges.downloads import DownloadsBridge
 from app.bridges.settings import SettingsBridge
@@ -98,11 +99,7 @@ class Downloads(QObject):
         settings: SettingsBridge,
         runner: TaskRunner,
         messages: Messages,
-        read_settings: Callable[[], TransferSettings],
-        make_spec: Callable[[RepositoryPage, QuantFiles], JobSpec],
-        has_unfinished: Callable[[], bool],
-        find_begun: Callable[[], tuple[BegunDownload, ...]],
-        complete: Callable[[JobSpec], JobSpec],
+        parts: DownloadParts,
         parent: QObject | None = None,
     ) -> None:
         """Compose; nothing is started and nothing is asked yet.
@@ -113,16 +110,7 @@ class Downloads(QObject):
             settings: heard for changes of ``SETTINGS_OF_TRANSFERS``.
             runner: background work, in the lanes ``hub`` and ``general``.
             messages: the one door for notices.
-            read_settings: settings and token as they are now. The token comes out of a keyring:
-                called in a background thread.
-            make_spec: ``models.hub.fetching.job_spec`` with the download folder of now; may ask
-                the hub, called in a background thread; raises StoppedError when the program ends.
-            has_unfinished: ``models.transfer.client.has_unfinished`` of the data folder; called
-                in a background thread.
-            find_begun: ``models.transfer.begun.find_elsewhere`` of the library's folders; called
-                in a background thread.
-            complete: asks the hub for the whole set that a lone shard belongs to; called in a
-                background thread.
+            parts: what is done in background threads.
             parent: as usual.
         """
         super().__init__(parent)
@@ -131,11 +119,7 @@ class Downloads(QObject):
         self._settings = settings
         self._runner = runner
         self._messages = messages
-        self._read_settings = read_settings
-        self._make_spec = make_spec
-        self._has_unfinished = has_unfinished
-        self._find_begun = find_begun
-        self._complete = complete
+        self._parts = parts
         self._begun: tuple[BegunDownload, ...] = ()
         self._listed: frozenset[str] = frozenset()
         self._totals = DownloadTotals()
@@ -184,12 +168,12 @@ class Downloads(QObject):
 
     def start_if_needed(self) -> None:
         """Go on with what an earlier run left; no child is started where there is nothing."""
-        self._runner.run(self._has_unfinished, done=self._on_unfinished, error=self._on_error)
+        self._runner.run(self._parts.has_unfinished, done=self._on_unfinished, error=self._on_error)
 
     def start(self, page: RepositoryPage, quant: QuantFiles) -> None:
         """Download a checkpoint; it is put at the end of the queue."""
         self._runner.run(
-            partial(self._make_spec, page, quant),
+            partial(self._parts.make_spec, page, quant),
             done=self.start_spec,
             error=self._on_error,
             lane="hub",
@@ -208,7 +192,9 @@ class Downloads(QObject):
 
     def look_for_begun(self) -> None:
         """Look what lies unfinished on the disk; ``begun_changed`` has it."""
-        self._runner.run(self._find_begun, done=self._on_found, error=self._on_error, lane="disk")
+        self._runner.run(
+            self._parts.find_begun, done=self._on_found, error=self._on_error, lane="disk"
+        )
 
     @Slot(object)
     def take_up(self, begun: BegunDownload) -> None:
@@ -217,7 +203,7 @@ class Downloads(QObject):
             self.start_spec(begun.spec)
             return
         self._runner.run(
-            partial(self._complete, begun.spec),
+            partial(self._parts.complete, begun.spec),
             done=self.start_spec,
             error=self._on_error,
             lane="hub",
@@ -264,7 +250,9 @@ class Downloads(QObject):
 
     def reconfigure(self) -> None:
         """Read settings and token again, as after a token was given or forgotten."""
-        self._runner.run(self._read_settings, done=self._on_settings, error=self._on_no_settings)
+        self._runner.run(
+            self._parts.read_settings, done=self._on_settings, error=self._on_no_settings
+        )
 
     # --- settings -------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
+from app.actions.download_parts import DownloadParts
 from app.actions.downloads import Downloads
 from app.bridges.downloads import DownloadsBridge
 from app.messages import Notice, Severity
@@ -84,11 +85,13 @@ def rig(parts: Parts, base_dir: Path, qtbot: QtBot) -> Iterator[Rig]:
             settings=parts.settings_bridge,
             runner=parts.runner,
             messages=parts.messages,
-            read_settings=read_settings,
-            make_spec=make_spec,
-            has_unfinished=lambda: rig.has_unfinished,
-            find_begun=lambda: find_elsewhere([root]),
-            complete=lambda spec: complete_spec(spec, Hub(endpoint=hub.endpoint)),
+            parts=DownloadParts(
+                read_settings=read_settings,
+                make_spec=make_spec,
+                has_unfinished=lambda: rig.has_unfinished,
+                find_begun=lambda: find_elsewhere([root]),
+                complete=lambda spec: complete_spec(spec, Hub(endpoint=hub.endpoint)),
+            ),
         )
         rig = Rig(downloads, bridge, client, hub, root)
         parts.messages.posted.connect(rig.notices.append)
