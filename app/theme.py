@@ -170,6 +170,8 @@ def mono_font(size: int = SIZE_BASE) -> QFont:
     font = QFont(MONO_FAMILY)
     font.setStyleHint(QFont.StyleHint.Monospace)
     font.setPixelSize(size)
+    # No ligatures: the one for :// in an address looks like a blank.
+    font.setFeature(QFont.Tag("calt"), 0)
     return font
 
 

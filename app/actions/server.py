@@ -128,6 +128,8 @@ class Serving(QObject):
         self._needs_restart = False
         self._state = ServerState()
         self._error: FathomError | None = None
+        # Of a server that failed by itself, as long as it has not been started again.
+        self._notice_id: int | None = None
         self._key = KeyState()
         # Read by the server's threads, written here only.
         self._model: ServedModel | None = None
@@ -211,6 +213,7 @@ class Serving(QObject):
             self.start_again()
         else:
             self._needs_restart = False
+            self._withdraw_notice()
             self._in_lane(self._server.stop, self._ignore, self._on_lost)
             self._tell()
 
@@ -221,6 +224,7 @@ class Serving(QObject):
             return
         self._error = None
         self._needs_restart = False
+        self._withdraw_notice()
         self._state = ServerState(ServerPhase.STARTING)
         self._in_lane(partial(self._open, self._options()), self._on_key, self._on_not_opened)
         self._tell()
@@ -342,7 +346,13 @@ class Serving(QObject):
         self._state = state
         self._tell()
         if state.error is not None and was_open and self._is_on and not self._is_closed:
-            self._messages.error(state.error, Action(self.tr("Start again"), self.start_again))
+            again = Action(self.tr("Start again"), self.start_again)
+            self._notice_id = self._messages.error(state.error, again)
+
+    def _withdraw_notice(self) -> None:
+        notice_id, self._notice_id = self._notice_id, None
+        if notice_id is not None:
+            self._messages.withdraw(notice_id)
 
     @Slot(tuple)
     def _on_noted(self, notes: tuple[RequestNote, ...]) -> None:

@@ -66,7 +66,12 @@ class RequestsCard(CardRows):
         self.table = RequestTable(self.model)
         self.table.setAccessibleName(self.tr("Requests of other programs"))
         self.add(self._none)
-        self._column.addWidget(self.table)
+        holder = QWidget()
+        inside = QVBoxLayout(holder)
+        inside.setContentsMargins(SPACE_S, SPACE_XS, SPACE_S, SPACE_S)
+        inside.addWidget(self.table)
+        self._table_holder = holder
+        self.add(holder, line=False)
         serving.requests_changed.connect(self.show_requests)
         serving.status_changed.connect(self._on_status)
         self.show_requests(serving.requests)
@@ -80,7 +85,7 @@ class RequestsCard(CardRows):
     def show_requests(self, requests: tuple[ServedRequest, ...]) -> None:
         """Show the last requests."""
         self.model.set_requests(requests)
-        self.table.setVisible(bool(requests))
+        self._table_holder.setVisible(bool(requests))
         self.table.fit()
         self._none.setVisible(not requests)
         self._on_status(self._serving.status)
@@ -116,6 +121,7 @@ class RequestTable(QTableView):
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(RequestColumn.MODEL, QHeaderView.ResizeMode.Stretch)
+        header.setFont(ui_font(SIZE_SMALL))
         header.setSectionsClickable(False)
         header.setHighlightSections(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
@@ -212,8 +218,9 @@ class _RefusedRow(QWidget):
         words = QVBoxLayout()
         words.setSpacing(SPACE_XS)
         words.addWidget(text_label(self.words, wrap=True))
-        times = self.tr("once") if one.count == 1 else self.tr("{0} times").format(one.count)
-        when = self.tr("{0}, last at {1}.").format(times, one.at.strftime("%H:%M:%S"))
+        at = one.at.strftime("%H:%M:%S")
+        when = self.tr("{0} times, last at {1}.").format(one.count, at)
+        when = self.tr("Once, at {0}.").format(at) if one.count == 1 else when
         quiet = f"{when} {refused_advice(one)}".strip()
         words.addWidget(text_label(quiet, size=SIZE_SMALL, tone="quiet", wrap=True))
         row = QHBoxLayout(self)

@@ -58,7 +58,7 @@ class ServerStateCard(CardRows):
     @property
     def words(self) -> str:
         """What is said about how the server stands."""
-        shown = (self._state, self._hint, self._note)
+        shown = (self._state, self._sentence, self._hint, self._note)
         return " ".join(label.text() for label in shown if label.isVisibleTo(self))
 
     @property
@@ -78,6 +78,9 @@ class ServerStateCard(CardRows):
         for widget in (self._url, self.copy_button):
             widget.setVisible(is_open)
         error = status.error
+        self._sentence.setText(self._says(status))
+        self._sentence.setVisible(bool(self._sentence.text()))
+        set_tone(self._sentence, "" if error else "quiet")
         self._hint.setText(error.hint if error else "")
         self._hint.setVisible(bool(self._hint.text()))
         self.again_button.setVisible(error is not None)
@@ -88,12 +91,18 @@ class ServerStateCard(CardRows):
         self._show_model(status)
 
     def _words(self, status: ServerStatus) -> tuple[str, str]:
-        if status.error is not None:
-            return status.error.message, "fail"
         return {
             ServerPhase.STARTING: (self.tr("Starting"), "quiet"),
             ServerPhase.LISTENING: (self.tr("On"), "good"),
-        }.get(status.phase, (self.tr("Off. Nothing listens on this machine."), "quiet"))
+            ServerPhase.FAILED: (self.tr("Failed"), "fail"),
+        }.get(status.phase, (self.tr("Off"), "quiet"))
+
+    def _says(self, status: ServerStatus) -> str:
+        if status.error is not None:
+            return status.error.message
+        if status.phase is ServerPhase.STOPPED:
+            return self.tr("Nothing listens: no program and no web page can reach Fathom.")
+        return ""
 
     def _note_words(self, status: ServerStatus) -> str:
         words = []
@@ -117,7 +126,8 @@ class ServerStateCard(CardRows):
 
     def _make_state(self) -> QWidget:
         row = QFrame()
-        self._state = text_label(weight=Weight.Medium, wrap=True)
+        self._state = text_label(weight=Weight.Medium)
+        self._sentence = text_label(wrap=True)
         self._url = ElidedLabel(mode=Qt.TextElideMode.ElideRight)
         self._url.setFont(mono_font(13))
         self._url.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -148,6 +158,7 @@ class ServerStateCard(CardRows):
         layout.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_M)
         layout.setSpacing(SPACE_S)
         layout.addLayout(line)
+        layout.addWidget(self._sentence)
         layout.addWidget(self._hint)
         layout.addWidget(self._note)
         layout.addLayout(buttons)

@@ -20,9 +20,9 @@ class CardRows(QFrame):
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(0)
 
-    def add(self, row: QWidget) -> None:
-        """Add a row of any kind."""
-        if self._column.count():
+    def add(self, row: QWidget, *, line: bool = True) -> None:
+        """Add a row of any kind, with a hairline above it unless it is the first."""
+        if line and self._column.count():
             self._column.addWidget(hairline())
         self._column.addWidget(row)
 

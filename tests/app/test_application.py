@@ -15,7 +15,8 @@ from pytestqt.qtbot import QtBot
 
 from app.actions.load_model import LoadPhase, ModelStatus
 from app.theme import DARK, current_theme
-from app.views.main_window import CHAT, MODELS, MONITOR, SETTINGS
+from app.views.main_window import CHAT, MODELS, MONITOR, SERVER, SETTINGS
+from app.views.server_page import ServerPage
 from app.views.settings_page import SettingsPage
 from helpers.accessible import focusable, nameless
 from helpers.fathom_process import FATHOM, assert_one_clear_line, fathom
@@ -24,7 +25,7 @@ from helpers.window_parts import loaded
 from models.library.library import LibraryEntry
 from models.settings import Settings
 
-PAGES = (CHAT, MODELS, MONITOR, SETTINGS)
+PAGES = (CHAT, MODELS, MONITOR, SERVER, SETTINGS)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def show_whole(real: RealWindow, name: str) -> None:
     """Show a page, and wait until the rows that follow it are there."""
     real.window.show_page(name)
     page = real.window.page(name)
-    real.until(lambda: not isinstance(page, SettingsPage) or page.is_filled)
+    real.until(lambda: not isinstance(page, (ServerPage, SettingsPage)) or page.is_filled)
 
 
 def test_everything_the_keyboard_reaches_has_a_name(real: RealWindow) -> None:

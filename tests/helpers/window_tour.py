@@ -19,7 +19,7 @@ if __name__ == "__main__":
 from app import application  # noqa: E402
 from app.actions.plan_status import PlanState  # noqa: E402
 from app.views.chat_page import ChatPage  # noqa: E402
-from app.views.main_window import CHAT, MODELS, MONITOR, PLAN, SETTINGS  # noqa: E402
+from app.views.main_window import CHAT, MODELS, MONITOR, PLAN, SERVER, SETTINGS  # noqa: E402
 from helpers.new_user import Person, Steps  # noqa: E402
 from models.planner.wishes import Wishes  # noqa: E402
 
@@ -52,7 +52,7 @@ def tour(person: Person) -> Steps:
     plan.set_wishes(Wishes(n_ctx=640))
     yield lambda: plan.status.wishes.n_ctx == 640 and plan.status.state is PlanState.EXACT
     person.tell("plan", n_ctx=plan.status.plan.settings.n_ctx)
-    for place in (MONITOR, SETTINGS):
+    for place in (MONITOR, SERVER, SETTINGS):
         yield from person.go_to(place)
     person.tell("end")
     program.window.close()

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QVBoxLayout, QWid
 from pytestqt.qtbot import QtBot
 
 from app.theme import Appearance
-from app.views.main_window import CHAT, MODELS, MONITOR, SETTINGS, MainWindow
+from app.views.main_window import CHAT, MODELS, MONITOR, SERVER, SETTINGS, MainWindow
 from app.views.status_bar import StatusBar
 from helpers.accessible import nameless, tab_order
 from helpers.window_parts import Parts
@@ -43,7 +43,8 @@ def window(
     qtbot: QtBot, qapp: QApplication, appearance: Appearance, parts: Parts, maker: PageMaker
 ) -> Iterator[MainWindow]:
     pages = {
-        name: (lambda name=name: maker.make(name)) for name in (CHAT, MODELS, MONITOR, SETTINGS)
+        name: (lambda name=name: maker.make(name))
+        for name in (CHAT, MODELS, MONITOR, SERVER, SETTINGS)
     }
     window = MainWindow(pages, StatusBar(), parts.messages)
     window.show_page(CHAT)
@@ -72,7 +73,8 @@ def test_only_the_page_that_is_shown_is_made(window: MainWindow, maker: PageMake
         (Qt.Key.Key_1, CHAT),
         (Qt.Key.Key_2, MODELS),
         (Qt.Key.Key_3, MONITOR),
-        (Qt.Key.Key_4, SETTINGS),
+        (Qt.Key.Key_4, SERVER),
+        (Qt.Key.Key_5, SETTINGS),
         (Qt.Key.Key_Comma, SETTINGS),
     ],
 )
