@@ -70,7 +70,8 @@ def normal_origin(text: str) -> str:
     ``null`` is none: every sandboxed frame and every file has it.
     """
     origin = text.lower()
-    if not _ORIGIN.fullmatch(origin):
+    # Letters that only become ASCII when they are made small (the Kelvin sign) are no way in.
+    if not text.isascii() or not _ORIGIN.fullmatch(origin):
         return ""
     return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], "-"))
 

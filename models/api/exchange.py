@@ -22,8 +22,10 @@ from models.api.protocol import Begun, Ended, Failed, Piece, Queued, ToChild
 from models.api.question import ChatForm
 from models.api.refusal import Refusal, RefusedRequestError, refusal_of
 
-# What may wait for a client that reads slowly, in characters; an answer of 250,000 tokens.
+# What may wait for a client that reads slowly, in characters.
 MAX_UNSENT_LENGTH = 1 << 20
+# What a piece counts for besides its text: it takes memory by itself.
+_PIECE_LENGTH = 64
 # The same for an answer that is sent in one piece, which has to wait whole.
 MAX_WHOLE_LENGTH = 16 << 20
 # A stream in which nothing happens gets a comment so often: clients give up silent ones.
@@ -58,8 +60,7 @@ class Inbox:
             return
         self.has_ended = isinstance(reply, (Ended, Failed))
         if isinstance(reply, Piece):
-            # Empty ones count too: each takes memory.
-            self._length += len(reply.text) + len(reply.reasoning) + 1
+            self._length += len(reply.text) + len(reply.reasoning) + _PIECE_LENGTH
         self._items.append(reply)
         self._has_news.set()
         if self._length > MAX_UNSENT_LENGTH:

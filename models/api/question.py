@@ -94,22 +94,26 @@ def _parse(body: bytes) -> Json:
         ) from None
     except RecursionError:
         _refuse("The question is nested too deeply.")
-    except ValueError as error:
-        _refuse(f"The question is not JSON: {error}"[:300])
+    except UnicodeDecodeError:
+        _refuse("The question is not UTF-8.")
+    except json.JSONDecodeError as error:
+        _refuse(f"The question is not JSON: {error}.")
+    except ValueError:
+        _refuse("The question holds a number of too many digits.")
     if not isinstance(data, dict):
         _refuse("The question has to be a JSON object.")
     return data
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    _refuse(f"{name} is no number of JSON.")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Json:
     """Refuse a name that is there twice: who looks at it first and who second would disagree."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("an object has the same name twice")
+        _refuse("The question has an object with the same name twice.")
     return found
 
 
