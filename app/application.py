@@ -171,9 +171,7 @@ class Fathom(QObject):
             SETTINGS: self._make_settings_page,
         }
         self.window = MainWindow(pages, self.status_bar, core.messages)
-        self._settle_timer = QTimer(self.window)
-        self._settle_timer.setSingleShot(True)
-        self._settle_timer.setInterval(_SETTLE_MS)
+        self._settle_timer = QTimer(self.window, singleShot=True, interval=_SETTLE_MS)
         self._settle_timer.timeout.connect(self._settle)
         self._connect()
         self.window.show_page(CHAT)

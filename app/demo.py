@@ -71,9 +71,7 @@ class DemoRun(QObject):
         self._tokens = 0
         self._longest_tokens = longest_tokens
         self._usage: Usage | None = None
-        self._deadline = QTimer(self)
-        self._deadline.setSingleShot(True)
-        self._deadline.setInterval(round(deadline_s * 1000))
+        self._deadline = QTimer(self, singleShot=True, interval=round(deadline_s * 1000))
         self._deadline.timeout.connect(self._too_late)
 
     def start(self) -> None:

@@ -54,9 +54,7 @@ class Conversations(QObject):
         self._select_newest = False
         self._to_import: list[Path] = []
         self._is_reading = False
-        self._delay = QTimer(self)
-        self._delay.setSingleShot(True)
-        self._delay.setInterval(SEARCH_DELAY_MS)
+        self._delay = QTimer(self, singleShot=True, interval=SEARCH_DELAY_MS)
         self._delay.timeout.connect(self.refresh)
         chat.conversations_changed.connect(self.refresh)
 

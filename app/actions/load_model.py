@@ -93,9 +93,7 @@ class LoadModel(QObject):
         self._early: dict[int, FathomError | None] = {}
         self._is_crashed = False
         self._crash_error: FathomError | None = None
-        self._crash_timer = QTimer(self)
-        self._crash_timer.setSingleShot(True)
-        self._crash_timer.setInterval(0)
+        self._crash_timer = QTimer(self, singleShot=True, interval=0)
         self._crash_timer.timeout.connect(self._on_crashed)
         bridge.load_progress.connect(self._on_progress)
         bridge.loaded.connect(self._on_loaded)

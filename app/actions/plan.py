@@ -78,9 +78,7 @@ class PlanCheckpoint(QObject):
         self._open_stop = threading.Event()
         self._verifier = verifier
         verifier.engine_changed.connect(self._on_engine_changed)
-        self._rest_timer = QTimer(self)
-        self._rest_timer.setSingleShot(True)
-        self._rest_timer.setInterval(REST_MS)
+        self._rest_timer = QTimer(self, singleShot=True, interval=REST_MS)
         self._rest_timer.timeout.connect(self._rest)
         loader.status_changed.connect(self._on_model_status)
         loader.out_of_room.connect(self._on_out_of_room)

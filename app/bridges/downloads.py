@@ -46,9 +46,7 @@ class DownloadsBridge(QObject):
         self._wake_sent = False
         self._attached = True
         self._views: dict[str, JobView] = {}
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(INTERVAL_MS)
+        self._timer = QTimer(self, singleShot=True, interval=INTERVAL_MS)
         self._timer.timeout.connect(self._tell)
         self._wake.connect(self._on_wake, Qt.ConnectionType.QueuedConnection)
 

@@ -15,7 +15,7 @@ from collections import deque
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal, Slot
 
-from models.errors import FathomError, error_from_json
+from models.errors import FathomError
 from models.runtime.protocol import (
     FINAL_EVENTS,
     Cancelled,
@@ -32,6 +32,7 @@ from models.runtime.protocol import (
     StatsEvent,
     Unloaded,
 )
+from models.runtime.request_book import error_from_event
 from models.runtime.supervisor import (
     EngineFailed,
     EngineNotice,
@@ -91,19 +92,14 @@ class EngineBridge(QObject):
         self._flush_began_s = 0.0
         share = CORE_SHARE_PER_CORE * (os.cpu_count() or 1)
         self._core_share = min(max(share, MIN_CORE_SHARE), MAX_CORE_SHARE)
-        self._painted_timer = QTimer(self)
-        self._painted_timer.setSingleShot(True)
-        self._painted_timer.setInterval(0)
+        self._painted_timer = QTimer(self, singleShot=True, interval=0)
         self._painted_timer.timeout.connect(self._on_painted)
         self._stats: Stats | None = None
         self._progress: LoadProgress | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._on_timer)
         # Not the same timer: text must not wait for figures, which may wait longer.
-        self._figures_timer = QTimer(self)
-        self._figures_timer.setSingleShot(True)
+        self._figures_timer = QTimer(self, singleShot=True)
         self._figures_timer.timeout.connect(self._on_figures_timer)
         self._wake.connect(self._on_wake, Qt.ConnectionType.QueuedConnection)
 
@@ -253,7 +249,7 @@ class EngineBridge(QObject):
             case Done() | Cancelled():
                 self.finished.emit(request_id, event.body)
             case ErrorEvent() as error:
-                self.failed.emit(event.request_id, _error(error))
+                self.failed.emit(event.request_id, error_from_event(error))
             case DeviceList() as found:
                 self.devices.emit(found)
             case Log(level=level, text=text):
@@ -266,14 +262,3 @@ def _can_wait(notice: EngineNotice) -> bool:
         return False
     body = notice.event.body
     return not isinstance(body, (Started, *FINAL_EVENTS))
-
-
-def _error(event: ErrorEvent) -> FathomError:
-    return error_from_json(
-        {
-            "code": event.code,
-            "message": event.message,
-            "hint": event.hint,
-            "details": event.details,
-        }
-    )

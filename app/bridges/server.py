@@ -36,9 +36,7 @@ class ServerBridge(QObject):
         self._refusals: deque[TurnedAway] = deque(maxlen=_MOST_KEPT)
         self._wake_sent = False
         self._attached = True
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(INTERVAL_MS)
+        self._timer = QTimer(self, singleShot=True, interval=INTERVAL_MS)
         self._timer.timeout.connect(self._tell)
         self._wake.connect(self._on_wake, Qt.ConnectionType.QueuedConnection)
 

@@ -29,9 +29,7 @@ class SettingsBridge(QObject):
         self._runner = runner
         self._messages = messages
         self._dirty = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_SAVE_AFTER_MS)
+        self._timer = QTimer(self, singleShot=True, interval=_SAVE_AFTER_MS)
         self._timer.timeout.connect(self._save_in_background)
 
     def specs(self) -> tuple[SettingSpec, ...]:

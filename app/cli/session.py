@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from models.errors import EngineUnresponsiveError, error_from_json
+from models.errors import EngineUnresponsiveError
 from models.hub.hub import Hub
 from models.library.library import Library
 from models.paths import Paths
 from models.planning.opening import is_elsewhere
 from models.runtime.command import engine_command
 from models.runtime.protocol import ErrorEvent, Event, Log
+from models.runtime.request_book import error_from_event
 from models.runtime.supervisor import (
     EngineFailed,
     EngineNotice,
@@ -207,7 +208,7 @@ class EngineConversation:
 
     def _note(self, event: Event) -> None:
         if isinstance(event.body, ErrorEvent):
-            raise error_from_json(vars(event.body))
+            raise error_from_event(event.body)
         if isinstance(event.body, Log):
             _log.log(_LEVELS.get(event.body.level, logging.DEBUG), "engine: %s", event.body.text)
 

@@ -82,9 +82,7 @@ class MainWindow(QMainWindow):
         self.drops = self._make_drops()
         self.conversation_drops = self._make_conversation_drops()
         # An engine that stops at once should not make the window flash.
-        self._stopping_timer = QTimer(self)
-        self._stopping_timer.setSingleShot(True)
-        self._stopping_timer.setInterval(_SHOW_STOPPING_AFTER_MS)
+        self._stopping_timer = QTimer(self, singleShot=True, interval=_SHOW_STOPPING_AFTER_MS)
         self._stopping_timer.timeout.connect(self._show_stopping)
         self._add_actions()
 

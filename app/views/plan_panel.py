@@ -62,9 +62,7 @@ class PlanPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._wishes = Wishes()
-        self._dim_timer = QTimer(self)
-        self._dim_timer.setSingleShot(True)
-        self._dim_timer.setInterval(DIM_AFTER_MS)
+        self._dim_timer = QTimer(self, singleShot=True, interval=DIM_AFTER_MS)
         self._dim_timer.timeout.connect(self._dim)
         self._stack = QStackedWidget(self)
         # Half of the panel: made when the rest is in sight, or when it is needed.

@@ -44,9 +44,7 @@ class CopyButton(QuietButton):
         self._label = self.tr("Copy")
         self.set_text(self._label)
         self.set_revealed(revealed=True)
-        self._back = QTimer(self)
-        self._back.setSingleShot(True)
-        self._back.setInterval(_COPIED_MS)
+        self._back = QTimer(self, singleShot=True, interval=_COPIED_MS)
         self._back.timeout.connect(self._show_copy)
         self.clicked.connect(self._show_copied)
 

@@ -74,9 +74,7 @@ class SecretCopyButton(TextButton):
         super().__init__(text, icon_name="copy", parent=parent)
         self._label = text
         self._secret = ""
-        self._back = QTimer(self)
-        self._back.setSingleShot(True)
-        self._back.setInterval(_COPIED_MS)
+        self._back = QTimer(self, singleShot=True, interval=_COPIED_MS)
         self._back.timeout.connect(self._show_label)
         self.clicked.connect(self._copy)
 

@@ -49,9 +49,7 @@ class Toast(QWidget):
         self._kind = kind
         self._text = text
         self._count = 1
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(timeout_ms)
+        self._timer = QTimer(self, singleShot=True, interval=timeout_ms)
         self._timer.timeout.connect(self.close_now)
         self._picture = QLabel()
         self._label = text_label(text, weight=Weight.Medium, wrap=True)

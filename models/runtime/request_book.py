@@ -154,11 +154,4 @@ class RequestBook:
 
 def error_from_event(body: ErrorEvent) -> FathomError:
     """Return the failure that an ``error`` event speaks of."""
-    return error_from_json(
-        {
-            "code": body.code,
-            "message": body.message,
-            "hint": body.hint,
-            "details": body.details,
-        }
-    )
+    return error_from_json(vars(body))
