@@ -18,6 +18,9 @@ from models.runtime.protocol import Json, PromptMessage
 MAX_MESSAGES = 4096
 MAX_PARTS = 4096
 MAX_STOPS = 16
+# Of lists and objects, those that texts only speak of included: Python takes a long while over
+# millions of them, and a text with so many is far beyond any context.
+MAX_BRACKETS = 1 << 18
 _MAX_STOP_LENGTH = 1000
 _MAX_NAME_LENGTH = 200
 _LARGEST_COUNT = (1 << 31) - 1
@@ -62,7 +65,7 @@ def read_question(body: bytes) -> ChatForm:
     """Read the body of a ``chat/completions``.
 
     Raises:
-        RefusedRequestError: 400 (413: it needs more memory than there is) that says what is wrong.
+        RefusedRequestError: 400 or 413, and says what is wrong.
     """
     data = _parse(body)
     _refuse_what_is_not_there(data)
@@ -84,14 +87,14 @@ def read_question(body: bytes) -> ChatForm:
 
 
 def _parse(body: bytes) -> Json:
+    if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+        raise _too_large("The question has too many brackets.")
     try:
         data = json.loads(
             body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique
         )
     except MemoryError:
-        raise RefusedRequestError(
-            Refusal(413, "too_large", "The question is too large.", reason="too_large")
-        ) from None
+        raise _too_large("The question needs more memory than there is for it.") from None
     except RecursionError:
         _refuse("The question is nested too deeply.")
     except UnicodeDecodeError:
@@ -103,6 +106,10 @@ def _parse(body: bytes) -> Json:
     if not isinstance(data, dict):
         _refuse("The question has to be a JSON object.")
     return data
+
+
+def _too_large(message: str) -> RefusedRequestError:
+    return RefusedRequestError(Refusal(413, "too_large", message, reason="too_large"))
 
 
 def _no_constant(name: str) -> NoReturn:

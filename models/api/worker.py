@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import os
 import socket
 import sys
@@ -64,6 +65,9 @@ def main() -> int:
     except ServerPortError as error:
         tell(NotListening(**error.to_json()))
         return 1
+    # What is there now stays: looking it over again and again, in the midst of a large question,
+    # takes as long as reading that.
+    gc.freeze()
     address, port = listener.getsockname()
     app = HttpApp(options, port, tell)
     # The system lets clients in from here on. Said before the reader runs, which ends the process

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.api.protocol import Asked, Question, event_from_line, event_to_line
-from models.api.question import MAX_MESSAGES, MAX_PARTS, read_question
+from models.api.question import MAX_BRACKETS, MAX_MESSAGES, MAX_PARTS, read_question
 from models.api.refusal import RefusedRequestError
 from models.runtime.protocol import MAX_LINE_BYTES, PromptMessage, decode_line, encode_line
 
@@ -193,6 +193,13 @@ NO_OBJECTS = (
 def test_what_is_no_json_object_is_refused():
     for body in NO_OBJECTS:
         assert refusal(body).param is None
+
+
+def test_more_lists_than_any_question_has_are_not_even_made():
+    many = b'{"messages": [' + b"[]," * MAX_BRACKETS + b"[]]}"
+    with pytest.raises(RefusedRequestError, match="too many brackets") as caught:
+        read_question(many)
+    assert caught.value.refusal.status == 413
 
 
 def test_numbers_beyond_all_bounds_are_no_infinity():
