@@ -61,7 +61,7 @@ class DownloadsView(QWidget):
         self._has_begun = False
         self._rows: dict[str, DownloadRow] = {}
         self._shown_order: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-        self._summary = ElidedLabel()
+        self._summary = ElidedLabel(mode=Qt.TextElideMode.ElideRight)
         self._summary.setProperty("tone", "quiet")
         self.limit = self._make_limit()
         self.pause_all_button = TextButton(self.tr("Pause all"), icon_name="pause")

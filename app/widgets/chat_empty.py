@@ -10,6 +10,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QScrollArea,
     QSizePolicy,
+    QSpacerItem,
     QVBoxLayout,
     QWidget,
 )
@@ -33,6 +34,8 @@ from app.widgets.labels import Weight, rounded, text_label
 
 _CENTER = Qt.AlignmentFlag.AlignHCenter
 _NARROW_PX = 520
+# Below this height the questions to begin with are worth more than the picture.
+_PICTURE_FROM_PX = 400
 
 
 class StarterCard(QAbstractButton):
@@ -109,9 +112,13 @@ class ChatEmpty(QScrollArea):
         self._note.setVisible(bool(note))
 
     def resizeEvent(self, event: QEvent) -> None:
-        """Put the cards into one column where there is no room for two."""
+        """Put the cards into one column where there is no room for two; leave out the picture."""
         super().resizeEvent(event)  # type: ignore[arg-type]
         self._arrange()
+        is_high = self.height() >= _PICTURE_FROM_PX
+        self._picture.setVisible(is_high)
+        self._picture_gap.changeSize(0, SPACE_L if is_high else 0)
+        self._column.invalidate()
 
     def changeEvent(self, event: QEvent) -> None:
         """Give the icon the colour of the new theme."""
@@ -150,11 +157,12 @@ class ChatEmpty(QScrollArea):
 
     def _lay_out(self) -> None:
         self._grid.setSpacing(SPACE_S)
-        column = QVBoxLayout()
+        self._column = column = QVBoxLayout()
         column.setSpacing(0)
         column.addStretch(3)
         column.addWidget(self._picture, 0, _CENTER)
-        column.addSpacing(SPACE_L)
+        self._picture_gap = QSpacerItem(0, SPACE_L)
+        column.addSpacerItem(self._picture_gap)
         for label in (self._title, self._sentence, self._note):
             label.setAlignment(_CENTER)
         column.addWidget(self._title)

@@ -153,6 +153,9 @@ class Piece:
             self.document.wrap_to(self.text_width)
         size = self.document.size()
         height = math.ceil(size.height())
+        if self.document.has_table:
+            # A table at the end has no line height below it that the lead could be taken from.
+            height += self._lead
         self.content_width = 0
         if self.is_code:
             self.content_width = math.ceil(self.document.idealWidth())

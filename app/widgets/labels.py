@@ -62,8 +62,16 @@ def set_tone(widget: QWidget, tone: str) -> None:
     style.polish(widget)
 
 
+_ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+# Between facts that stand in one line.
+_BETWEEN = " \N{MIDDLE DOT} "
+
+
 class ElidedLabel(QLabel):
-    """One line that shortens itself; the full text is its tooltip while it is shortened."""
+    """One line that shortens itself; the full text is its tooltip while it is shortened.
+
+    Of facts in a row, cut at the right, whole ones are left out: half a number is another number.
+    """
 
     def __init__(
         self,
@@ -112,8 +120,20 @@ class ElidedLabel(QLabel):
 
     def _elide(self) -> None:
         shown = self.fontMetrics().elidedText(self._full, self._mode, max(self.width(), 0))
+        if shown != self._full and self._mode == Qt.TextElideMode.ElideRight:
+            shown = self._whole_facts() or shown
         super().setText(shown)
         self.setToolTip(self._full if shown != self._full else "")
+
+    def _whole_facts(self) -> str:
+        """Return as many facts as there is room for; nothing when it is not enough for one."""
+        metrics = self.fontMetrics()
+        facts = self._full.split(_BETWEEN)
+        for count in range(len(facts) - 1, 0, -1):
+            text = f"{_BETWEEN.join(facts[:count])} {_ELLIPSIS}"
+            if metrics.horizontalAdvance(text) <= self.width():
+                return text
+        return ""
 
 
 @dataclass(frozen=True)

@@ -109,22 +109,30 @@ class TimeGraph(QWidget):
         theme = current_theme()
         plot = QRectF(0, _TOP, self.width() - _RIGHT, self.height() - _TOP - _BOTTOM)
         top = self.top()
-        self._paint_scale(painter, plot, top, theme)
+        has_scale = self._ceiling > 0 or self._has_values()
+        self._paint_scale(painter, plot, top if has_scale else None, theme)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setClipRect(plot.adjusted(0, -2, 0, 2))
         for series in self._series:
             self._paint_series(painter, plot, top, series, theme)
 
-    def _paint_scale(self, painter: QPainter, plot: QRectF, top: float, theme: Theme) -> None:
+    def _has_values(self) -> bool:
+        return any(value is not None for line in self._series for _, value in line.points)
+
+    def _paint_scale(
+        self, painter: QPainter, plot: QRectF, top: float | None, theme: Theme
+    ) -> None:
+        """Paint the lines of the scale, and their numbers where they mean something."""
         painter.setFont(ui_font(SIZE_SMALL - 1, tabular=True))
         for share in (0.0, 0.5, 1.0):
             y = round(plot.bottom() - share * plot.height()) + 0.5
             painter.setPen(QPen(theme.color("hairline"), 1))
             painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
             painter.setPen(theme.color("text_quiet"))
-            rect = QRectF(plot.right() + 6, y - 8, _RIGHT - 6, 16)
-            flags = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(rect, flags, self._label(top * share))
+            if top is not None:
+                rect = QRectF(plot.right() + 6, y - 8, _RIGHT - 6, 16)
+                flags = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+                painter.drawText(rect, flags, self._label(top * share))
         axis = QRectF(plot.left(), plot.bottom() + 3, plot.width(), _BOTTOM - 3)
         minutes = round(self._window_s / 60)
         painter.drawText(axis, Qt.AlignmentFlag.AlignLeft, self.tr("{0} min ago").format(minutes))

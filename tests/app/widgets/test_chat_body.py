@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QGuiApplication, QTextCursor, QTextDocument
+from PySide6.QtGui import QColor, QGuiApplication, QImage, QRegion, QTextCursor, QTextDocument
+from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from app.theme import LIGHT
@@ -191,3 +192,20 @@ def test_a_click_on_a_link_is_announced_and_on_text_is_not(qtbot: QtBot) -> None
     assert caught.args == ["https://example.org/x"]
     with qtbot.assertNotEmitted(body.link_clicked):
         qtbot.mouseClick(body, Qt.MouseButton.LeftButton, pos=QPoint(10, body.pieces[1].top + 8))
+
+
+def test_a_table_at_the_end_has_its_lower_border(qtbot: QtBot) -> None:
+    """Within the room that the text asks for: what paints beyond it is cut off."""
+    body = body_of(qtbot)
+    show_text(qtbot, body, "| a | b |\n|---|---|\n| 1 | 2 |")
+    height = body.layout_to(700)
+    taller = QImage(700, height + 20, QImage.Format.Format_RGB32)
+    taller.fill(Qt.GlobalColor.white)
+    body.resize(700, height + 20)
+    body.render(taller, QPoint(), QRegion(), QWidget.RenderFlag(0))
+    painted = [
+        y
+        for y in range(taller.height())
+        if any(taller.pixelColor(x, y) != QColor("white") for x in range(40))
+    ]
+    assert painted[-1] < height

@@ -8,6 +8,7 @@ from pytestqt.qtbot import QtBot
 
 from app.theme import DARK, LIGHT, Appearance
 from app.widgets.buttons import IconButton, RailButton, Switch, TextButton
+from app.widgets.chat_empty import ChatEmpty, StarterCard
 from app.widgets.empty_state import EmptyState
 from app.widgets.gauge import Gauge
 from app.widgets.icons import icon, pixmap
@@ -46,6 +47,22 @@ def test_a_long_name_is_elided_in_the_middle_and_whole_in_the_tooltip(qtbot: QtB
     label.resize(4000, 20)
     assert label.text() == LONG
     assert label.toolTip() == ""
+
+
+def test_of_facts_in_a_row_whole_ones_are_left_out(qtbot: QtBot) -> None:
+    facts = ["3 downloads", "190 GB left", "41.3 MB/s", "about 1 h"]
+    label = ElidedLabel(" \N{MIDDLE DOT} ".join(facts), mode=Qt.TextElideMode.ElideRight)
+    qtbot.addWidget(label)
+    label.show()
+    seen = set()
+    for width in range(label.sizeHint().width(), 0, -1):
+        label.resize(width, 20)
+        shown = label.text().removesuffix(" \N{HORIZONTAL ELLIPSIS}")
+        seen.add(shown)
+        parts = shown.split(" \N{MIDDLE DOT} ")
+        assert parts == facts[: len(parts)] or (len(parts) == 1 and "41" not in shown)
+        assert label.fontMetrics().horizontalAdvance(label.text()) <= max(width, 12)
+    assert {" \N{MIDDLE DOT} ".join(facts[:count]) for count in range(1, 5)} <= seen
 
 
 def test_an_elided_label_lets_its_window_become_narrow(qtbot: QtBot) -> None:
@@ -299,3 +316,33 @@ def test_a_graph_that_nobody_sees_is_not_painted(qtbot: QtBot) -> None:
     settle()
     assert counter.count == 0
     assert graph.top() == 100
+
+
+def test_a_graph_without_values_has_no_numbers_at_its_scale(qtbot: QtBot) -> None:
+    asked: list[float] = []
+
+    def label(value: float) -> str:
+        asked.append(value)
+        return str(value)
+
+    for ceiling, values in ((0.0, 0), (0.0, 1), (100.0, 0)):
+        asked.clear()
+        graph = TimeGraph("Memory", window_s=60, label=label, ceiling=ceiling)
+        qtbot.addWidget(graph)
+        graph.set_series([("a", "accent")])
+        for _ in range(values):
+            graph.append(1.0, [40.0])
+        graph.grab()
+        assert bool(asked) == bool(ceiling or values)
+
+
+def test_the_picture_of_an_empty_chat_makes_room_for_questions(qtbot: QtBot) -> None:
+    empty = ChatEmpty()
+    qtbot.addWidget(empty)
+    empty.show_state("None is loaded.", button="Load the demo", note="Small.")
+    empty.show()
+    card = empty.findChildren(StarterCard)[0]
+    for height, is_shown in ((600, True), (300, False), (600, True)):
+        empty.resize(580, height)
+        qtbot.waitUntil(lambda shown=is_shown: empty._picture.isVisible() == shown)
+        qtbot.waitUntil(lambda: card.mapTo(empty, card.rect().bottomLeft()).y() < empty.height())
