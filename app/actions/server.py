@@ -101,7 +101,6 @@ class Serving(QObject):
         key_folder: Path,
         runner: TaskRunner,
         messages: Messages,
-        any_port: bool = False,
         parent: QObject | None = None,
     ) -> None:
         """Prepare; nothing is opened before ``switch``.
@@ -114,7 +113,6 @@ class Serving(QObject):
             key_folder: where the key lies.
             runner: has the lanes.
             messages: told when the server fails by itself.
-            any_port: open whatever port is free in place of the one that is set.
         """
         super().__init__(parent)
         self._loader = loader
@@ -122,7 +120,6 @@ class Serving(QObject):
         self._key_folder = key_folder
         self._runner = runner
         self._messages = messages
-        self._any_port = any_port
         self._is_on = False
         self._is_closed = False
         self._needs_restart = False
@@ -184,7 +181,7 @@ class Serving(QObject):
 
     @property
     def port(self) -> int:
-        """The port that the server is opened on, or will be."""
+        """The port that the server is opened on, or will be; 0: any that is free."""
         return self._settings.settings.get_int("server.port")
 
     @property
@@ -297,8 +294,7 @@ class Serving(QObject):
         return key
 
     def _options(self) -> ServerOptions:
-        port = 0 if self._any_port else self.port
-        return ServerOptions(port=port, key="", allowed_origins=self.allowed)
+        return ServerOptions(port=self.port, key="", allowed_origins=self.allowed)
 
     # --- for the server's threads ---------------------------------------------------------------
 

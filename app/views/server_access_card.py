@@ -36,6 +36,11 @@ class ServerAccessCard(CardRows):
         self._on_setting("server.port", serving.port)
         self._on_setting("server.allowed_origins", serving.allowed)
 
+    @property
+    def key_error(self) -> str:
+        """Why there is no key; empty where there is one."""
+        return self._key_error.text()
+
     @Slot(KeyState)
     def show_key(self, state: KeyState) -> None:
         """Show the key, masked, or why there is none."""
@@ -60,7 +65,11 @@ class ServerAccessCard(CardRows):
     def _make_port(self, settings: SettingsBridge) -> NumberControl:
         spec = settings.settings.spec("server.port")
         control = NumberControl(
-            spec.title, is_whole=True, minimum=spec.minimum, maximum=spec.maximum
+            spec.title,
+            is_whole=True,
+            minimum=spec.minimum,
+            maximum=spec.maximum,
+            special=self.tr("Any"),
         )
         control.box.setGroupSeparatorShown(False)
         control.edited.connect(self._set_port)

@@ -69,7 +69,7 @@ class ServerExampleCard(CardRows):
 
     @Slot(ServerStatus)
     def _on_status(self, status: ServerStatus) -> None:
-        url = status.url or f"http://127.0.0.1:{self._serving.port}/v1"
+        url = status.url or f"http://127.0.0.1:{self._serving.port or 'PORT'}/v1"
         model = status.model.name if status.model else ANY_MODEL
         if (url, model) != (self._url, self._model):
             self._url, self._model = url, model

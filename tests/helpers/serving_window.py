@@ -50,8 +50,9 @@ class ServingWindow:
         self.serving.bridge.detach()
 
 
-def make_serving(window: ChatWindow, *, any_port: bool = True) -> ServingWindow:
-    """Put a server beside a chat window, on whatever port is free or on the one that is set."""
+def make_serving(window: ChatWindow) -> ServingWindow:
+    """Put a server beside a chat window, on whatever port is free."""
+    window.settings.set("server.port", 0)
     serving = Serving(
         engine=window.supervisor,
         turns=window.queue,
@@ -60,7 +61,6 @@ def make_serving(window: ChatWindow, *, any_port: bool = True) -> ServingWindow:
         key_folder=window.folder / "data",
         runner=window.runner,
         messages=window.messages,
-        any_port=any_port,
     )
     return ServingWindow(window, serving, ThreadPoolExecutor(4))
 

@@ -1,0 +1,338 @@
+"""The server's page over real parts: what it shows of each state, and what its controls do."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shlex
+from collections.abc import Callable, Iterator
+
+import pytest
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication, QLineEdit
+from pytestqt.qtbot import QtBot
+
+from app.actions.server import Refused, Serving
+from app.itemmodels.served_requests import RequestColumn
+from app.theme import Appearance
+from app.views.server_page import ServerPage
+from app.views.server_words import CURL, PYTHON, example, refused_words
+from app.widgets.confirm_dialog import ConfirmDialog
+from helpers.accessible import nameless
+from helpers.window_parts import Parts
+from models.api.key import KEY_FILE
+from models.api.protocol import TurnedAway
+from models.api.requests import RequestNote
+from models.api.server import ServerPhase
+from models.runtime.turns import EngineTurns
+
+PAGE = "https://chat.example.org"
+URL = "http://127.0.0.1:8737/v1"
+WAIT_MS = 15_000
+
+
+class Shown:
+    """The page, the action behind it, and a wait."""
+
+    def __init__(self, parts: Parts, qtbot: QtBot) -> None:
+        self.parts = parts
+        self.qtbot = qtbot
+        parts.settings.set("server.port", 0)
+        self.serving = Serving(
+            engine=parts.supervisor,
+            turns=EngineTurns(),
+            loader=parts.loader,
+            settings=parts.settings_bridge,
+            key_folder=parts.folder / "data",
+            runner=parts.runner,
+            messages=parts.messages,
+        )
+        self.page = ServerPage(self.serving, parts.settings_bridge)
+        qtbot.addWidget(self.page)
+        self.page.resize(900, 900)
+        self.page.show()
+        self.until(lambda: self.page.is_filled and parts.runner.is_idle)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait, with the event loop running, until something is true."""
+        self.qtbot.waitUntil(lambda: bool(condition()), timeout=WAIT_MS)
+
+    def dialog(self) -> ConfirmDialog:
+        """Return the question that is being asked."""
+        (dialog,) = [each for each in self.page.findChildren(ConfirmDialog) if each.isVisible()]
+        return dialog
+
+    def hear(self, *refusals: TurnedAway) -> None:
+        """Let the server's child tell whom it turned away."""
+        for refusal in refusals:
+            self.serving.bridge.on_turned_away(refusal)
+        self.until(lambda: self.serving.refusals)
+
+    def close(self) -> None:
+        """End everything in the order of the program."""
+        self.serving.close()
+        self.serving.stop_server()
+        self.serving.bridge.detach()
+
+
+@pytest.fixture
+def shown(parts: Parts, qtbot: QtBot, qapp: QApplication) -> Iterator[Shown]:
+    shown = Shown(parts, qtbot)
+    yield shown
+    shown.close()
+    qapp.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def test_it_says_that_it_is_off_and_everything_has_a_name(shown: Shown) -> None:
+    assert not shown.page.state.switch.isChecked()
+    assert "Off" in shown.page.state.words
+    assert shown.page.state.url == ""
+    assert "No program has asked." in shown.page.requests.sentence
+    assert not shown.page.refusals.isVisible()
+    assert nameless(shown.page) == []
+
+
+def test_the_switch_opens_the_server_and_shows_where_it_is(shown: Shown) -> None:
+    state = shown.page.state
+    shown.qtbot.keyClick(state.switch, Qt.Key.Key_Space)
+    assert "Starting" in state.words
+    shown.until(lambda: state.url)
+    assert state.words == "On"
+    assert state.url == shown.serving.status.url
+    state.copy_button.click()
+    assert QGuiApplication.clipboard().text() == state.url
+    assert state.url in shown.page.example.text.toPlainText()
+    shown.qtbot.keyClick(state.switch, Qt.Key.Key_Space)
+    assert state.url == ""
+    shown.until(lambda: shown.parts.runner.is_idle)
+
+
+def test_without_a_model_it_leads_to_the_models(shown: Shown) -> None:
+    button = shown.page.state.model_button
+    assert button.isVisible()
+    with shown.qtbot.waitSignal(shown.page.models_requested):
+        button.click()
+
+
+def test_the_key_is_masked_until_it_is_asked_for(shown: Shown) -> None:
+    line, key = shown.page.access.key, shown.serving.key.key
+    assert line.field.echoMode() is QLineEdit.EchoMode.Password
+    assert line.field.displayText() != key
+    line.show_button.click()
+    assert line.field.displayText() == key
+    line.show_button.click()
+    assert line.field.displayText() != key
+    line.copy_button.click()
+    assert QGuiApplication.clipboard().text() == key
+
+
+def test_a_copied_key_is_marked_as_a_secret(shown: Shown) -> None:
+    shown.page.access.key.copy_button.click()
+    data = QGuiApplication.clipboard().mimeData()
+    assert data is not None
+    assert data.data("x-kde-passwordManagerHint") == b"secret"
+
+
+def test_a_new_key_is_asked_about_first(shown: Shown) -> None:
+    old = shown.serving.key.key
+    shown.page.access.key.show_button.click()
+    shown.page.access.new_key_button.click()
+    dialog = shown.dialog()
+    dialog.cancel_button.click()
+    shown.until(lambda: shown.parts.runner.is_idle)
+    assert shown.serving.key.key == old
+    shown.page.access.new_key_button.click()
+    shown.dialog().confirm_button.click()
+    shown.until(lambda: shown.serving.key.key != old)
+    assert shown.page.access.key.field.text() == shown.serving.key.key
+    # Whoever looked at the old one has not asked to see this one.
+    assert not shown.page.access.key.is_shown
+    assert shown.serving.status.phase is ServerPhase.STOPPED
+
+
+def test_a_damaged_key_is_said_with_a_way_out(parts: Parts, qtbot: QtBot) -> None:
+    (parts.folder / "data").mkdir()
+    (parts.folder / "data" / KEY_FILE).write_text("fathom-")
+    shown = Shown(parts, qtbot)
+    assert "damaged" in shown.page.access.key_error
+    shown.serving.switch(True)
+    shown.until(lambda: "damaged" in shown.page.state.words)
+    assert shown.page.state.again_button.isVisible()
+    shown.page.state.new_key_button.click()
+    shown.dialog().confirm_button.click()
+    shown.until(lambda: shown.page.state.url)
+    shown.close()
+
+
+def test_a_web_page_is_allowed_by_name_and_taken_off_again(shown: Shown) -> None:
+    pages = shown.page.access.pages
+    pages.field.setText(f"{PAGE}/")
+    pages.add_button.click()
+    assert shown.serving.allowed == (PAGE,)
+    assert pages.field.text() == ""
+    pages.remove_button(PAGE).click()
+    assert shown.serving.allowed == ()
+    with pytest.raises(KeyError):
+        pages.remove_button(PAGE)
+
+
+@pytest.mark.parametrize("text", ["*", "null", "chat.example.org", f"{PAGE}/a"])
+def test_what_is_no_address_of_one_page_is_refused_with_words(shown: Shown, text: str) -> None:
+    pages = shown.page.access.pages
+    pages.field.setText(text)
+    shown.qtbot.keyClick(pages.field, Qt.Key.Key_Return)
+    assert pages.error
+    assert pages.field.text() == text
+    assert shown.serving.allowed == ()
+    shown.qtbot.keyClick(pages.field, Qt.Key.Key_Backspace)
+    assert pages.error == ""
+
+
+def test_a_refused_page_can_be_allowed_after_a_question(shown: Shown) -> None:
+    shown.hear(TurnedAway("origin", PAGE, 3))
+    refusals = shown.page.refusals
+    assert refusals.isVisible()
+    assert any(PAGE in words for words in refusals.words)
+    refusals.allow_buttons[PAGE].click()
+    dialog = shown.dialog()
+    assert PAGE in dialog.accessibleName()
+    dialog.cancel_button.click()
+    assert shown.serving.allowed == ()
+    refusals.allow_buttons[PAGE].click()
+    shown.dialog().confirm_button.click()
+    assert shown.serving.allowed == (PAGE,)
+    assert not refusals.isVisible()
+
+
+def test_what_has_no_name_cannot_be_allowed_and_the_list_can_be_cleared(shown: Shown) -> None:
+    reasons = ("host", "key", "content_type", "too_large", "too_slow", "too_many", "unheard-of")
+    shown.hear(*(TurnedAway(reason, "shown") for reason in reasons), TurnedAway("origin", "null"))
+    shown.until(lambda: len(shown.page.refusals.words) == 8)
+    assert shown.page.refusals.allow_buttons == {}
+    shown.page.refusals.clear_button.click()
+    assert not shown.page.refusals.isVisible()
+
+
+def test_the_same_refusal_is_one_line_that_counts(shown: Shown) -> None:
+    shown.hear(TurnedAway("origin", PAGE, 2))
+    shown.hear(TurnedAway("host", "evil.example"))
+    shown.until(lambda: len(shown.serving.refusals) == 2)
+    shown.serving.bridge.on_turned_away(TurnedAway("origin", PAGE, 5))
+    shown.until(lambda: shown.serving.refusals[0].count == 7)
+    assert [one.reason for one in shown.serving.refusals] == ["origin", "host"]
+
+
+def test_many_refusals_are_a_list_that_ends(shown: Shown) -> None:
+    shown.hear(*(TurnedAway("origin", f"https://{n}.example.org") for n in range(50)))
+    shown.until(lambda: shown.serving.refusals[0].page == "https://49.example.org")
+    assert len(shown.page.refusals.words) == len(shown.serving.refusals) == 20
+
+
+def test_requests_are_shown_newest_first_with_figures_and_no_words(shown: Shown) -> None:
+    bridge = shown.serving.bridge
+    bridge.on_note(RequestNote(1, "demo", "done", 33, 512, 41.3, 12.4))
+    bridge.on_note(RequestNote(2, "demo", "failed", error="The answer was stopped."))
+    bridge.on_note(RequestNote(3, "", "waiting"))
+    shown.until(lambda: len(shown.serving.requests) == 3)
+    model = shown.page.requests.model
+
+    def cell(row: int, column: RequestColumn, role: Qt.ItemDataRole) -> object:
+        return model.data(model.index(row, column), role)
+
+    display, tip = Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole
+    assert shown.page.requests.sentence == ""
+    assert [cell(row, RequestColumn.STATE, display) for row in range(3)] == [
+        "Waiting",
+        "Failed",
+        "Done",
+    ]
+    assert cell(1, RequestColumn.STATE, tip) == "The answer was stopped."
+    assert cell(2, RequestColumn.TOKENS, display) == "33 \N{RIGHTWARDS ARROW} 512"
+    assert cell(2, RequestColumn.SPEED, display) == "41.3 tok/s"
+    assert cell(2, RequestColumn.TOOK, display) == "12.4 s"
+    assert cell(0, RequestColumn.TOOK, display) == ""
+    bridge.on_note(RequestNote(3, "demo", "answering", 10, 2))
+    shown.until(lambda: cell(0, RequestColumn.STATE, display) == "Answering")
+    assert model.rowCount() == 3
+
+
+def test_a_long_name_of_a_model_leaves_the_figures_in_sight(shown: Shown) -> None:
+    shown.serving.bridge.on_note(RequestNote(1, "deepseek-" * 40, "done", 33, 512, 41.3, 12.4))
+    shown.until(shown.page.requests.table.isVisible)
+    table = shown.page.requests.table
+    for width in (900, 588):
+        shown.page.resize(width, 700)
+        last = RequestColumn.TOOK if width == 900 else RequestColumn.SPEED
+        shown.until(lambda last=last: not table.isColumnHidden(last))
+        right = table.columnViewportPosition(last) + table.columnWidth(last)
+        assert right <= table.viewport().width()
+
+
+def test_the_port_and_the_start_are_settings(shown: Shown) -> None:
+    settings = shown.parts.settings
+    shown.page.access.port.box.setValue(9000)
+    assert settings.get_int("server.port") == 9000
+    assert f"http://127.0.0.1:{9000}/v1" not in shown.page.state.words
+    shown.qtbot.keyClick(shown.page.state.start_switch, Qt.Key.Key_Space)
+    assert settings.get_bool("server.starts_with_window")
+    shown.parts.settings_bridge.set("server.starts_with_window", False)
+    assert not shown.page.state.start_switch.isChecked()
+    assert not shown.page.state.switch.isChecked()
+
+
+def test_the_example_hides_the_key_and_can_be_copied_with_it(shown: Shown) -> None:
+    card, key = shown.page.example, shown.serving.key.key
+    for kind in (CURL, PYTHON):
+        card.kinds.segment(kind).click()
+        assert key not in card.text.toPlainText()
+        card.copy_button.click()
+        assert key not in QGuiApplication.clipboard().text()
+        card.copy_with_key_button.click()
+        assert key in QGuiApplication.clipboard().text()
+
+
+HOSTILE = "a'; touch /tmp/x; echo '\"\n$(id)`id`\\"
+
+
+def test_a_hostile_name_of_a_model_is_only_a_name_in_a_shell() -> None:
+    # A shell takes a backslash at the end of a line away together with the line's end.
+    words = shlex.split(example(CURL, URL, "KEY", HOSTILE).replace("\\\n", ""))
+    assert words[0] == "curl"
+    assert json.loads(words[-1])["model"] == HOSTILE
+    assert words[-2] == "-d"
+    assert len(words) == 8
+
+
+def test_a_hostile_name_of_a_model_is_only_a_name_in_python() -> None:
+    code = example(PYTHON, URL, "KEY", HOSTILE)
+    found: list[object] = []
+
+    class Answers:
+        def create(self, **fields: object) -> object:
+            found.append(fields["model"])
+            raise StopIteration
+
+    class Client:
+        def __init__(self, **_fields: object) -> None:
+            self.chat = type("Chat", (), {"completions": Answers()})
+
+    with pytest.raises(StopIteration):
+        exec(code.replace("from openai import OpenAI", ""), {"OpenAI": Client})
+    assert found == [HOSTILE]
+
+
+def test_a_refused_name_with_braces_is_shown_as_it_is() -> None:
+    one = Refused("host", "{0.__class__}", 1, datetime.datetime.now().astimezone())
+    assert "{0.__class__}" in refused_words(one)
+
+
+def test_both_themes(shown: Shown, appearance: Appearance) -> None:
+    shown.hear(TurnedAway("origin", PAGE))
+    shown.serving.bridge.on_note(RequestNote(1, "demo", "done", 33, 512, 41.3, 12.4))
+    shown.until(shown.page.requests.table.isVisible)
+    light = shown.page.grab().toImage()
+    appearance.choose("dark")
+    dark = shown.page.grab().toImage()
+    at = shown.page.requests.table.mapTo(shown.page, shown.page.requests.table.rect().center())
+    assert light.pixelColor(at).lightness() > 200 > dark.pixelColor(at).lightness()
