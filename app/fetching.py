@@ -20,7 +20,8 @@ from app.actions.library import LibraryActions
 from app.actions.model_status import ModelStatus
 from app.bridges.downloads import DownloadsBridge
 from app.messages import Action
-from models.errors import AccessError, FathomError, StoppedError
+from app.tasks import expected
+from models.errors import AccessError, StoppedError
 from models.library.presence import Presence, RootState
 from models.library.roots import download_root, library_roots
 from models.runtime.command import program_command
@@ -230,8 +231,7 @@ class FetchParts(QObject):
     def _not_looked_for(self, error: Exception) -> None:
         if isinstance(error, StoppedError):
             return
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         action = None
         if isinstance(error, AccessError):
             action = Action(self.tr("Open settings"), self.settings_wanted.emit)
@@ -263,8 +263,7 @@ class FetchParts(QObject):
         self._planning.loader.refresh()
 
     def _not_noted(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         _log.info("Not written down that a checkpoint was used: %s", error.one_line())
 
     @Slot(object)

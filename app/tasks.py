@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import shiboken6
 from PySide6.QtCore import QObject, Qt, Signal, Slot
 
+from models.errors import FathomError
+
 T = TypeVar("T")
 
 # A thread that computes in Python lets another one run only this often, and the main thread takes
@@ -137,3 +139,10 @@ def _is_gone(callback: Callable[..., None]) -> bool:
         callback = callback.func
     receiver = getattr(callback, "__self__", None)
     return isinstance(receiver, QObject) and not shiboken6.isValid(receiver)
+
+
+def expected(error: Exception) -> FathomError:
+    """Return a failure of background work that can be shown; anything else is a bug and raised."""
+    if isinstance(error, FathomError):
+        return error
+    raise error

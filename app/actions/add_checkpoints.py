@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from app.actions.load_model import LoadModel
 from app.bridges.settings import SettingsBridge
 from app.messages import Action, Messages
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from models.errors import FathomError
 from models.gguf.checkpoint import inspect_checkpoint
 
@@ -79,9 +79,7 @@ class AddCheckpoints(QObject):
         self._messages.info(text, action)
 
     def _on_error(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
-        self._messages.error(error)
+        self._messages.error(expected(error))
 
 
 def _sort(paths: Sequence[Path]) -> _Sorted:

@@ -14,9 +14,9 @@ from PySide6.QtCore import QObject, Signal, Slot
 
 from app.actions.load_model import LoadModel
 from app.messages import Action, Messages
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from models.addons.installed import Addon
-from models.errors import FathomError, StoppedError
+from models.errors import StoppedError
 
 if TYPE_CHECKING:
     from models.addons.manifest import AddonManifest
@@ -169,8 +169,7 @@ class Addons(QObject):
         self._start_anew(self.tr("The add-on {0} was removed.").format(name))
 
     def _on_failed(self, ending: threading.Event, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         self._end(ending, "" if isinstance(error, StoppedError) else error.one_line())
 
     def _end(self, ending: threading.Event, error: str = "") -> None:
@@ -202,9 +201,7 @@ class Addons(QObject):
         self._set(dataclasses.replace(self._status, addons=addons, wants_cuda=wants_cuda))
 
     def _on_error(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
-        self._messages.error(error)
+        self._messages.error(expected(error))
 
     def _ignore(self, _result: object) -> None:
         """Take a result that says nothing."""

@@ -18,7 +18,7 @@ from app.actions.branch import Branch, commit_beginning
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
 from app.bridges.engine import EngineBridge
 from app.messages import Messages
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from models.chat.conversation import Message, MessageState
 from models.chat.prompt import build_messages
 from models.chat.store import ConversationStore
@@ -303,8 +303,7 @@ class Answering(QObject):
             self._fail(error)
 
     def _on_refused(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         if self._live is not None:
             self._fail(error)
 
@@ -367,9 +366,7 @@ class Answering(QObject):
         self._on_error(error)
 
     def _on_error(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
-        self._messages.error(error)
+        self._messages.error(expected(error))
 
     def _ignore(self, result: object) -> None:
         """Take a result that says nothing."""

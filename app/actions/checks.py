@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from PySide6.QtCore import QObject, Signal
 
 from app.messages import Action, Messages
-from app.tasks import Task, TaskRunner
+from app.tasks import Task, TaskRunner, expected
 from models.checks.decisions import Choice, Decisions, FileStamp, stamp_of
 from models.checks.findings import CheckFindings, Finding, FindingKind, Weight
 from models.errors import FathomError
@@ -197,8 +197,7 @@ class Checks(QObject):
         self.load_requested.emit(entry)
 
     def _not_looked(self, entry: LibraryEntry, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         _log.info("%s was not looked at: %s", entry.name, error.one_line())
 
     def _passed_unseen(self, passed: Callable[[str], None], error: Exception) -> None:
@@ -210,9 +209,7 @@ class Checks(QObject):
         passed("")
 
     def _tell_error(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
-        self._messages.error(error)
+        self._messages.error(expected(error))
 
 
 def _is_worth_a_note(finding: Finding) -> bool:

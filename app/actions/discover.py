@@ -22,7 +22,7 @@ from app.actions.discover_data import (
 from app.actions.discover_page import RepositoryLook, look_up
 from app.actions.discover_ranking import Pick, picks, quality
 from app.actions.discover_search import HubSearch
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from models.errors import FathomError, StoppedError
 
 if TYPE_CHECKING:
@@ -207,8 +207,7 @@ class Discover(QObject):
 
     def _on_no_machine(self, error: Exception) -> None:
         self._is_looking = False
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         # The engine is busy, say. What was known is shown on; the next look asks again.
         _log.info("The machine was not read again: %s", error.one_line())
 
@@ -257,16 +256,14 @@ class Discover(QObject):
         self._judge_next()
 
     def _on_not_judged(self, card: Card, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         if isinstance(error, StoppedError):
             return
         _log.info("%s is not judged: %s", card.card_id, error.one_line())
         self._judge_next()
 
     def _on_failure(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         self._is_judging = False
         if not isinstance(error, StoppedError):
             self.error = error
@@ -311,8 +308,7 @@ class Discover(QObject):
             self.download_ready.emit(page, best.files)
 
     def _on_not_looked_up(self, card: Card, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         self._end_fetching(card)
         if not isinstance(error, StoppedError):
             # The page asks again, and shows what is wrong where there is room for it.

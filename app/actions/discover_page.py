@@ -17,8 +17,8 @@ from PySide6.QtCore import QObject, Signal
 
 from app.actions.card_text import readable_card
 from app.actions.discover_data import DiscoverParts, PageStatus, Phase
-from app.tasks import Task, TaskRunner
-from models.errors import BadInputError, FathomError, StoppedError
+from app.tasks import Task, TaskRunner, expected
+from models.errors import BadInputError, StoppedError
 from models.hub.names import parse_place
 from models.stopping import Stop
 
@@ -119,14 +119,12 @@ class RepositoryLook(QObject):
         self._set(replace(self.status, quants=tuple(judged), is_judging=False))
 
     def _on_not_judged(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         quants = tuple(replace(one, reason=error.message) for one in self.status.quants)
         self._set(replace(self.status, quants=quants, is_judging=False))
 
     def _on_not_judged_again(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         _log.info("Not judged again: %s", error.one_line())
 
     def _card(self, page: RepositoryPage, stop: Stop) -> str:
@@ -137,15 +135,13 @@ class RepositoryLook(QObject):
         self._set(replace(self.status, text=text))
 
     def _on_no_card(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         # A repository without a card is as good as any; what matters was said by its list.
         _log.info("No model card: %s", error.one_line())
         self._set(replace(self.status, text=""))
 
     def _on_failed(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         if not isinstance(error, StoppedError):
             self._set(replace(self.status, phase=Phase.FAILED, error=error))
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from app.actions.discover_data import Phase, SearchStatus
-from app.tasks import Task, TaskRunner
-from models.errors import FathomError, StoppedError
+from app.tasks import Task, TaskRunner, expected
+from models.errors import StoppedError
 from models.hub.pages import SearchHit, SortBy
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ class HubSearch(QObject):
         self._set(SearchStatus(Phase.READY, words, sort, hits))
 
     def _on_failed(self, words: str, sort: SortBy, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         if not isinstance(error, StoppedError):
             self._set(SearchStatus(Phase.FAILED, words, sort, error=error))
 

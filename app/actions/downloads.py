@@ -15,7 +15,7 @@ from app.actions.download_totals import DownloadTotals, download_totals
 from app.bridges.downloads import DownloadsBridge
 from app.bridges.settings import SettingsBridge
 from app.messages import Action, Messages
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from models.errors import FathomError, LoginNeededError, StoppedError, TokenInvalidError
 from models.transfer.begun import BegunDownload, not_among
 from models.transfer.events import TransferSettings
@@ -287,8 +287,7 @@ class Downloads(QObject):
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, StoppedError):
             return
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         action = None
         if isinstance(error, (LoginNeededError, TokenInvalidError)):
             action = Action(self.tr("Open settings"), self.settings_wanted.emit)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal, Slot
 
 from app.actions.plan_status import PlanState, PlanStatus, entry_text
-from app.tasks import TaskRunner
-from models.errors import FathomError
+from app.tasks import TaskRunner, expected
 
 if TYPE_CHECKING:
     from models.library.library import LibraryEntry
@@ -102,8 +101,7 @@ class Forecasts(QObject):
         self._next()
 
     def _on_nothing(self, entry: LibraryEntry, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         self._under_way = False
         self._plans.setdefault(entry, None)
         self._next()

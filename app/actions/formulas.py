@@ -8,9 +8,9 @@ from functools import partial
 
 from PySide6.QtCore import QObject, QTimer, Slot
 
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from app.widgets.formula_book import FormulaBook, FormulaKey, FormulaPicture, path_of
-from models.errors import FathomError, StoppedError
+from models.errors import StoppedError
 from models.formulas.child import FormulaChild
 from models.formulas.protocol import Formula, Outline
 from models.stopping import Stop
@@ -85,8 +85,7 @@ class FormulaDrawing(QObject):
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, StoppedError):
             return
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         _log.info("Formulas are shown as they are written: %s %s", error.message, error.details)
         keys, self._drawing = self._drawing, []
         self._book.give_up(keys)

@@ -9,7 +9,7 @@ from functools import partial
 
 from PySide6.QtCore import QObject, Signal
 
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from models.errors import FathomError, StoppedError
 from models.hub.tokens import TokenStore
 
@@ -115,8 +115,7 @@ class HubToken(QObject):
             self.token_changed.emit()
 
     def _on_error(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         words = "" if isinstance(error, StoppedError) else error.one_line()
         self._set(TokenState(self._store.where, self._store.problem, error=words))
 

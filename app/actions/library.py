@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.actions.library_task import LibraryTask, LibraryTaskView, LibraryWork
 from app.messages import Action, Messages
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from models.errors import FathomError, StoppedError
 from models.library.library import Library, LibraryEntry
 from models.units import format_bytes
@@ -228,9 +228,7 @@ class LibraryActions(QObject):
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, StoppedError):
             return
-        if not isinstance(error, FathomError):
-            raise error
-        self._messages.error(error)
+        self._messages.error(expected(error))
 
     def _on_verified(self, entry: LibraryEntry, result: object) -> None:
         found: LibraryVerification = result  # type: ignore[assignment]

@@ -14,7 +14,7 @@ from app.actions.model_status import LoadGate, LoadPhase, ModelStatus
 from app.bridges.engine import EngineBridge
 from app.bridges.settings import SettingsBridge
 from app.messages import Messages
-from app.tasks import Task, TaskRunner
+from app.tasks import Task, TaskRunner, expected
 from models.engine_settings import load_settings
 from models.errors import (
     CheckpointNotFoundError,
@@ -453,8 +453,7 @@ class LoadModel(QObject):
         self.entries_changed.emit(entries)
 
     def _on_load_refused(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         if self._status.is_loading:
             self._end_load(error)
         elif self._status.is_ready:
@@ -469,9 +468,7 @@ class LoadModel(QObject):
         self._messages.warning(self.tr("The model used last is not where it was."), hint=error.hint)
 
     def _on_error(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
-        self._messages.error(error)
+        self._messages.error(expected(error))
 
     def _ignore(self, result: object) -> None:
         """Take a result that says nothing."""

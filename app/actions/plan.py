@@ -18,9 +18,9 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
 from app.actions.plan_status import PlanState, PlanStatus, entry_text, ready_state, with_model
 from app.actions.plan_verifier import PlanVerifier
-from app.actions.plan_work import Opened, PlanWork, Solved, expected
+from app.actions.plan_work import Opened, PlanWork, Solved
 from app.messages import Messages
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from models.errors import ContextTooLargeError
 from models.planning.desk import PlannedLoad, PlanningDesk, still_fits
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.errors import FathomError
 from models.planning.desk import PlannedLoad, PlanningDesk
 
 if TYPE_CHECKING:
@@ -98,10 +97,3 @@ class PlanWork:
             context_first=context_first,
             stop=stop,
         )
-
-
-def expected(error: Exception) -> FathomError:
-    """Return an error that can be shown; anything else is a bug and raised."""
-    if isinstance(error, FathomError):
-        return error
-    raise error

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal, Slot
 
-from app.tasks import TaskRunner
-from models.errors import FathomError, StoppedError
+from app.tasks import TaskRunner, expected
+from models.errors import StoppedError
 
 if TYPE_CHECKING:
     from models.transfer.remote import FileProgress
@@ -161,8 +161,7 @@ class Updates(QObject):
             self._set(UpdateStatus(UpdateStage.FETCHED, self._status.answer, path=path))
 
     def _on_error(self, ending: threading.Event, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         if ending.is_set() or isinstance(error, StoppedError):
             return
         status = UpdateStatus(UpdateStage.FAILED, self._status.answer, error=error.one_line())

@@ -5,8 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.messages import Messages
-from app.tasks import TaskRunner
-from models.errors import FathomError
+from app.tasks import TaskRunner, expected
 from models.settings import Settings, SettingSpec, SettingValue
 
 _SAVE_AFTER_MS = 400
@@ -74,7 +73,6 @@ class SettingsBridge(QObject):
         return
 
     def _save_failed(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         self._dirty = True
         self._messages.error(error)

@@ -16,11 +16,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from app.theme import SIZE_HEADING, SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XL, mono_font
 from app.widgets.buttons import TextButton
 from app.widgets.labels import Weight, text_label
-from models.errors import FathomError
 from models.version import VERSION
 
 if TYPE_CHECKING:
@@ -101,8 +100,7 @@ class AboutDialog(QDialog):
         self.list.setCurrentRow(0)
 
     def _show_error(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         self.text.setPlainText(error.one_line())
 
     @Slot(int)

@@ -17,7 +17,7 @@ from app.actions.checks import Checks
 from app.actions.forecasts import Forecasts
 from app.actions.library import LibraryActions
 from app.actions.load_model import LoadModel, LoadPhase, ModelStatus
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from app.theme import SPACE_S
 from app.views.library_menu import LibraryMenu
 from app.views.library_words import facts_words, history_words, source_words, task_words
@@ -27,7 +27,6 @@ from app.widgets.model_row import ModelRow
 from app.widgets.page import ScrollColumn, card, hairline
 from app.widgets.page_stack import PageStack, focus_kept
 from app.widgets.slices import Slices
-from models.errors import FathomError
 from models.gguf.checkpoint import CheckpointFacts, inspect_checkpoint
 from models.library.library import LibraryEntry
 from models.units import format_bytes, format_duration, split_bytes
@@ -291,8 +290,7 @@ class LibraryView(QWidget):
         self.findings_requested.emit(self._rows[path].entry)
 
     def _not_inspected(self, row: _Row, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
+        error = expected(error)
         if not self._is_listed(row):
             return
         row.error = error.one_line()

@@ -7,7 +7,8 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, Slot
 from pytestqt.qtbot import QtBot
 
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
+from models.errors import StoppedError
 
 LIMIT_S = 20.0
 
@@ -183,3 +184,12 @@ def test_many_tasks_from_many_lanes_all_arrive(
         runner.run(lambda number=number: number, done=receiver.take, error=receiver.fail, lane=lane)
     qtbot.waitUntil(lambda: len(receiver.results) == 300, timeout=20_000)
     assert sorted(receiver.results) == list(range(300))  # type: ignore[type-var]
+
+
+def test_a_failure_can_be_shown_and_a_bug_is_raised() -> None:
+    failure = StoppedError()
+    assert expected(failure) is failure
+    bug = KeyError("nothing")
+    with pytest.raises(KeyError) as raised:
+        expected(bug)
+    assert raised.value is bug
