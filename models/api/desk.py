@@ -289,12 +289,15 @@ class ApiDesk:
             else:
                 engine_id, turn = None, request.turn
                 self._settle(request, ending, usage)
-        self._outbox.deliver()
-        if engine_id is not None:
-            # Its turn came while it was to be ended.
-            self._engine.cancel(engine_id)
-        if turn is not None:
-            turn.end()
+        try:
+            self._outbox.deliver()
+        finally:
+            # Whatever is wrong with who listens: the engine is everybody's.
+            if engine_id is not None:
+                # Its turn came while it was to be ended.
+                self._engine.cancel(engine_id)
+            if turn is not None:
+                turn.end()
 
     def _settle(self, request: ApiRequest, ending: Ended | Failed, usage: Usage | None) -> None:
         """Take note of the end; lock held."""

@@ -46,14 +46,14 @@ def test_an_answer_in_one_piece_and_the_same_one_streamed(demo: ServedProcess) -
     assert whole.status == 200
     assert len(whole.text) > 10
     usage = whole.data["usage"]
-    assert usage["completion_tokens"] == 16
+    assert usage["completion_tokens"] == 8
     assert usage["prompt_tokens"] > 5
     assert whole.data["choices"][0]["finish_reason"] == "length"
     streamed = demo.ask(question(SKY, stream=True))
     assert streamed.status == 200
     assert streamed.headers["content-type"].startswith("text/event-stream")
     assert streamed.streamed_text == whole.text
-    assert len(streamed.chunks) > 4
+    assert len(streamed.chunks) > 2
 
 
 def test_two_clients_at_once_are_both_answered(demo: ServedProcess) -> None:

@@ -81,8 +81,8 @@ class ServedProcess:
 
     def wait_ready(self) -> Json:
         """Wait until the checkpoint is loaded; return the line that says so."""
-        ready = self.events.wait_for(lambda event: event["event"] in ("serving", "end"))
-        assert ready["event"] == "serving", self.stderr
+        ready = self.events.wait_for(lambda event: event.get("event") in ("serving", "end"))
+        assert ready.get("event") == "serving", self.stderr
         self.port = ready["port"]
         self.key = Path(ready["key_file"]).read_text()
         return ready
@@ -107,7 +107,7 @@ class ServedProcess:
 
     def wait_for_request(self, wanted: Callable[[Json], bool]) -> Json:
         """Return the first line about a request that fits."""
-        return self.events.wait_for(lambda event: event["event"] == "request" and wanted(event))
+        return self.events.wait_for(lambda event: event.get("event") == "request" and wanted(event))
 
     def children(self) -> list[psutil.Process]:
         """Return its children, engine and server."""
@@ -155,4 +155,4 @@ def serving(
 def question(text: str, **fields: Any) -> Json:
     """Return a question that is always answered in the same words."""
     messages = [{"role": "user", "content": text}]
-    return {"messages": messages, "temperature": 0, "max_tokens": 16, **fields}
+    return {"messages": messages, "temperature": 0, "max_tokens": 8, **fields}

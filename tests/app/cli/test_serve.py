@@ -125,7 +125,7 @@ def test_what_happens_is_told_a_line_each(base_dir: Path, checkpoint: Path) -> N
         assert (done["id"], done["prompt_tokens"], done["model"]) == (1, 7, ready["name"])
         served.key = "fathom-wrong"
         assert served.ask(question("x")).status == 401
-        told = served.events.wait_for(lambda event: event["event"] == "turned_away")
+        told = served.events.wait_for(lambda event: event.get("event") == "turned_away")
         assert told["reason"] == "key"
     assert "secret" not in json.dumps(served.events.items)
     assert "word0" not in json.dumps(served.events.items)
@@ -186,8 +186,19 @@ def test_ctrl_c_during_the_load_is_an_end_like_any_other_verbs(
         assert served.process.poll() is None, served.stderr
         threading.Event().wait(0.02)
     assert served.stop() == 130
-    assert [event["event"] for event in served.events.items] == ["end"]
+    assert [event.get("event") for event in served.events.items] == ["end"]
     assert served.stderr.splitlines()[-1] == "fathom: Stopped."
+
+
+def test_a_server_that_is_killed_ends_it_with_a_word(base_dir: Path, checkpoint: Path) -> None:
+    with serving(checkpoint, base_dir=base_dir, env=_engine({})) as served:
+        (server,) = (child for child in served.children() if "http-server" in child.cmdline())
+        server.kill()
+        served.events.wait_for(lambda event: event.get("event") == "end")
+        assert served.stop() == 1
+    errors = [item["error"] for item in served.events.items if "error" in item]
+    assert [error["code"] for error in errors] == ["server_down"]
+    assert served.stderr.startswith("fathom: The server was ")
 
 
 # --- an engine that crashes -----------------------------------------------------------------------

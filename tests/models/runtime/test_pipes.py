@@ -142,3 +142,22 @@ def test_wake_after_close(start):
     process.wait(WAIT_S)
     pipes.close()
     pipes.wake()
+
+
+def test_an_input_that_is_closed_gives_the_child_all_of_it_and_then_its_end(start):
+    process, pipes = start(ECHO + "; os.write(1, b'end')")
+    line = b"x" * 100_000 + b"\n"
+    for _ in range(5):
+        pipes.write(line)
+    pipes.close_input()
+    pipes.write(b"too late\n")
+    assert read_all(pipes)[STDOUT] == line * 5 + b"end"
+    assert process.wait(WAIT_S) == 0
+
+
+def test_an_input_may_be_closed_twice_and_after_the_child(start):
+    process, pipes = start("")
+    assert process.wait(WAIT_S) == 0
+    pipes.close_input()
+    pipes.close_input()
+    read_all(pipes)
