@@ -37,7 +37,7 @@ STILL_S = 6.0
 CALM_S = 0.5
 CALM_MS = 1.6
 MOST_S = 8.0
-PAGES = ("models", "discover", "downloads", "monitor", "settings", "plan", "inspector")
+PAGES = ("models", "discover", "downloads", "monitor", "server", "settings", "plan", "inspector")
 
 
 class Turns:
@@ -92,15 +92,20 @@ def steps(program: Any) -> dict[str, Callable[[], None]]:
         program.planning.plan.choose_entry(entry)
         window.show_page(main_window.PLAN)
 
-    return {
+    shows = {
         "models": partial(tab, "library"),
         "discover": partial(tab, "discover"),
         "downloads": partial(tab, "downloads"),
         "monitor": partial(window.show_page, main_window.MONITOR),
+        "server": partial(window.show_page, "server"),
         "settings": partial(window.show_page, main_window.SETTINGS),
         "plan": plan,
         "inspector": inspector,
     }
+    # An older checkout to compare with has no such page.
+    if not hasattr(main_window, "SERVER"):
+        del shows["server"]
+    return shows
 
 
 def one_run(base_dir: Path) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def one_run(base_dir: Path) -> dict[str, Any]:
     garbage.spare_what_is_there()
     shows = steps(program)
     for again in ("", " again"):
-        for name in PAGES:
+        for name in shows:
             turns.begin()
             shows[name]()
             calm(name + again, CALM_S, 20.0 if name == "discover" else MOST_S)
@@ -156,6 +161,8 @@ def compared(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> str:
     """
     lines = [f"{'':16}{'longest turn, ms':>28}{'all turns, ms':>28}"]
     for key in (f"{name}{again}" for again in ("", " again") for name in PAGES):
+        if key not in before[0]:
+            continue
         line = f"{key:16}"
         for what in ("longest_ms", "all_ms"):
             old, new = (min(run[key][what] for run in runs) for runs in (before, after))
