@@ -17,9 +17,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.theme import SPACE_S, SPACE_XS, mono_font, ui_font
+from app.theme import SPACE_S, ui_font
 from app.widgets.buttons import IconButton, Switch, TextButton
-from app.widgets.labels import ElidedLabel, text_label
+from app.widgets.labels import text_label
+from app.widgets.removable_lines import RemovableLines
 from app.widgets.segmented import SegmentedControl
 
 _TYPING_PAUSE_MS = 500
@@ -195,10 +196,9 @@ class PathListControl(Control):
         super().__init__(parent)
         self._name = name
         self._paths: tuple[str, ...] = ()
-        self._removers: dict[str, IconButton] = {}
         self._empty = text_label(empty, tone="quiet")
-        self._lines = QVBoxLayout()
-        self._lines.setSpacing(SPACE_XS)
+        self._lines = RemovableLines()
+        self._lines.removed.connect(self._remove)
         self.add_button = TextButton(self.tr("Add folder"), icon_name="folder-plus")
         self.add_button.clicked.connect(self._ask)
         layout = QVBoxLayout(self)
@@ -214,36 +214,15 @@ class PathListControl(Control):
         if paths == self._paths:
             return
         self._paths = paths
-        self._removers.clear()
         self._empty.setVisible(not paths)
-        while (item := self._lines.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
-        for path in paths:
-            self._lines.addWidget(self._line(path))
+        self._lines.show_texts(paths)
 
     def remove_button(self, path: str) -> IconButton:
         """Return the button that takes one folder off the list; KeyError when it is not on it."""
-        return self._removers[path]
+        return self._lines.remove_button(path)
 
-    def _line(self, path: str) -> QWidget:
-        line = QWidget()
-        label = ElidedLabel(path)
-        label.setFont(mono_font(12))
-        remove = IconButton("x", self.tr("Take {0} off the list").format(path), size=16)
-        remove.setProperty("path", path)
-        remove.clicked.connect(self._remove)
-        self._removers[path] = remove
-        row = QHBoxLayout(line)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(label, 1)
-        row.addWidget(remove)
-        return line
-
-    @Slot()
-    def _remove(self) -> None:
-        gone = self.sender().property("path")
+    @Slot(str)
+    def _remove(self, gone: str) -> None:
         paths = tuple(path for path in self._paths if path != gone)
         self.set_value(paths)
         self.edited.emit(paths)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from app.theme import SIZE_SMALL, SPACE_S, SPACE_XS, mono_font
+from app.theme import SIZE_SMALL, SPACE_S
 from app.widgets.buttons import IconButton, TextButton
-from app.widgets.labels import ElidedLabel, text_label
+from app.widgets.labels import text_label
+from app.widgets.removable_lines import RemovableLines
 
 
 class TextList(QWidget):
@@ -23,10 +24,9 @@ class TextList(QWidget):
     ) -> None:
         super().__init__(parent)
         self._texts: tuple[str, ...] | None = None
-        self._removers: dict[str, IconButton] = {}
         self._empty = text_label(empty, tone="quiet", wrap=True)
-        self._lines = QVBoxLayout()
-        self._lines.setSpacing(SPACE_XS)
+        self._lines = RemovableLines()
+        self._lines.removed.connect(self._remove)
         self.field = QLineEdit()
         self.field.setAccessibleName(name)
         self.field.setPlaceholderText(placeholder)
@@ -56,20 +56,14 @@ class TextList(QWidget):
 
     def remove_button(self, text: str) -> IconButton:
         """Return the button that takes one off the list; KeyError when it is not on it."""
-        return self._removers[text]
+        return self._lines.remove_button(text)
 
     def show_texts(self, texts: Sequence[str]) -> None:
         """Show the list as it is now."""
         if tuple(texts) == self._texts:
             return
         self._texts = tuple(texts)
-        self._removers.clear()
-        while (item := self._lines.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
-        for text in texts:
-            self._lines.addWidget(self._line(text))
+        self._lines.show_texts(texts)
         self._empty.setVisible(not texts)
 
     def accept(self) -> None:
@@ -82,30 +76,16 @@ class TextList(QWidget):
         self._error.setText(words)
         self._error.setVisible(bool(words))
 
-    def _line(self, text: str) -> QWidget:
-        line = QWidget()
-        label = ElidedLabel(text)
-        label.setFont(mono_font(12))
-        remove = IconButton("x", self.tr("Take {0} off the list").format(text), size=16)
-        remove.setProperty("text", text)
-        remove.clicked.connect(self._remove)
-        self._removers[text] = remove
-        row = QHBoxLayout(line)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(label, 1)
-        row.addWidget(remove)
-        return line
-
     @Slot()
     def _add(self) -> None:
         text = self.field.text().strip()
         if text:
             self.added.emit(text)
 
-    @Slot()
-    def _remove(self) -> None:
+    @Slot(str)
+    def _remove(self, text: str) -> None:
         self.field.setFocus()
-        self.removed.emit(self.sender().property("text"))
+        self.removed.emit(text)
 
     @Slot()
     def _edited(self) -> None:

@@ -19,14 +19,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from models.errors import EngineProtocolError
+from models.runtime.command import start_piped
 from models.runtime.pipes import STDERR, STDOUT, Chunk, LineFramer, Pipes, Tail, open_pipes
 from models.runtime.protocol import Event, decode_line, event_from_json
 
@@ -205,7 +205,7 @@ class ChildClient(Generic[_E]):
 
     def _live(self) -> ChildEnd:
         try:
-            process = self._spawn()
+            process = start_piped(self._command, self._env)
         except (OSError, ValueError) as error:
             return ChildEnd(returncode=None, start_failure=str(error))
         try:
@@ -221,23 +221,6 @@ class ChildClient(Generic[_E]):
         _LOG.info("the %s child %d ended: %s", self._subject, process.pid, process.returncode)
         unfinished = self._framer.unfinished()[:_UNFINISHED_SHOWN_BYTES]
         return ChildEnd(process.returncode, unfinished=repr(unfinished) if unfinished else "")
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        options: dict[str, Any] = {"start_new_session": True}
-        if sys.platform == "win32":
-            flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-            options = {"creationflags": flags}
-        # A session or group of its own: Ctrl-C in the terminal is for the parent, which cancels.
-        return subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            close_fds=True,
-            env=self._env,
-            **options,
-        )
 
     def _watch(self, process: subprocess.Popen[bytes], pipes: Pipes) -> None:
         while True:

@@ -69,8 +69,16 @@ def engine_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]
     return env
 
 
-def start_piped(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start a child of this program on three unbuffered pipes, apart from the terminal's Ctrl-C.
+def start_piped(
+    command: Sequence[str], env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a child of this program on three unbuffered pipes.
+
+    It has a session or group of its own: Ctrl-C in the terminal is for the parent, which cancels.
+
+    Args:
+        command: its command line.
+        env: its whole environment; None: ``engine_environment()``.
 
     Raises:
         OSError, ValueError: it cannot be started.
@@ -85,6 +93,6 @@ def start_piped(command: Sequence[str]) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
-        env=engine_environment(),
+        env=engine_environment() if env is None else env,
         **options,
     )
