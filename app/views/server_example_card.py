@@ -11,7 +11,7 @@ from app.views.server_words import ANY_MODEL, CURL, KEY_PLACEHOLDER, PYTHON, exa
 from app.widgets.card_rows import CardRows
 from app.widgets.labels import text_label
 from app.widgets.lines_text import LinesText
-from app.widgets.secret_line import SecretCopyButton
+from app.widgets.secret_line import CopyTextButton
 from app.widgets.segmented import SegmentedControl
 
 
@@ -29,9 +29,9 @@ class ServerExampleCard(CardRows):
         self.kinds.set_value(CURL)
         self.kinds.chosen.connect(self._choose)
         self.text = LinesText("", self.tr("Example"))
-        self.copy_button = SecretCopyButton(self.tr("Copy"))
+        self.copy_button = CopyTextButton(self.tr("Copy"))
         self.copy_button.setAccessibleName(self.tr("Copy the example"))
-        self.copy_with_key_button = SecretCopyButton(self.tr("Copy with key"))
+        self.copy_with_key_button = CopyTextButton(self.tr("Copy with key"), is_secret=True)
         self.copy_with_key_button.setAccessibleName(self.tr("Copy the example with the key"))
         self._lay_out()
         serving.status_changed.connect(self._on_status)
@@ -82,7 +82,7 @@ class ServerExampleCard(CardRows):
     def _show(self) -> None:
         text = example(self._kind, self._url, KEY_PLACEHOLDER, self._model)
         self.text.set_text(text)
-        self.copy_button.set_secret(text)
+        self.copy_button.set_copied(text)
         key = self._serving.key.key
         with_key = example(self._kind, self._url, key, self._model) if key else ""
-        self.copy_with_key_button.set_secret(with_key)
+        self.copy_with_key_button.set_copied(with_key)

@@ -29,7 +29,7 @@ class SecretLine(QWidget):
         self.show_button = TextButton(self.tr("Show"), icon_name="eye")
         self.show_button.setAccessibleName(self.tr("Show {0}").format(name))
         self.show_button.clicked.connect(self._toggle)
-        self.copy_button = SecretCopyButton(self.tr("Copy"))
+        self.copy_button = CopyTextButton(self.tr("Copy"), is_secret=True)
         self.copy_button.setAccessibleName(self.tr("Copy {0}").format(name))
         self._name = name
         row = QHBoxLayout(self)
@@ -49,7 +49,7 @@ class SecretLine(QWidget):
         """Hold another secret, masked; empty for none."""
         self.field.setText(secret)
         self.field.setCursorPosition(0)
-        self.copy_button.set_secret(secret)
+        self.copy_button.set_copied(secret)
         self.show_button.setEnabled(bool(secret))
         self._show(False)
 
@@ -67,25 +67,35 @@ class SecretLine(QWidget):
         self.show_button.set_icon_name("eye-off" if shown else "eye")
 
 
-class SecretCopyButton(TextButton):
-    """Copies a text that holds a secret, and says for a moment that it has."""
+class CopyTextButton(TextButton):
+    """Copies a text, and says for a moment that it has."""
 
-    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, text: str, *, is_secret: bool = False, parent: QWidget | None = None
+    ) -> None:
         super().__init__(text, icon_name="copy", parent=parent)
         self._label = text
-        self._secret = ""
-        self._back = QTimer(self, singleShot=True, interval=_COPIED_MS)
+        self._is_secret = is_secret
+        self._copied = ""
+        self._back = QTimer(self)
+        self._back.setSingleShot(True)
+        self._back.setInterval(_COPIED_MS)
         self._back.timeout.connect(self._show_label)
         self.clicked.connect(self._copy)
 
-    def set_secret(self, secret: str) -> None:
+    def set_copied(self, text: str) -> None:
         """Take what is copied; empty for nothing."""
-        self._secret = secret
-        self.setEnabled(bool(secret))
+        self._copied = text
+        self.setEnabled(bool(text))
 
     @Slot()
     def _copy(self) -> None:
-        copy_secret(self._secret)
+        if self._is_secret:
+            copy_secret(self._copied)
+        else:
+            QGuiApplication.clipboard().setText(self._copied)
+        # As wide as before: what stands beside it must not move.
+        self.setMinimumWidth(self.width())
         self.setText(self.tr("Copied"))
         self.set_icon_name("check")
         self._back.start()
@@ -93,6 +103,7 @@ class SecretCopyButton(TextButton):
     @Slot()
     def _show_label(self) -> None:
         self.setText(self._label)
+        self.setMinimumWidth(0)
         self.set_icon_name("copy")
 
 

@@ -129,9 +129,16 @@ def test_the_key_is_masked_until_it_is_asked_for(shown: Shown) -> None:
 
 def test_a_copied_key_is_marked_as_a_secret(shown: Shown) -> None:
     shown.page.access.key.copy_button.click()
+    assert is_marked_as_secret()
+    shown.page.example.copy_button.click()
+    assert not is_marked_as_secret()
+    shown.page.example.copy_with_key_button.click()
+    assert is_marked_as_secret()
+
+
+def is_marked_as_secret() -> bool:
     data = QGuiApplication.clipboard().mimeData()
-    assert data is not None
-    assert data.data("x-kde-passwordManagerHint") == b"secret"
+    return data is not None and data.data("x-kde-passwordManagerHint") == b"secret"
 
 
 def test_a_new_key_is_asked_about_first(shown: Shown) -> None:
