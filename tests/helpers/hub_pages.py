@@ -10,7 +10,12 @@ from models.transfer.remote import FileSpec, RemoteObject
 
 NAME = "unsloth/DeepSeek-R1-GGUF"
 PLACE = RepositoryPlace(NAME)
-QUICK = Patience(first_pause_s=0.0, silence_s=0.3)
+# As people have it but for the pauses: a machine that is busy with other things is not silence.
+QUICK = Patience(first_pause_s=0.0)
+# For servers that are silent on purpose.
+IMPATIENT = Patience(first_pause_s=0.0, silence_s=0.3)
+# The same where requests are counted: a slow answer must not look like none.
+LESS_PATIENT = Patience(first_pause_s=0.0, silence_s=2.0)
 DATA = b"GGUF" + bytes(range(200))
 CARD = "---\nlicense: mit\nbase_model: deepseek-ai/DeepSeek-R1\n---\n# DeepSeek R1\n\nThinks.\n"
 

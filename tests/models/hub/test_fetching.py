@@ -26,7 +26,7 @@ from models.network.patience import Patience
 
 ROOT = Path("/models")
 REPOSITORY = "unsloth/DeepSeek-R1-GGUF"
-QUICK = Patience(first_pause_s=0.0, silence_s=0.3, attempts=1)
+QUICK = Patience(first_pause_s=0.0, attempts=1)
 
 
 def digest(text: str) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from helpers.fake_hub import Fault
-from helpers.hub_pages import DATA, NAME, PLACE, QUICK, hub_at, remote
+from helpers.hub_pages import DATA, IMPATIENT, LESS_PATIENT, NAME, PLACE, hub_at, remote
 from models.errors import (
     NetworkError,
     NetworkTooSlowError,
@@ -80,7 +80,7 @@ SHORT_LIVED = {
 @pytest.mark.parametrize("faults", SHORT_LIVED.values(), ids=SHORT_LIVED)
 def test_a_search_overcomes_what_passes(server, faults):
     server.fail("api", *faults)
-    assert len(hub_at(server).search("deepseek")) == 1
+    assert len(hub_at(server, patience=LESS_PATIENT).search("deepseek")) == 1
     # The library would also try again by itself, with pauses that nobody can end.
     assert len(server.requests) == len(faults) + 1
 
@@ -98,9 +98,9 @@ LASTING = {
 def test_a_search_tells_what_lasts(server, fault, kind):
     server.fail("api", fault, times=None)
     with pytest.raises(NetworkError) as caught:
-        hub_at(server).search("deepseek")
+        hub_at(server, patience=IMPATIENT).search("deepseek")
     assert type(caught.value) is kind
-    assert len(server.requests) <= QUICK.attempts
+    assert len(server.requests) <= IMPATIENT.attempts
 
 
 @pytest.mark.parametrize("fault", [Fault("silent"), Fault("drip", after=3), Fault("stall")])

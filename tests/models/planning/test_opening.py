@@ -32,7 +32,7 @@ from models.planning.opening import OpenCheckpoint, open_checkpoint, quants_of
 from models.stopping import never
 
 REPOSITORY = "owner/Tiny-GGUF"
-QUICK = Patience(first_pause_s=0.0, silence_s=0.5)
+QUICK = Patience(first_pause_s=0.0)
 
 
 @pytest.fixture
