@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,34 +59,12 @@ class Answer:
         return "".join(delta.get("content") or "" for delta in deltas)
 
 
-class ServedProcess:
-    """``fathom serve ... --json --port 0``, started; ``wait_ready`` before the first question."""
+class ServedClient:
+    """A program that knows the port and the key."""
 
-    def __init__(self, *arguments: str | Path, base_dir: Path, env: Json | None = None) -> None:
-        self.process = subprocess.Popen(
-            [*FATHOM, "--basedir", str(base_dir), "serve", "--json", "--port", "0"]
-            + [str(argument) for argument in arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            env={**os.environ, **(env or {})},
-        )
-        self.events: Collected[Json] = Collected()
-        self.stderr = ""
-        self._threads = [threading.Thread(target=self._read), threading.Thread(target=self._listen)]
-        for thread in self._threads:
-            thread.start()
-        self.port = 0
-        self.key = ""
-
-    def wait_ready(self) -> Json:
-        """Wait until the checkpoint is loaded; return the line that says so."""
-        ready = self.events.wait_for(lambda event: event.get("event") in ("serving", "end"))
-        assert ready.get("event") == "serving", self.stderr
-        self.port = ready["port"]
-        self.key = Path(ready["key_file"]).read_text()
-        return ready
+    def __init__(self, port: int, key: str) -> None:
+        self.port = port
+        self.key = key
 
     def connect(self, body: Json | None = None, path: str = "/v1/chat/completions") -> Any:
         """Send a request and return the connection; its answer is still to be read."""
@@ -105,6 +84,35 @@ class ServedProcess:
             headers = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, headers, answer.read())
 
+
+class ServedProcess(ServedClient):
+    """``fathom serve ... --json --port 0``, started; ``wait_ready`` before the first question."""
+
+    def __init__(self, *arguments: str | Path, base_dir: Path, env: Json | None = None) -> None:
+        super().__init__(0, "")
+        self.process = subprocess.Popen(
+            [*FATHOM, "--basedir", str(base_dir), "serve", "--json", "--port", "0"]
+            + [str(argument) for argument in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env={**os.environ, **(env or {})},
+        )
+        self.events: Collected[Json] = Collected()
+        self.stderr = ""
+        self._threads = [threading.Thread(target=self._read), threading.Thread(target=self._listen)]
+        for thread in self._threads:
+            thread.start()
+
+    def wait_ready(self) -> Json:
+        """Wait until the checkpoint is loaded; return the line that says so."""
+        ready = self.events.wait_for(lambda event: event.get("event") in ("serving", "end"))
+        assert ready.get("event") == "serving", self.stderr
+        self.port = ready["port"]
+        self.key = Path(ready["key_file"]).read_text()
+        return ready
+
     def wait_for_request(self, wanted: Callable[[Json], bool]) -> Json:
         """Return the first line about a request that fits."""
         return self.events.wait_for(lambda event: event.get("event") == "request" and wanted(event))
@@ -115,7 +123,10 @@ class ServedProcess:
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """End it as Ctrl-C does, and return the exit status; safe twice."""
-        if self.process.poll() is None:
+        if self.process.poll() is None and sys.platform == "win32":
+            # Ctrl-C is the console's there.
+            self.process.terminate()
+        elif self.process.poll() is None:
             self.process.send_signal(number)
         status = self.process.wait(TIMEOUT_S)
         for thread in self._threads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import queue
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -18,12 +20,13 @@ from typing import Any
 import pytest
 
 from app.cli import serve as serve_verb
+from app.cli.failures import guarded
 from app.cli.parser import parse
 from app.cli.serve import request_words, turned_away_words
 from app.cli.session import Session
 from helpers.engine_harness import WAIT_S, problem_command
-from helpers.fathom_process import assert_one_clear_line, fathom, one_object
-from helpers.served_process import ServedProcess, question, serving
+from helpers.fathom_process import FATHOM, assert_one_clear_line, fathom, one_object
+from helpers.served_process import ServedClient, ServedProcess, question, serving
 from helpers.tiny_gguf import write_tiny
 from models.api.desk import RequestNote
 from models.api.key import KEY_FILE, load_or_make_key
@@ -44,25 +47,42 @@ def _engine(script: dict[str, Any]) -> dict[str, str]:
     return {ENGINE_COMMAND_VARIABLE: shlex.join(problem_command(script))}
 
 
+def _session(base_dir: Path, script: dict[str, Any] | None = None) -> Session:
+    paths = paths_under(base_dir)
+    return Session(paths, Settings(paths.settings_file), tuple(problem_command(script or {})))
+
+
+def _run(base_dir: Path, *arguments: str | Path) -> int:
+    """Run the verb in this process, as far as it comes without an engine."""
+    options = parse(["serve", *map(str, arguments)])
+    verb = functools.partial(serve_verb.serve, options, _session(base_dir))
+    return guarded(verb, json_output=options.json, log_file=None)
+
+
 # --- the key --------------------------------------------------------------------------------------
 
 
-def test_the_key_is_printed_and_replaced(base_dir: Path) -> None:
-    first = fathom("serve", "--print-key", "--basedir", base_dir)
-    assert (first.returncode, first.stderr) == (0, "")
-    key = first.stdout.strip()
-    assert key == load_or_make_key(paths_under(base_dir).data_dir)
-    new = fathom("serve", "--new-key", "--json", "--basedir", base_dir)
-    assert new.returncode == 0
-    assert one_object(new.stdout)["key"] == load_or_make_key(paths_under(base_dir).data_dir) != key
+def test_the_key_is_printed_and_replaced(
+    base_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_dir = paths_under(base_dir).data_dir
+    assert _run(base_dir, "--print-key") == 0
+    key, errors = capsys.readouterr()
+    assert (key.strip(), errors) == (load_or_make_key(data_dir), "")
+    assert _run(base_dir, "--new-key", "--json") == 0
+    new = one_object(capsys.readouterr().out)["key"]
+    assert new == load_or_make_key(data_dir)
+    assert new != key.strip()
 
 
-def test_a_damaged_key_is_said_and_mended_on_demand_only(base_dir: Path, checkpoint: Path) -> None:
+def test_a_damaged_key_is_said_and_mended_on_demand_only(
+    base_dir: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     paths = paths_under(base_dir)
     paths.create()
     (paths.data_dir / KEY_FILE).write_text("not a key")
-    done = fathom("serve", checkpoint, "--basedir", base_dir)
-    assert "--new-key" in assert_one_clear_line(done, code=1)
+    assert _run(base_dir, checkpoint) == 1
+    assert "--new-key" in capsys.readouterr().err
     assert (paths.data_dir / KEY_FILE).read_text() == "not a key"
 
 
@@ -74,17 +94,37 @@ def test_a_damaged_key_is_said_and_mended_on_demand_only(base_dir: Path, checkpo
     [
         ([], "Which checkpoint?"),
         (["nowhere.gguf"], "nowhere"),
-        (["demo", "--port", "65536"], "65536"),
         (["demo", "--allow-origin", "*"], "all of a kind"),
         (["demo", "--allow-origin", "null"], "null"),
         (["demo", "--allow-origin", "https://a.example/page"], "a.example/page"),
-        (["demo", "--print-key", "--new-key"], "not allowed with"),
     ],
-    ids=["no name", "no such file", "no port", "all pages", "null", "a path", "two wishes"],
+    ids=["no name", "no such file", "all pages", "null", "a path"],
 )
-def test_bad_input_is_one_line(base_dir: Path, arguments: list[str], words: str) -> None:
-    done = fathom("serve", *arguments, "--basedir", base_dir)
-    assert words in assert_one_clear_line(done, code=2)
+def test_bad_input_is_one_line(
+    base_dir: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(base_dir, *arguments) == 2
+    out, errors = capsys.readouterr()
+    assert (out, len(errors.splitlines())) == ("", 1)
+    assert words in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["demo", "--port", "65536"], "65536"),
+        (["demo", "--port", "-1"], "-1"),
+        (["--print-key", "--new-key"], "not allowed with"),
+    ],
+    ids=["no port", "a negative port", "two wishes"],
+)
+def test_bad_options_end_it(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(["serve", *arguments])
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_said_before_anything_is_loaded(base_dir: Path, checkpoint: Path) -> None:
@@ -134,10 +174,6 @@ def test_what_happens_is_told_a_line_each(base_dir: Path, checkpoint: Path) -> N
 
 def test_in_words_for_people(base_dir: Path, checkpoint: Path) -> None:
     """Without ``--json``: where it is on standard output, the rest on standard error."""
-    import subprocess
-
-    from helpers.fathom_process import FATHOM
-
     arguments = ["serve", str(checkpoint), "--port", "0", "--basedir", str(base_dir)]
     with subprocess.Popen(
         [*FATHOM, *arguments],
@@ -233,8 +269,7 @@ def test_after_a_crash_the_checkpoint_is_loaded_again(
 ) -> None:
     allow_logs("engine")
     monkeypatch.setattr(serve_verb, "RELOAD_INTERVAL_S", 0.0)
-    paths = paths_under(base_dir)
-    session = Session(paths, Settings(paths.settings_file), tuple(problem_command(_CRASHING)))
+    session = _session(base_dir, {"generate": "segv_late"})
     options = parse(["serve", str(checkpoint), "--port", "0", "--json"])
     statuses: list[int] = []
     output = _Output()
@@ -243,7 +278,8 @@ def test_after_a_crash_the_checkpoint_is_loaded_again(
         try:
             for _ in range(2):
                 ready = output.wait_for("serving")
-                statuses.append(_ask(ready))
+                key = Path(ready["key_file"]).read_text()
+                statuses.append(ServedClient(ready["port"], key).ask(question("Why?")).status)
                 assert output.wait_for("engine_failed")["error"]["code"] == "engine_crashed"
             output.wait_for("serving")
         finally:
@@ -257,16 +293,6 @@ def test_after_a_crash_the_checkpoint_is_loaded_again(
     finally:
         client.join()
     assert statuses == [500, 500]
-
-
-_CRASHING = {"generate": "segv_late"}
-
-
-def _ask(ready: dict[str, Any]) -> int:
-    served = ServedProcess.__new__(ServedProcess)
-    served.port = ready["port"]
-    served.key = Path(ready["key_file"]).read_text()
-    return served.ask(question("Why?")).status
 
 
 # --- words ----------------------------------------------------------------------------------------
