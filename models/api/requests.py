@@ -22,6 +22,8 @@ RequestState = Literal["waiting", "answering", "done", "failed", "gone"]
 
 # After which asking again makes sense while the engine does something else.
 BUSY_RETRY_S = 5
+# Whatever a client calls a model; shown in lists.
+_NAME_CHARS = 80
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class ApiRequest:
         self.id = request_id
         self.number = number
         self.question = question
-        self.model = question.model
+        self.model = question.model[:_NAME_CHARS]
         self.state: RequestState = "waiting"
         self.turn: Turn | None = None
         self.engine_id: int | None = None
