@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QRectF, Qt, Signal, Slot
+from PySide6.QtCore import QRectF, Qt, Signal, Slot
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from app.theme import RADIUS_CARD, SPACE_L, SPACE_M, SPACE_S, SPACE_XS, current_theme, mono_font
 from app.widgets.buttons import TextButton
-from app.widgets.icons import pixmap
+from app.widgets.icon_label import IconLabel
 from app.widgets.labels import Weight, rounded, text_label
 
 _ICONS = {"fail": "circle-alert", "tight": "triangle-alert", "quiet": "info", "accent": "info"}
@@ -23,8 +23,7 @@ class ChatNotice(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._tone = "fail"
-        self._icon = QLabel()
+        self._icon = IconLabel(size=20)
         self._icon.setFixedSize(20, 20)
         self._text = text_label(weight=Weight.Medium, wrap=True)
         self._hint = text_label(tone="quiet", wrap=True)
@@ -52,7 +51,7 @@ class ChatNotice(QWidget):
         buttons: tuple[tuple[str, str, str], ...] = (),
     ) -> None:
         """Show a sentence; each button is (name, text, kind)."""
-        self._tone = tone
+        self._icon.show_icon(_ICONS.get(tone, "info"), "text_quiet" if tone == "quiet" else tone)
         # Shown at once and not by the layout later: the height is asked for now.
         self._icon.show()
         self._text.show()
@@ -63,7 +62,6 @@ class ChatNotice(QWidget):
         self._details.hide()
         self.setAccessibleName(f"{text} {hint}".strip())
         self._set_buttons(buttons, has_details=bool(details))
-        self._paint_icon()
         self.update()
 
     def button(self, name: str) -> TextButton | None:
@@ -81,12 +79,6 @@ class ChatNotice(QWidget):
         painter.setBrush(theme.color("surface"))
         painter.setPen(QPen(theme.color("hairline"), 1))
         rounded(painter, QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), RADIUS_CARD)
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Give the icon the colour of the new theme."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange:
-            self._paint_icon()
 
     def _lay_out(self) -> None:
         texts = QVBoxLayout()
@@ -123,13 +115,6 @@ class ChatNotice(QWidget):
         self._buttons.addStretch(1)
         if layout := self.layout():
             layout.activate()
-
-    def _paint_icon(self) -> None:
-        token = "text_quiet" if self._tone == "quiet" else self._tone
-        color = current_theme().color(token)
-        self._icon.setPixmap(
-            pixmap(_ICONS.get(self._tone, "info"), color, 20, self.devicePixelRatioF())
-        )
 
     @Slot()
     def _on_clicked(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from app.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS, current_theme
+from app.theme import SPACE_L, SPACE_M, SPACE_S, SPACE_XS
 from app.widgets.diff_text import DiffText
 from app.widgets.fold import Fold
-from app.widgets.icons import pixmap
+from app.widgets.icon_label import IconLabel
 from app.widgets.labels import Weight, text_label
 
 _SIGN_PX = 18
@@ -38,8 +38,7 @@ class FindingRow(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._sign = sign
-        self._picture = QLabel()
+        picture = IconLabel(*sign, size=_SIGN_PX)
         self.fold: Fold | None = None
         self.setAccessibleName(f"{spoken_sign}: {title}. {text}")
         words = QVBoxLayout()
@@ -54,18 +53,6 @@ class FindingRow(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_M)
         row.setSpacing(SPACE_M)
-        row.addWidget(self._picture, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(picture, 0, Qt.AlignmentFlag.AlignTop)
         row.addLayout(words, 1)
         row.setSpacing(SPACE_S + SPACE_XS)
-        self._paint_sign()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Give the sign the colour of the new theme."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange:
-            self._paint_sign()
-
-    def _paint_sign(self) -> None:
-        name, token = self._sign
-        color = current_theme().color(token)
-        self._picture.setPixmap(pixmap(name, color, _SIGN_PX, self.devicePixelRatioF()))

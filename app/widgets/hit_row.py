@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QRectF, Qt
+from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -25,7 +25,7 @@ from app.theme import (
     current_theme,
     ui_font,
 )
-from app.widgets.icons import pixmap
+from app.widgets.icon_label import IconLabel
 from app.widgets.labels import ElidedLabel, RunsLabel, Weight, rounded
 
 
@@ -67,8 +67,8 @@ class HitRow(QAbstractButton):
         self._downloads = RunsLabel(size=SIZE_SMALL)
         self._downloads.set_align(Qt.AlignmentFlag.AlignRight)
         self._downloads.set_number(view.downloads, "", token="text_quiet")
-        self._icons = {"lock": view.is_locked, "download": bool(view.downloads)}
-        self._pictures = {name: QLabel() for name in ("lock", "download", "chevron-right")}
+        self._lock = IconLabel("lock" if view.is_locked else "", size=14)
+        self._count = IconLabel("download" if view.downloads else "", size=14)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         # A button is never narrower than all its words, unless it is told to be.
@@ -77,13 +77,6 @@ class HitRow(QAbstractButton):
         self.setAccessibleName(f"{view.publisher}/{view.name}")
         self.setAccessibleDescription(", ".join(t for t in (view.badge, view.facts) if t))
         self._lay_out(badge, has_badge=bool(view.badge))
-        self._paint_icons()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Give the icons the colour of the new theme."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange:
-            self._paint_icons()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint hover and focus."""
@@ -104,7 +97,7 @@ class HitRow(QAbstractButton):
         first.setSpacing(SPACE_S)
         first.addWidget(self._name)
         first.addWidget(badge)
-        first.addWidget(self._pictures["lock"])
+        first.addWidget(self._lock)
         first.addStretch(1)
         words = QVBoxLayout()
         words.setSpacing(SPACE_XS)
@@ -114,15 +107,8 @@ class HitRow(QAbstractButton):
         layout.setContentsMargins(SPACE_L, SPACE_M, SPACE_L, SPACE_M)
         layout.setSpacing(SPACE_S)
         layout.addLayout(words, 1)
-        layout.addWidget(self._pictures["download"])
+        layout.addWidget(self._count)
         layout.addWidget(self._downloads)
-        layout.addWidget(self._pictures["chevron-right"])
+        layout.addWidget(IconLabel("chevron-right", size=16))
         if has_badge:
             badge.show()
-
-    def _paint_icons(self) -> None:
-        theme, ratio = current_theme(), self.devicePixelRatioF()
-        for name, label in self._pictures.items():
-            size = 14 if name != "chevron-right" else 16
-            if self._icons.get(name, True):
-                label.setPixmap(pixmap(name, theme.text_quiet, size, ratio))

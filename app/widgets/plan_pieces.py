@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt
 from PySide6.QtGui import QEnterEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.theme import (
     SIZE_SMALL,
@@ -15,7 +15,7 @@ from app.theme import (
     SPACE_S,
     current_theme,
 )
-from app.widgets.icons import pixmap
+from app.widgets.icon_label import IconLabel
 from app.widgets.labels import Run, RunsLabel, Weight, leave_out, rounded, text_label
 from app.widgets.paragraph import Paragraph
 
@@ -95,17 +95,15 @@ class SentenceList(QWidget):
 class _Sentence(QWidget):
     def __init__(self, icon_name: str, token: str, parent: QWidget) -> None:
         super().__init__(parent)
-        self._icon_name, self._token = icon_name, token
-        self._icon = QLabel()
-        self._icon.setFixedSize(16, 18)
+        icon = IconLabel(icon_name, token, size=16)
+        icon.setFixedSize(16, 18)
         self._text = Paragraph()
-        leave_out(self._icon, unless=icon_name)
+        leave_out(icon, unless=icon_name)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(SPACE_S)
-        row.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(icon, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self._text, 1)
-        self._paint_icon()
 
     def set_text(self, text: str) -> None:
         self._text.setText(text)
@@ -120,17 +118,6 @@ class _Sentence(QWidget):
         super().leaveEvent(event)
         if not self._text.hasSelectedText():
             self._text.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
-
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange:
-            self._paint_icon()
-
-    def _paint_icon(self) -> None:
-        if self._icon_name:
-            color = current_theme().color(self._token)
-            picture = pixmap(self._icon_name, color, 16, self.devicePixelRatioF())
-            self._icon.setPixmap(picture)
 
 
 class Skeleton(QWidget):

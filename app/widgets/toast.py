@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QRectF, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QColor, QEnterEvent, QGuiApplication, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
 
 from app.theme import (
     RADIUS_CARD,
@@ -16,7 +16,7 @@ from app.theme import (
     mono_font,
 )
 from app.widgets.buttons import IconButton, TextButton
-from app.widgets.icons import pixmap
+from app.widgets.icon_label import IconLabel
 from app.widgets.labels import Weight, leave_out, rounded, text_label
 
 SHADOW = 8
@@ -46,12 +46,11 @@ class Toast(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._kind = kind
         self._text = text
         self._count = 1
         self._timer = QTimer(self, singleShot=True, interval=timeout_ms)
         self._timer.timeout.connect(self.close_now)
-        self._picture = QLabel()
+        self._picture = IconLabel(*_LOOKS[kind], size=18)
         self._label = text_label(text, weight=Weight.Medium, wrap=True)
         self._hint = text_label(hint, tone="quiet", wrap=True)
         leave_out(self._hint, unless=hint)
@@ -69,7 +68,6 @@ class Toast(QWidget):
         self.close_button.clicked.connect(self.close_now)
         self.setAccessibleName(f"{text} {hint}".strip())
         self._lay_out(bool(action or details))
-        self._paint_icon()
         if timeout_ms:
             self._timer.start()
 
@@ -114,12 +112,6 @@ class Toast(QWidget):
             self.close_now()
         else:
             super().keyPressEvent(event)
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Give the icon the colour of the new theme."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange:
-            self._paint_icon()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the card and its shadow."""
@@ -172,11 +164,6 @@ class Toast(QWidget):
         row.addWidget(self._picture, 0, Qt.AlignmentFlag.AlignVCenter if one_line else top)
         row.addLayout(words, 1)
         row.addWidget(self.close_button, 0, top)
-
-    def _paint_icon(self) -> None:
-        name, token = _LOOKS[self._kind]
-        color = current_theme().color(token)
-        self._picture.setPixmap(pixmap(name, color, 18, self.devicePixelRatioF()))
 
     @Slot()
     def _act(self) -> None:
