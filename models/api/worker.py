@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import logging
 import os
 import socket
 import sys
@@ -130,6 +131,8 @@ class _LoopbackServer(Server):
 
 
 async def _serve(app: HttpApp, options: ServerOptions, listener: socket.socket) -> None:
+    # It warns of each client that went away in the midst of an answer.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     # In a thread: an event loop cannot wait for pipes on every system.
     read_until_gone(functools.partial(_take, asyncio.get_running_loop(), app))
     server = _LoopbackServer(ServerConfig(app, options, app.turn_away))
