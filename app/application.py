@@ -466,8 +466,12 @@ class Fathom(QObject):
         if self._demo is None:
             self.serving.start()
         # Compiled and imported here, they would hold up the click that first wants them.
-        self._core.runner.run(_import_pages, done=_nothing, error=_nothing)
+        self._core.runner.run(_import_pages, done=self._make_page_ahead, error=_nothing)
         self.fetching.start()
+
+    def _make_page_ahead(self, _result: None) -> None:
+        """Make the page that people go to first: half of its first showing is the making."""
+        self.window.page(MODELS)
 
     @Slot()
     def _stop(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal, Slot
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QFrame, QVBoxLayout, QWidget
 
 from app.actions.checks import Checks
@@ -102,6 +102,8 @@ class LibraryView(QWidget):
         self._rows: dict[Path, _Row] = {}
         self._entries: tuple[LibraryEntry, ...] = ()
         self._slices = Slices(self)
+        # Rows have headers read and plans made, for which nobody who never looks here should pay.
+        self._was_shown = False
         self._list = QVBoxLayout()
         self.stack = PageStack(self)
         self._can_discover = can_discover
@@ -120,7 +122,6 @@ class LibraryView(QWidget):
             self.show_entries(load_model.entries)
         else:
             self.stack.show_page(self.empty)
-        load_model.refresh()
 
     def row(self, entry: LibraryEntry) -> ModelRow:
         """Return the row of a checkpoint; KeyError when it is not listed."""
@@ -136,7 +137,15 @@ class LibraryView(QWidget):
     @property
     def is_filled(self) -> bool:
         """Whether every checkpoint has its row; a long list gets them in slices."""
-        return not self._slices.is_running
+        return self._was_shown and not self._slices.is_running
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look at the disk and make the rows, the first time; the page comes first."""
+        super().showEvent(event)
+        if not self._was_shown:
+            self._was_shown = True
+            self._slices.run(self._fill(), at_once=False)
+            self._load_model.refresh()
 
     @Slot(tuple)
     def show_entries(self, entries: tuple[LibraryEntry, ...]) -> None:
@@ -153,8 +162,8 @@ class LibraryView(QWidget):
                     row.entry = entry
                     self._show_words(row)
             self.stack.show_page(self._column if entries else self.empty)
-            # A page that is not in sight yet comes first.
-            self._slices.run(self._fill(), at_once=self.isVisible())
+            if self._was_shown:
+                self._slices.run(self._fill(), at_once=self.isVisible())
 
     def add_paths(self, paths: Sequence[Path]) -> None:
         """Ask for folders or files to be added to the library."""

@@ -265,6 +265,8 @@ class SettingsPage(Page):
             (self.tr("Chat, Models, Monitor, Server, Settings"), "Ctrl+1, Ctrl+5"),
             (self.tr("New chat"), "Ctrl+N"),
             (self.tr("Search conversations"), "Ctrl+F"),
+            (self.tr("Export a conversation"), "Ctrl+E"),
+            (self.tr("Import conversations"), "Ctrl+I"),
             (self.tr("Send"), "Return"),
             (self.tr("New line"), "Shift+Return"),
             (self.tr("Stop the answer"), "Esc"),

@@ -70,6 +70,12 @@ def test_everything_the_keyboard_reaches_has_a_name(real: RealWindow) -> None:
     assert nameless(real.window) == []
 
 
+def test_the_page_of_models_is_made_ahead_of_its_first_showing(real: RealWindow) -> None:
+    real.until(lambda: real.window.made_page(MODELS) is not None)
+    assert real.window.current_page == CHAT
+    assert not real.window.page(MODELS).isVisible()
+
+
 @pytest.mark.parametrize("width", [1280, 900, 640])
 def test_every_page_fits_and_tab_leads_through_it(
     real: RealWindow, qtbot: QtBot, width: int

@@ -19,6 +19,7 @@ from app.views.deletion_dialog import DeletionDialog
 from app.views.library_view import LibraryView
 from app.views.library_words import day_words, history_words
 from app.views.move_dialog import MoveDialog
+from app.widgets.model_row import ModelRow
 from helpers.accessible import nameless
 from helpers.library_samples import content, fetched
 from helpers.tiny_gguf import TinyModel, write_tiny
@@ -328,3 +329,17 @@ def _failure() -> Exception:
     from models.errors import DiskError
 
     return DiskError("Late.")
+
+
+def test_nothing_is_looked_at_before_somebody_looks(parts: Parts, qtbot: QtBot) -> None:
+    """The page is made ahead: that alone must not read headers or have plans made."""
+    write_tiny(parts.folder / "models" / "a.gguf")
+    view = LibraryView(load_model=parts.loader, add=lambda _paths: None, runner=parts.runner)
+    qtbot.addWidget(view)
+    parts.loader.refresh()
+    qtbot.waitUntil(lambda: parts.runner.is_idle and bool(parts.loader.entries))
+    assert not view.is_filled
+    assert view.findChildren(ModelRow) == []
+    view.show()
+    qtbot.waitUntil(lambda: view.is_filled and parts.runner.is_idle)
+    assert len(view.findChildren(ModelRow)) == len(parts.loader.entries)
