@@ -66,6 +66,12 @@ def test_without_allowed_pages_there_are_none():
                 check_origin(door, Head("GET", "/", ((b"origin", origin),)))
 
 
+def test_two_hosts_are_none_also_where_http_lets_them_through():
+    for hosts in ([], [b"localhost:8737"] * 2, [b"localhost:8737", b"evil.example"]):
+        with pytest.raises(RefusedRequestError):
+            check_host(DOOR, Head("GET", "/", tuple((b"host", host) for host in hosts)))
+
+
 def test_on_the_webs_own_port_hosts_have_none():
     check_host(Door(80, "key"), Head("GET", "/", ((b"host", b"localhost"),)))
     with pytest.raises(RefusedRequestError):

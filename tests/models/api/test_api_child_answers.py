@@ -1,11 +1,12 @@
 """What clients of the real child read, and what its parent hears of them."""
 
+import contextlib
 import json
 import socket
 
 import pytest
 
-from helpers.api_client import RunningServer, parse_answer, read_answer
+from helpers.api_client import RunningServer, parse_answer, read_all, read_answer
 from models.api.exchange import MAX_UNSENT_LENGTH
 from models.api.protocol import ApiUsage, Begun, Ended, Failed, Gone, Piece, Queued
 from models.runtime.protocol import PromptMessage
@@ -256,6 +257,9 @@ def test_what_a_slow_reader_does_not_take_is_not_kept(server):
         else:
             events = [server.next_event()]
         assert events == [Gone(request_id)]
+        # It is cut off, whether it reads on or not.
+        with contextlib.suppress(ConnectionError):
+            assert b"[DONE]" not in read_all(client)
     assert server.ask(server.head()).status == 200
 
 
