@@ -37,7 +37,6 @@ DIRECT = (
     "ziamath",
     "latex2mathml",
     "uvicorn",
-    "starlette",
     "tomli-w",
 )
 _MAX_TEXT_CHARS = 200_000
