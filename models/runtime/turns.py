@@ -40,7 +40,9 @@ class EngineTurns:
     """One turn at a time, in the order of asking. From any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards the two below; never held while somebody begins
+        # Guards the two below; never held while somebody begins. While anybody waits, somebody has
+        # the turn: what is handed over never lies about for the next thread that comes by.
+        self._lock = threading.Lock()
         self._current: Turn | None = None
         self._waiting: deque[Turn] = deque()
 
@@ -50,28 +52,35 @@ class EngineTurns:
         Args:
             begin: called once when the turn has come: before this returns where nobody is
                 before, else in the thread that ended the turn before. It must not wait or raise.
+                It may still be called when another thread ends the turn at that moment.
             moved: called when somebody before has ended, while it waits; by the same rules.
         """
         turn = Turn(self, begin, moved)
         with self._lock:
-            self._waiting.append(turn)
-        self._advance()
+            if self._current is not None:
+                self._waiting.append(turn)
+                return turn
+            self._current = turn
+        turn.begin()
         return turn
 
     def end(self, turn: Turn) -> None:
         """As ``Turn.end``."""
+        begins: Turn | None = None
         with self._lock:
             if turn is self._current:
-                self._current = None
+                begins = self._current = self._waiting.popleft() if self._waiting else None
                 behind = list(self._waiting)
             elif turn in self._waiting:
                 behind = list(self._waiting)[self._waiting.index(turn) + 1 :]
                 self._waiting.remove(turn)
             else:
                 return
-        self._advance()
+        if begins is not None:
+            begins.begin()
         for other in behind:
-            if other.moved is not None and not other.has_begun:
+            # Some may have begun or left by now.
+            if other.moved is not None and other.ahead:
                 other.moved()
 
     def is_current(self, turn: Turn) -> bool:
@@ -82,13 +91,4 @@ class EngineTurns:
     def ahead_of(self, turn: Turn) -> int:
         """As ``Turn.ahead``."""
         with self._lock:
-            if turn not in self._waiting:
-                return 0
-            return self._waiting.index(turn) + (self._current is not None)
-
-    def _advance(self) -> None:
-        with self._lock:
-            if self._current is not None or not self._waiting:
-                return
-            turn = self._current = self._waiting.popleft()
-        turn.begin()
+            return self._waiting.index(turn) + 1 if turn in self._waiting else 0

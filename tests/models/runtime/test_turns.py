@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from helpers.engine_harness import WAIT_S
 from models.runtime.turns import EngineTurns, Turn
@@ -111,3 +117,110 @@ def test_one_at_a_time_however_many_threads_ask() -> None:
     for thread in threads:
         thread.join()
     assert (most, count) == (1, 800)
+
+
+class _LockWithGap:
+    """A lock after whose release another thread does something, before its holder goes on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.in_gap: Callable[[], None] | None = None
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+        in_gap, self.in_gap = self.in_gap, None
+        if in_gap is not None:
+            other = threading.Thread(target=in_gap)
+            other.start()
+            other.join(WAIT_S)
+
+
+def test_who_asks_at_the_moment_of_an_end_does_not_begin_another_one_s_turn() -> None:
+    """A window that asks would else send a program's whole question to the engine."""
+    turns = EngineTurns()
+    lock = _LockWithGap()
+    turns._lock = lock  # type: ignore[assignment]
+    began: dict[str, int] = {}
+
+    def begin(name: str) -> Callable[[], None]:
+        return lambda: began.setdefault(name, threading.get_ident())
+
+    first = turns.ask(begin("first"))
+    turns.ask(begin("program"))
+    lock.in_gap = lambda: turns.ask(begin("window"))
+    first.end()
+    assert list(began) == ["first", "program"]
+    assert began["program"] == threading.get_ident()
+
+
+def test_who_left_the_queue_in_the_meantime_is_not_told_that_it_moved() -> None:
+    turns = EngineTurns()
+    told: list[str] = []
+    behind: list[Turn] = []
+    first = turns.ask(lambda: None)
+
+    def begin_by_stopping_another() -> None:
+        behind[0].end()
+
+    turns.ask(begin_by_stopping_another)
+    for name in ("gone", "waits"):
+        behind.append(turns.ask(lambda: None, moved=lambda name=name: told.append(name)))
+    first.end()
+    assert set(told) == {"waits"}
+
+
+class _Queue(RuleBasedStateMachine):
+    """Turns beside a list that says what they should be, with ends in the midst of beginnings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = EngineTurns()
+        self.asked: list[Turn] = []
+        self.expected: list[int] = []  # who has the turn, and who waits
+        self.began: list[int] = []
+
+    @rule(ends_at_once=st.booleans())
+    def ask(self, ends_at_once: bool) -> None:
+        number = len(self.asked)
+
+        def begin() -> None:
+            self.began.append(number)
+            # The first in an empty queue begins before it is known here which turn it is.
+            if ends_at_once and number < len(self.asked):
+                self._end(number)
+
+        self.expected.append(number)
+        self.asked.append(self.turns.ask(begin))
+
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        if self.asked:
+            self._end(data.draw(st.integers(0, len(self.asked) - 1)))
+
+    def _end(self, number: int) -> None:
+        if number in self.expected:
+            self.expected.remove(number)
+        self.asked[number].end()
+
+    @invariant()
+    def it_is_the_turn_of_the_first(self) -> None:
+        for number, turn in enumerate(self.asked):
+            assert turn.has_begun == (self.expected[:1] == [number])
+            assert turn.ahead == (self.expected.index(number) if number in self.expected else 0)
+
+    @invariant()
+    def each_begins_once_and_in_order(self) -> None:
+        assert self.began == sorted(set(self.began))
+        assert self.expected[:1] <= self.began[-1:]
+
+
+TestQueue = _Queue.TestCase
+TestQueue.settings = settings(max_examples=40, stateful_step_count=25)
