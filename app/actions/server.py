@@ -270,8 +270,8 @@ class Serving(QObject):
         self._is_closed = True
 
     def stop_server(self) -> None:
-        """End the server, and wait for that; at the end of the program, in any thread."""
-        self._server.stop()
+        """End the server for good, and wait for that; in any thread, safe twice."""
+        self._server.close()
 
     # --- in the lane ----------------------------------------------------------------------------
 

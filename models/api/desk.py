@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from models.api.outbox import Outbox
@@ -50,6 +51,7 @@ from models.runtime.turns import EngineTurns
 
 __all__ = ["ApiDesk", "RequestNote"]
 
+_LOG = logging.getLogger(__name__)
 MAX_REQUESTS = 32
 
 # The names of DeepSeek's own API, and whether they think before they answer there.
@@ -59,7 +61,7 @@ _COMING = (EngineState.STARTING, EngineState.LOADING)
 
 
 class ApiDesk:
-    """Has the questions that the server's child brings answered."""
+    """Has the questions that one child of the server brings answered, until it is closed."""
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class ApiDesk:
         defaults: Callable[[], tuple[Sampling, int]],
         send: Callable[[ToChild], None],
         noted: Callable[[RequestNote], None],
+        numbers: Iterator[int] | None = None,
     ) -> None:
         """Prepare.
 
@@ -81,6 +84,7 @@ class ApiDesk:
                 full) for what a question leaves open.
             send: hands a reply to the child; must not wait.
             noted: told when a request comes, begins to be answered and ends; must not wait.
+            numbers: of requests, for people; shared by desks that come one after the other.
         """
         self._engine = engine
         self._turns = turns
@@ -90,7 +94,7 @@ class ApiDesk:
         self._noted = noted
         self._lock = threading.Lock()  # guards everything below
         self._outbox = Outbox(self._lock)
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(1) if numbers is None else numbers
         self._requests: dict[int, ApiRequest] = {}
         self._is_closed = False
 
@@ -116,22 +120,16 @@ class ApiDesk:
         for request in reversed(requests):  # the last ones first: else each would begin in turn
             self._stop(request)
 
-    def forget_all(self) -> None:
-        """Stop everything without a word: the child is gone, and its clients with it."""
+    def close(self) -> None:
+        """Stop everything without a word, for good: the child is gone, its clients with it."""
         with self._lock:
+            self._is_closed = True
             requests = list(self._requests.values())
             for request in requests:
                 request.is_gone = True
-            # Another child counts its requests from the beginning.
             self._requests.clear()
         for request in reversed(requests):
             self._stop(request)
-
-    def close(self) -> None:
-        """As ``forget_all``; what is asked from now on is not answered."""
-        with self._lock:
-            self._is_closed = True
-        self.forget_all()
 
     # --- a question comes -----------------------------------------------------------------------
 
@@ -198,17 +196,29 @@ class ApiDesk:
                 return
             request.state = "answering"
             must_end = request.must_end
-        served = self._served()
-        refusal = self._refusal(request.id, request.question.model, served)
-        if must_end:
-            refusal = stopped(request.id)
-        if refusal is None and served is not None:
-            try:
-                self._ask_engine(request, served)
-            except FathomError as error:
-                refusal = failed(request.id, error)
+        try:
+            refusal = stopped(request.id) if must_end else self._hand_over(request)
+        except FathomError as error:
+            refusal = failed(request.id, error)
+        except Exception:  # noqa: BLE001
+            # A bug costs this request, and not everybody the engine.
+            _LOG.exception("a question could not be handed to the engine")
+            words = "The question could not be handed to the engine."
+            refusal = Failed(request.id, 500, "internal", words, "See Fathom's log.")
         if refusal is not None:
             self._end(request, refusal)
+
+    def _hand_over(self, request: ApiRequest) -> Failed | None:
+        """Ask the engine; return why it cannot be asked, None when it was.
+
+        Raises:
+            FathomError: the engine does not take the question.
+        """
+        served = self._served()
+        refusal = self._refusal(request.id, request.question.model, served)
+        if refusal is None and served is not None:
+            self._ask_engine(request, served)
+        return refusal
 
     def _ask_engine(self, request: ApiRequest, served: ServedModel) -> None:
         sampling, max_tokens = self._defaults()
@@ -289,15 +299,12 @@ class ApiDesk:
             else:
                 engine_id, turn = None, request.turn
                 self._settle(request, ending, usage)
-        try:
-            self._outbox.deliver()
-        finally:
-            # Whatever is wrong with who listens: the engine is everybody's.
-            if engine_id is not None:
-                # Its turn came while it was to be ended.
-                self._engine.cancel(engine_id)
-            if turn is not None:
-                turn.end()
+        self._outbox.deliver()
+        if engine_id is not None:
+            # Its turn came while it was to be ended.
+            self._engine.cancel(engine_id)
+        if turn is not None:
+            turn.end()
 
     def _settle(self, request: ApiRequest, ending: Ended | Failed, usage: Usage | None) -> None:
         """Take note of the end; lock held."""

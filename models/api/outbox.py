@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+
+_LOG = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -32,6 +35,9 @@ class Outbox:
                 call = self._calls.popleft()
             try:
                 call()
+            except Exception:  # noqa: BLE001
+                # A bug of who listens must not keep the others from hearing, nor cost a turn.
+                _LOG.exception("a listener of the server failed")
             finally:
                 with self._lock:
                     self._is_delivering = False

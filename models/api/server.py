@@ -8,6 +8,7 @@ without it, in order.
 from __future__ import annotations
 
 import enum
+import itertools
 import logging
 import threading
 import time
@@ -107,14 +108,21 @@ class ApiServer:
         self._env = dict(env or {})
         self._on_state = on_state
         self._on_turned_away = on_turned_away
-        self._desk = ApiDesk(
-            engine, turns, served=served, defaults=defaults, send=self._send, noted=noted
+        self._make_desk = partial(
+            ApiDesk,
+            engine,
+            turns,
+            served=served,
+            defaults=defaults,
+            noted=noted,
+            numbers=itertools.count(1),
         )
         self._changing = threading.RLock()  # one start or stop at a time
         self._lock = threading.Lock()  # guards everything below
         self._outbox = Outbox(self._lock)
         self._state = ServerState()
         self._child: _ServerChild | None = None
+        self._is_closed = False
 
     @property
     def state(self) -> ServerState:
@@ -132,8 +140,13 @@ class ApiServer:
         """Open the server; one that is open is ended first. How it went comes as a state."""
         with self._changing:
             self.stop()
+            child = _ServerChild(self, options, self._command, self._env)
+            # One each: children count their requests from 1, and what is still said to the last
+            # one's clients must not reach those of the next.
+            child.desk = self._make_desk(send=child.send)
             with self._lock:
-                child = _ServerChild(self, options, self._command, self._env)
+                if self._is_closed:
+                    return
                 self._child = child
                 self._set(ServerState(ServerPhase.STARTING))
             self._outbox.deliver()
@@ -141,7 +154,10 @@ class ApiServer:
 
     def stop_current(self) -> None:
         """Stop answers and refuse what waits, as before another checkpoint is loaded."""
-        self._desk.stop_current()
+        with self._lock:
+            child = self._child
+        if child is not None:
+            child.desk.stop_current()
 
     def stop(self) -> None:
         """Close the server, cancel its answers, and wait until the child is gone; safe twice."""
@@ -149,13 +165,18 @@ class ApiServer:
             self._stop()
         self._outbox.deliver()
 
+    def close(self) -> None:
+        """As ``stop``, for good: also a ``start`` that is under way opens nothing after it."""
+        with self._lock:
+            self._is_closed = True
+        self.stop()
+
     def _stop(self) -> None:
         with self._lock:
             child = self._child
         if child is not None:
             child.end()
-        self._desk.forget_all()
-        if child is not None:
+            child.desk.close()
             child.join()
         with self._lock:
             if self._child is None and self._state.phase is ServerPhase.FAILED:
@@ -173,10 +194,11 @@ class ApiServer:
             elif isinstance(event, TurnedAway):
                 self._outbox.put(partial(self._on_turned_away, event))
         self._outbox.deliver()
-        self._desk.take(event)
+        child.desk.take(event)
 
     def take_end(self, child: _ServerChild, error: FathomError | None) -> None:
         """Take note that a child is gone; ``error``: it was not told to go."""
+        child.desk.close()
         with self._lock:
             if child is not self._child:
                 return
@@ -186,13 +208,7 @@ class ApiServer:
             else:
                 _LOG.info("%s\n%s", error.one_line(), error.details)
                 self._set(ServerState(ServerPhase.FAILED, error=error))
-        self._desk.forget_all()
         self._outbox.deliver()
-
-    def _send(self, reply: ToChild) -> None:
-        child = self._child
-        if child is not None:
-            child.send(reply)
 
     def _set(self, state: ServerState) -> None:
         """Go to another state; lock held."""
@@ -201,7 +217,13 @@ class ApiServer:
 
 
 class _ServerChild:
-    """One child from its birth to its end; ``ClientOwner`` of its client."""
+    """One child from its birth to its end; ``ClientOwner`` of its client.
+
+    Attributes:
+        desk: answers its clients; given before it begins.
+    """
+
+    desk: ApiDesk
 
     def __init__(
         self,

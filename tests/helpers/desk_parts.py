@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import threading
@@ -71,21 +72,30 @@ class DeskHarness:
 
     Attributes:
         served: what ``served()`` returns.
+        sampling: makes what ``defaults()`` returns.
     """
 
     def __init__(self, engine: EngineSupervisor) -> None:
         self.engine = engine
         self.turns = EngineTurns()
-        self.replies: Collected[ToChild] = Collected()
+        self.replies: Collected[ToChild]
         self.notes: Collected[RequestNote] = Collected()
         self.served: ServedModel | None = MODEL
+        self.sampling: Callable[[], Sampling] = Sampling
+        self._numbers = itertools.count(1)
+        self.open_desk()
+
+    def open_desk(self) -> None:
+        """Open a desk, as for another child; what it replies is collected anew."""
+        self.replies = Collected()
         self.desk = ApiDesk(
-            engine,
+            self.engine,
             self.turns,
             served=lambda: self.served,
-            defaults=lambda: (Sampling(), 64),
+            defaults=lambda: (self.sampling(), 64),
             send=self.replies,
             noted=self.notes,
+            numbers=self._numbers,
         )
 
     def ask(self, request_id: int, model: str = "", text: str = "Why?") -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from helpers.desk_parts import ENDLESS, MODEL, DeskHarness
 from helpers.engine_harness import SETTINGS
-from models.api.desk import MAX_REQUESTS, engine_request
+from helpers.logcheck import LogCheck
+from models.api.desk import MAX_REQUESTS, RequestNote, engine_request
 from models.api.protocol import (
     AskedForModels,
     Begun,
@@ -190,22 +191,24 @@ def test_an_engine_that_is_stopped_says_so_to_the_client(make_desk: MakeDesk) ->
     made.take_turn().end()
 
 
-def test_forgetting_all_says_nothing_and_ids_may_come_again(make_desk: MakeDesk) -> None:
+def test_a_closed_desk_says_nothing_and_ids_come_again_at_the_next(make_desk: MakeDesk) -> None:
     made = make_desk(ENDLESS)
     made.ask(1)
     made.replies.wait_for_kind(Piece, 1)
     made.ask(2)
-    made.desk.forget_all()
+    made.desk.close()
     made.wait_for_note(1, "gone")
     made.wait_for_note(2, "gone")
-    before = len(made.of(1))
+    before, said_before = made.replies, made.replies.items
     # The next child begins with the same number, and means another request.
+    made.open_desk()
     made.ask(1)
     made.wait_for_note(3, "answering")
-    made.replies.wait_for(lambda reply: reply in made.of(1)[before:] and isinstance(reply, Piece))
+    made.replies.wait_for_kind(Piece, 1)
     made.desk.take(Gone(1))
     made.wait_for_note(3, "gone")
     made.take_turn().end()
+    assert before.items == said_before
 
 
 def test_after_the_end_nothing_is_taken(make_desk: MakeDesk) -> None:
@@ -217,6 +220,50 @@ def test_after_the_end_nothing_is_taken(make_desk: MakeDesk) -> None:
     made.ask(2)
     assert made.of(2) == []
     made.take_turn().end()
+
+
+def test_a_bug_before_the_engine_is_asked_costs_one_request(
+    make_desk: MakeDesk, allow_logs: LogCheck
+) -> None:
+    allow_logs("could not be handed to the engine")
+    made = make_desk({"words": 1})
+
+    def fail() -> Sampling:
+        raise ZeroDivisionError
+
+    made.sampling = fail
+    chat = made.take_turn()
+    made.ask(1)
+    chat.end()
+    end = made.wait_for_end(1)
+    assert isinstance(end, Failed)
+    assert (end.status, end.code) == (500, "internal")
+    # Also where nobody is before it, and it fails within its asking.
+    made.ask(2)
+    assert isinstance(made.wait_for_end(2), Failed)
+    made.sampling = Sampling
+    made.ask(3)
+    assert isinstance(made.wait_for_end(3), Ended)
+
+
+@pytest.mark.parametrize("state", ["waiting", "answering", "done"])
+def test_a_bug_of_who_is_told_of_a_request_costs_nothing(
+    make_desk: MakeDesk, allow_logs: LogCheck, state: str
+) -> None:
+    allow_logs("a listener of the server failed")
+    made = make_desk({"words": 1})
+
+    def fail(note: RequestNote) -> None:
+        notes(note)
+        if note.state == state:
+            raise ZeroDivisionError
+
+    notes, made.notes = made.notes, fail  # type: ignore[assignment]
+    made.open_desk()
+    made.ask(1)
+    assert isinstance(made.wait_for_end(1), Ended)
+    made.take_turn().end()
+    assert [note.state for note in notes.items] == ["waiting", "answering", "done"]
 
 
 def test_many_threads_that_ask_hang_up_and_stop_leave_the_turn_free(make_desk: MakeDesk) -> None:
@@ -330,7 +377,7 @@ def test_more_than_so_many_do_not_wait(make_desk: MakeDesk) -> None:
     made.desk.take(Gone(0))
     made.ask(100)
     assert made.kinds(100) == ["Queued"]
-    made.desk.forget_all()
+    made.desk.close()
     chat.end()
 
 

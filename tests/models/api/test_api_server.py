@@ -14,6 +14,7 @@ import pytest
 
 from helpers.desk_parts import ENDLESS, MODEL, Collected, DeskHarness
 from helpers.engine_harness import WAIT_S, open_fds
+from helpers.lock_gap import LockWithGap
 from models.api.desk import RequestNote
 from models.api.protocol import ServerOptions, TurnedAway
 from models.api.server import ApiServer, ServerPhase, ServerState
@@ -233,6 +234,25 @@ def test_a_child_that_dies_leaves_no_answer_behind(make_server: MakeServer, then
     made.parts.take_turn().end()
 
 
+def test_a_server_started_while_another_one_is_dying_keeps_its_requests(
+    make_server: MakeServer,
+) -> None:
+    script = {"asks": 1, "then": "die", "after_first_answer": True}
+    made = make_server(script, engine=ENDLESS)
+    server, lock = made.server, LockWithGap()
+    server._lock = server._outbox._lock = lock  # type: ignore[assignment]
+
+    def start_another() -> None:
+        server.start(_OPTIONS)
+        made.notes.wait_for(lambda note: note.id == 2)
+
+    lock.when = lambda: server._state.phase is _P.FAILED
+    lock.in_gap = start_another
+    server.start(_OPTIONS)
+    ahead = made.notes.wait_for(lambda note: note.id == 2 and note.state != "waiting")
+    assert ahead.state == "answering"
+
+
 def test_stopping_cancels_the_answers(make_server: MakeServer) -> None:
     made = make_server({"asks": 2}, engine=ENDLESS)
     made.start()
@@ -278,6 +298,17 @@ def test_stopping_what_never_ran_and_stopping_twice_is_nothing(make_server: Make
     made.start()
     made.server.stop()
     made.server.stop()
+    phases = [state.phase for state in made.states.items]
+    assert phases == [_P.STARTING, _P.LISTENING, _P.STOPPED]
+
+
+def test_what_is_closed_is_not_started_any_more(make_server: MakeServer) -> None:
+    """A lane of the window may still be about to open it while the window closes."""
+    made = make_server({})
+    made.start()
+    made.server.close()
+    made.server.start(_OPTIONS)
+    assert made.server.pid is None
     phases = [state.phase for state in made.states.items]
     assert phases == [_P.STARTING, _P.LISTENING, _P.STOPPED]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from helpers.engine_harness import WAIT_S
+from helpers.lock_gap import LockWithGap
 from models.runtime.turns import EngineTurns, Turn
 
 
@@ -119,34 +119,10 @@ def test_one_at_a_time_however_many_threads_ask() -> None:
     assert (most, count) == (1, 800)
 
 
-class _LockWithGap:
-    """A lock after whose release another thread does something, before its holder goes on."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.in_gap: Callable[[], None] | None = None
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._lock.release()
-        in_gap, self.in_gap = self.in_gap, None
-        if in_gap is not None:
-            other = threading.Thread(target=in_gap)
-            other.start()
-            other.join(WAIT_S)
-
-
 def test_who_asks_at_the_moment_of_an_end_does_not_begin_another_one_s_turn() -> None:
     """A window that asks would else send a program's whole question to the engine."""
     turns = EngineTurns()
-    lock = _LockWithGap()
+    lock = LockWithGap()
     turns._lock = lock  # type: ignore[assignment]
     began: dict[str, int] = {}
 
