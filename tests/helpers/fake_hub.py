@@ -97,6 +97,7 @@ class FakeHub:
         url_life_s: how long an address at the CDN works.
         whole_limit_bytes: the CDN answers 400 to a GET without Range of a larger file.
         rate_bytes_s: how fast a connection to the CDN is, None for as fast as it goes.
+        most_bytes: where the CDN stops sending until it is raised; only with ``rate_bytes_s``.
         page_size: entries in one page of a list.
         most_at_once: the most answers that the CDN has sent at the same time.
     """
@@ -117,6 +118,7 @@ class FakeHub:
     url_life_s: float = _URL_LIFE_S
     whole_limit_bytes: int | None = None
     rate_bytes_s: float | None = None
+    most_bytes: int | None = None
     page_size: int = 20
     most_at_once: int = 0
 
@@ -291,6 +293,11 @@ class FakeHub:
     def sent_bytes(self) -> int:
         """Return how many bytes of files were sent in all."""
         return sum(sum(request.sent_bytes) for request in self.requests)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether as much was sent as may be."""
+        return self.most_bytes is not None and self.sent_bytes >= self.most_bytes
 
     @contextmanager
     def connection(self, connection: socket.socket) -> Iterator[None]:

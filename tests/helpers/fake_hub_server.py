@@ -433,7 +433,10 @@ class _Handler(BaseHTTPRequestHandler):
         while at < end:
             if rate is not None:
                 due_s = (at - start) / rate - (time.monotonic() - began)
-                if due_s > 0 and hub.closing.wait(due_s):
+                is_closing = due_s > 0 and hub.closing.wait(due_s)
+                while hub.is_held and not is_closing:
+                    is_closing = hub.closing.wait(_SLOW_PIECE_S)
+                if is_closing:
                     self.close_connection = True
                     return
             if rate is None and self._has_sendfile(body):

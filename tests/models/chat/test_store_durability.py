@@ -80,8 +80,12 @@ class Reported:
 
 def run_until_killed(path: Path, seed: int, run_s: float) -> bytes:
     """Let a writer run for ``run_s`` from its first word on; return all its words."""
+    # Without a buffer: what it held of the first words would come after all others.
     child = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), str(seed)], cwd=REPO_ROOT, stdout=subprocess.PIPE
+        [sys.executable, "-c", WRITER, str(path), str(seed)],
+        cwd=REPO_ROOT,
+        stdout=subprocess.PIPE,
+        bufsize=0,
     )
     assert child.stdout is not None
     output = child.stdout.readline()

@@ -59,6 +59,8 @@ def test_a_killed_transfer_goes_on_where_it_was(tmp_path: Path, seed: int):
         hub.rate_bytes_s = 4_000_000
         for _ in range(2):
             after = hub.sent_bytes + chance.randrange(500 * KIB, 2500 * KIB)
+            # In mid-stream, and never so late that the file is whole, however long a kill takes.
+            hub.most_bytes = after + 1000 * KIB
             child = start(case)
             hub.wait_for(lambda limit=after: hub.sent_bytes >= limit)
             child.send_signal(signal.SIGKILL)
@@ -66,7 +68,7 @@ def test_a_killed_transfer_goes_on_where_it_was(tmp_path: Path, seed: int):
             lost = written_bytes(case) - bytes_in_place(case.target)
             assert lost <= WORKERS * LAYOUT.flush_bytes
             assert not case.target.exists()
-        hub.rate_bytes_s = None
+        hub.rate_bytes_s = hub.most_bytes = None
         left = bytes_in_place(case.target)
         case.run()
         # A kill may fall into the writing of the sidecar; jobs take such files away.
