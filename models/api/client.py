@@ -46,10 +46,9 @@ class HttpClient:
         self._has_whole_body = False
         self._has_begun = False
 
-    @property
-    def is_one_too_many(self) -> bool:
-        """Whether there are more connections than may be."""
-        return self._connection.is_one_too_many
+    def let_in(self) -> bool:
+        """Take note that the key was shown; return whether there is room for the client."""
+        return self._connection.let_in()
 
     @property
     def has_begun(self) -> bool:

@@ -8,6 +8,7 @@ answered in the same form as everything else.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
@@ -26,8 +27,15 @@ JSON_TYPE = "application/json"
 _KEEP_ALIVE_S = 15
 # For how long a refused client may go on sending: who is cut off while sending sees no answer.
 LINGER_S = 2.0
-# Above max_connections a client is told so; above that many times as many it is cut off.
+# Above max_connections a client with the key is told so; above that many times as many somebody
+# without it is cut off.
 _CUT_OFF_FACTOR = 2
+# The last one is of clients that would rather speak another protocol, which nobody does here.
+_WHOLE_REQUEST = (
+    h11.DONE,
+    h11.MUST_CLOSE,
+    h11.MIGHT_SWITCH_PROTOCOL,  # type: ignore[attr-defined]  # documented, yet not declared
+)
 _SAFE_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
@@ -82,6 +90,7 @@ class ServerConfig(Config):
         self.patience_s = options.patience_s
         self.max_connections = options.max_connections
         self.turn_away = turn_away
+        self.numbers = itertools.count()
 
 
 class ServerConnection(H11Protocol):
@@ -99,11 +108,16 @@ class ServerConnection(H11Protocol):
         super().__init__(config, server_state, {**app_state, "connection": self}, _loop)
         self._head_timer: asyncio.TimerHandle | None = None
         self._has_said_last = False
+        self._has_shown_key = False
+        self._number = next(config.numbers)
 
-    @property
-    def is_one_too_many(self) -> bool:
-        """Whether there are more connections than may be."""
-        return len(self.connections) > self.config.max_connections
+    def let_in(self) -> bool:
+        """Take note that the client has shown the key; return whether there is room for it.
+
+        Only those who have the key take up room: no stranger can keep the others out.
+        """
+        self._has_shown_key = True
+        return sum(one._has_shown_key for one in self._all()) <= self.config.max_connections
 
     def drop(self) -> None:
         """Cut the client off, whatever it has not read yet."""
@@ -116,7 +130,7 @@ class ServerConnection(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > _CUT_OFF_FACTOR * self.config.max_connections:
             self.config.turn_away("too_many", "")
-            self.drop()
+            self._cut_off_stranger()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -149,9 +163,22 @@ class ServerConnection(H11Protocol):
 
     # --- our own --------------------------------------------------------------------------------
 
+    def _all(self) -> list[ServerConnection]:
+        return [one for one in self.connections if isinstance(one, ServerConnection)]
+
+    def _cut_off_stranger(self) -> None:
+        """Cut off who has been here longest without the key.
+
+        Not the newcomer: whoever keeps silent connections open would keep everybody else out.
+        """
+        strangers = [
+            one for one in self._all() if not one._has_shown_key and not one.transport.is_closing()
+        ]
+        min(strangers, key=lambda one: one._number, default=self).drop()
+
     def _answers(self) -> bool:
         """Whether a whole request has come and its answer has not ended."""
-        return self.cycle is not None and self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
+        return self.cycle is not None and self.conn.their_state in _WHOLE_REQUEST
 
     def _end_after_answer(self) -> None:
         """Close after the answer; go on reading, so that a client that hangs up is noticed."""

@@ -117,7 +117,7 @@ class HttpApp:
         admission.check_key(self._door, head)
         if head.method == "POST":
             admission.check_content_type(head)
-        if client.is_one_too_many:
+        if not client.let_in():
             raise _busy("There are too many connections at once.")
         await self._route(client)
 

@@ -236,6 +236,18 @@ def test_what_comes_while_an_answer_is_under_way_is_dropped_and_hanging_up_is_se
     assert server.expect(Gone) == Gone(question.id)
 
 
+@pytest.mark.parametrize("offer", ["h2c", "websocket"])
+def test_hanging_up_is_seen_also_of_who_would_rather_speak_another_protocol(start, offer):
+    server = start(lambda _: ())
+    with server.connect() as client:
+        offered = server.head("POST", "/v1/chat/completions", connection="upgrade", upgrade=offer)
+        length = b"Content-Length: %d\r\n\r\n" % len(QUESTION)
+        client.sendall(offered[:-2] + length + QUESTION)
+        question = server.asked()
+        client.sendall(server.question())
+    assert server.expect(Gone) == Gone(question.id)
+
+
 # --- too slow -----------------------------------------------------------------------------------
 
 
@@ -284,24 +296,42 @@ def test_the_slow_are_not_waited_for(start):
 # --- too many -----------------------------------------------------------------------------------
 
 
-def test_too_many_connections_are_told_so_and_far_too_many_are_cut_off(start):
-    server = start(max_connections=2)
+def test_too_many_programs_with_the_key_are_told_so(start):
+    server = start(lambda _: (), max_connections=2)
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(server.connect()) for _ in range(2)]
+        for _ in range(2):
+            stack.enter_context(server.connect()).sendall(server.question())
+            server.asked()
         answer = server.ask(server.head())
         assert answer.status == 503
         assert answer.headers["retry-after"] == "1"
         # Whoever has no key learns nothing of it.
         assert server.ask(server.head(authorization=None)).status == 401
-        clients += [stack.enter_context(server.connect()) for _ in range(2)]
-        last = stack.enter_context(server.connect())
-        with contextlib.suppress(ConnectionError):
-            assert last.recv(1) == b""
-        clients[0].sendall(server.head())
-        assert read_answer(clients[0]).status == 503
     # The ends of those connections may be noticed after the next one's begin.
     while server.ask(server.head()).status == 503:
         pass
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /health HTTP/1.1\r\nHost: "], ids=["silent", "slow"])
+def test_strangers_who_keep_connections_open_keep_nobody_out(start, begun):
+    server = start(lambda _: (), max_connections=2)
+    with contextlib.ExitStack() as stack:
+        known = stack.enter_context(server.connect())
+        known.sendall(server.question())
+        question = server.asked()
+        strangers = []
+        for _ in range(3):
+            for _ in range(3):
+                strangers.append(stack.enter_context(server.connect()))
+                strangers[-1].sendall(begun)
+            # As many as may be are there, and who has the key is answered.
+            assert server.ask(server.head()).status == 200
+        # The first of them had to go for that, and who had shown the key before did not.
+        with contextlib.suppress(ConnectionError):
+            assert strangers[0].recv(1) == b""
+        server.say(Failed(question.id, 418, "script", "It is still there."))
+        assert read_answer(known).status == 418
+    assert server.expect(TurnedAway).reason == "too_many"
 
 
 # --- begin and end ------------------------------------------------------------------------------
