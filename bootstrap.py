@@ -37,7 +37,8 @@ from typing import IO, NoReturn
 ROOT = Path(__file__).resolve().parent
 # Raised when this program makes .venv or the wheel differently, so that old ones are not trusted.
 VENV_RECIPE = 1
-WHEEL_RECIPE = 1
+# 2: what is built does not tell where (-ffile-prefix-map, an unpacked folder of a fixed name).
+WHEEL_RECIPE = 2
 STAMP_NAME = "fathom-stamp.json"
 APP_LOCKS = ("app.lock", "dev.lock", "demo.lock")
 # What is frozen into a release was made without anything of the tests.
