@@ -21,7 +21,7 @@ from app.bridges.server import ServerBridge
 from app.bridges.settings import SettingsBridge
 from app.itemmodels.served_requests import ServedRequest
 from app.messages import Action, Messages
-from app.tasks import TaskRunner
+from app.tasks import TaskRunner, expected
 from models.api.key import load_or_make_key, make_new_key
 from models.api.protocol import ServedModel, ServerOptions, TurnedAway
 from models.api.requests import RequestNote
@@ -115,7 +115,6 @@ class Serving(QObject):
             messages: told when the server fails by itself.
         """
         super().__init__(parent)
-        self._loader = loader
         self._settings = settings
         self._key_folder = key_folder
         self._runner = runner
@@ -142,13 +141,16 @@ class Serving(QObject):
             on_state=self.bridge.on_state,
             on_turned_away=self.bridge.on_turned_away,
         )
+        self._connect(loader, settings)
+        self._on_model(loader.status)
+
+    def _connect(self, loader: LoadModel, settings: SettingsBridge) -> None:
         self.bridge.state_changed.connect(self._on_state)
         self.bridge.noted.connect(self._on_noted)
         self.bridge.turned_away.connect(self._on_turned_away)
         loader.about_to_load.connect(self._on_about_to_load)
         loader.status_changed.connect(self._on_model)
         settings.changed.connect(self._on_setting)
-        self._on_model(loader.status)
 
     # --- how it stands --------------------------------------------------------------------------
 
@@ -317,9 +319,7 @@ class Serving(QObject):
         self.start_again()
 
     def _on_no_key(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
-        self._key = KeyState(error=error)
+        self._key = KeyState(error=expected(error))
         self.key_changed.emit(self._key)
 
     def _on_not_opened(self, error: Exception) -> None:
@@ -329,9 +329,7 @@ class Serving(QObject):
         self._tell()
 
     def _on_lost(self, error: Exception) -> None:
-        if not isinstance(error, FathomError):
-            raise error
-        self._messages.error(error)
+        self._messages.error(expected(error))
 
     def _ignore(self, _result: object) -> None:
         """Take a result that says nothing."""

@@ -52,7 +52,7 @@ def test_the_window_shows_that_the_server_is_on_and_closes_it(
     page = real.window.page(SERVER)
     assert isinstance(page, ServerPage)
     page.state.switch.click()
-    real.until(lambda: page.state.url)
+    real.until(lambda: page.state.url and serving.key.key)
     url = page.state.url
     assert url in button.accessibleDescription()
     assert url in button.toolTip()

@@ -26,7 +26,17 @@ class ServingWindow:
     def open(self) -> None:
         """Switch the server on and wait until programs can ask."""
         self.serving.switch(True)
-        self.window.until(lambda: self.serving.status.phase is ServerPhase.LISTENING)
+        self.wait_until_open()
+
+    def wait_until_open(self) -> None:
+        """Wait until programs can ask, with the key that is known here and by all settings."""
+        self.window.until(
+            lambda: (
+                self.serving.key.key
+                and self.serving.status.phase is ServerPhase.LISTENING
+                and not self.serving.status.needs_restart
+            )
+        )
 
     def ask(self, text: str = "Why?", **headers: str) -> Future[tuple[int, Any]]:
         """Let a program ask; the result is the status and the JSON of the answer."""

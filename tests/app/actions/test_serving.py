@@ -77,15 +77,18 @@ def test_a_program_is_answered_and_noted_without_a_word_of_it(beside: Beside) ->
 
 
 def test_the_chat_waits_for_a_program_and_the_other_way_round(beside: Beside) -> None:
-    one = beside(text="word " * 60, rate_words_s=200)
+    one = beside()
     window = one.window
     one.open()
+    # So that all three have to wait, whoever is how fast.
+    before = window.queue.ask(lambda: None)
     first = one.ask()
-    window.until(lambda: one.serving.status.answering)
-    window.until(lambda: one.serving.requests[0].note.state == "answering")
+    window.until(lambda: len(one.serving.requests) == 1)
     window.ask("Mine?")
-    window.until(lambda: window.chat.is_behind_program or window.chat.live)
+    window.until(lambda: window.chat.is_behind_program)
     second = one.ask()
+    window.until(lambda: one.serving.status.answering == 2)
+    before.end()
     assert one.answer(first)[0] == one.answer(second)[0] == 200
     window.wait_for_answer()
     assert window.turns()[-1].state == "complete"
@@ -126,10 +129,11 @@ def test_an_allowed_page_is_let_in_and_another_is_shown(beside: Beside) -> None:
     assert (refused.reason, refused.page, refused.count) == ("origin", PAGE, 1)
     assert one.serving.allow(f"{PAGE}/") == PAGE
     assert one.serving.refusals == ()
-    one.window.until(lambda: one.serving.status.phase is ServerPhase.LISTENING)
+    one.wait_until_open()
     assert one.answer(one.ask(Origin=PAGE))[0] == 200
+    # That the answer has ended may be told here later than to the program.
     one.serving.disallow(PAGE)
-    one.window.until(lambda: one.serving.status.phase is ServerPhase.LISTENING)
+    one.wait_until_open()
     assert one.answer(one.ask(Origin=PAGE))[0] == 403
 
 
