@@ -9,14 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer, Signal, Slot
+from PySide6.QtCore import QObject, QTimer, Slot
 from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication
 
 from app.about import AboutParts
 from app.actions.chat import Chat
 from app.actions.conversations import Conversations
-from app.actions.download_totals import DownloadTotals
 from app.actions.formulas import FormulaDrawing
 from app.core import Core
 from app.crash import CrashPresenter, CrashReporter
@@ -24,27 +23,24 @@ from app.early_words import tell_early
 from app.fetching import FetchParts
 from app.garbage import MainThreadGarbage
 from app.messages import Action
+from app.pages import PageParts, import_pages
 from app.planning import PlanParts
 from app.safety import SafetyParts
 from app.serving import ServingParts
 from app.terminal import TerminalSignals
 from app.theme import RESOURCES_DIR, Appearance, load_fonts
-from app.views.chat_page import ChatPage
-from app.views.main_window import CHAT, MODELS, MONITOR, PLAN, SERVER, SETTINGS, MainWindow
+from app.views.main_window import CHAT, MODELS, MONITOR, MainWindow
 from app.views.status_bar import StatusBar
 from app.widgets.formula_book import FormulaBook
 from models import log
 from models.errors import FathomError
-from models.library.library import LibraryEntry
 from models.paths import user_paths
-from models.runtime.protocol import Cancelled, Done, Usage
 from models.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.demo import DemoRun
-    from app.views.monitor_page import MonitorPage
     from models.planning.desk import PlanningService
 
 # Telemetry and the pages behind the first one wait until the window is on the screen.
@@ -117,8 +113,6 @@ def _make_app() -> QApplication:
 class Fathom(QObject):
     """The window over the core, and the wires between them."""
 
-    answer_measured = Signal(Usage)
-
     def __init__(
         self,
         app: QApplication,
@@ -162,15 +156,8 @@ class Fathom(QObject):
         self.appearance = Appearance(app, self)
         self.appearance.choose(core.settings.get_str("appearance.theme"))
         self.status_bar = StatusBar()
-        pages = {
-            CHAT: self._make_chat_page,
-            MODELS: self._make_models_page,
-            PLAN: self._make_plan_page,
-            MONITOR: self._make_monitor_page,
-            SERVER: self.serving.make_page,
-            SETTINGS: self._make_settings_page,
-        }
-        self.window = MainWindow(pages, self.status_bar, core.messages)
+        self.pages = self._make_pages()
+        self.window = MainWindow(self.pages.makers(), self.status_bar, core.messages)
         self._settle_timer = QTimer(self.window, singleShot=True, interval=_SETTLE_MS)
         self._settle_timer.timeout.connect(self._settle)
         self._connect()
@@ -221,8 +208,6 @@ class Fathom(QObject):
         except FathomError as error:
             _log.warning("Settings not saved: %s", error.one_line())
 
-    # --- pages ----------------------------------------------------------------------------------
-
     def _make_chat(self) -> Chat:
         core = self._core
         return Chat(
@@ -236,82 +221,17 @@ class Fathom(QObject):
             messages=core.messages,
         )
 
-    def _make_chat_page(self) -> ChatPage:
-        page = ChatPage(
+    def _make_pages(self) -> PageParts:
+        return PageParts(
+            core=self._core,
             chat=self.chat,
             conversations=self.conversations,
-            loader=self.loader,
-            settings=self._core.settings_bridge,
-            make_inspector=self._make_inspector,
+            safety=self.safety,
+            planning=self.planning,
+            fetching=self.fetching,
+            about=self.about,
+            serving=self.serving,
             book=self._formulas,
-        )
-        page.models_requested.connect(partial(self.window.show_page, MODELS))
-        page.plan_requested.connect(self._plan_in_inspector)
-        self.window.new_chat_requested.connect(page.new_chat)
-        self.window.search_requested.connect(page.focus_search)
-        return page
-
-    def _make_models_page(self) -> QWidget:
-        from app.views.models_page import ModelsPage
-
-        page = ModelsPage(
-            load_model=self.loader,
-            add=self.safety.add,
-            runner=self._core.runner,
-            forecasts=self.planning.forecasts,
-            actions=self.fetching.library,
-            checks=self.safety.checks,
-            family_of=self.fetching.family_of,
-            make_discover=partial(self.fetching.make_discover_view, self._formulas),
-            make_downloads=self.fetching.make_downloads_view,
-        )
-        page.chat_requested.connect(partial(self.window.show_page, CHAT))
-        page.plan_requested.connect(self._plan_on_page)
-        page.findings_requested.connect(self.safety.checks.show)
-        page.set_download_count(self.fetching.downloads.totals.unfinished)
-        return page
-
-    def _make_plan_page(self) -> QWidget:
-        from app.views.plan_host import PlanPage
-
-        page = PlanPage(self.planning.plan)
-        for wants_models in (page.back_requested, page.host.choose_requested):
-            wants_models.connect(partial(self.window.show_page, MODELS))
-        page.host.models_requested.connect(partial(self.window.show_page, MODELS))
-        return page
-
-    def _make_inspector(self) -> QWidget:
-        from app.views.plan_host import PlanInspector
-
-        inspector = PlanInspector(self.planning.plan)
-        chat_page = self._chat_page()
-        inspector.close_requested.connect(chat_page.toggle_inspector)
-        inspector.page_requested.connect(partial(self.window.show_page, PLAN))
-        inspector.host.choose_requested.connect(chat_page.picker.open)
-        inspector.host.models_requested.connect(partial(self.window.show_page, MODELS))
-        # What is loaded, or was to be, is what one wants to know about.
-        entry = self.loader.status.entry
-        if not self.planning.plan.status.text and entry is not None:
-            self.planning.plan.choose_entry(entry)
-        return inspector
-
-    def _make_monitor_page(self) -> QWidget:
-        from app.views.monitor_page import MonitorPage
-
-        page = MonitorPage()
-        page.models_requested.connect(partial(self.window.show_page, MODELS))
-        page.set_status(self.loader.status)
-        self._connect_monitor(page)
-        return page
-
-    def _make_settings_page(self) -> QWidget:
-        from app.views.settings_page import SettingsPage
-
-        return SettingsPage(
-            self._core.settings_bridge,
-            token=self.fetching.token,
-            update_row=self.about.make_row(),
-            addons_row=self.about.make_addons_row(self.loader),
         )
 
     # --- wires ----------------------------------------------------------------------------------
@@ -324,102 +244,20 @@ class Fathom(QObject):
             settings=core.settings_bridge,
             show_models=partial(self.window.show_page, MODELS),
         )
+        self.pages.connect_window(self.window)
         self.serving.connect_window(self.window, self.status_bar)
         self.loader.status_changed.connect(self.status_bar.set_status)
         core.bridge.stats.connect(self.status_bar.set_stats)
-        core.bridge.finished.connect(self._hear_end)
         core.telemetry.sampled.connect(self.status_bar.set_hardware)
-        self.answer_measured.connect(self.status_bar.set_usage)
+        self.pages.answer_measured.connect(self.status_bar.set_usage)
         core.settings_bridge.changed.connect(self._setting_changed)
         self.window.visible_changed.connect(self._visible_changed)
         self.window.conversations_dropped.connect(self.conversations.import_files)
         self.window.close_requested.connect(self._stop)
         self._terminal.asked_to_quit.connect(self.window.close)
-        self.window.plan_requested.connect(self._toggle_plan)
-        self.planning.plan.attention_wanted.connect(self._show_plan)
-        self._connect_fetching()
-
-    def _connect_fetching(self) -> None:
-        fetching = self.fetching
-        fetching.tab_wanted.connect(self._show_models_tab)
-        fetching.settings_wanted.connect(self._show_token)
-        fetching.plan_wanted.connect(self._plan_text)
-        fetching.downloads.totals_changed.connect(self.status_bar.set_downloads)
-        fetching.downloads.totals_changed.connect(self._count_downloads)
-
-    def _chat_page(self) -> ChatPage:
-        page = self.window.page(CHAT)
-        assert isinstance(page, ChatPage)
-        return page
-
-    @Slot(LibraryEntry)
-    def _plan_on_page(self, entry: LibraryEntry) -> None:
-        self.planning.plan.choose_entry(entry)
-        self.window.show_page(PLAN)
-
-    @Slot(LibraryEntry)
-    def _plan_in_inspector(self, entry: LibraryEntry) -> None:
-        self.planning.plan.choose_entry(entry)
-        self._chat_page().show_inspector()
-
-    @Slot(str)
-    def _plan_text(self, text: str) -> None:
-        self.planning.plan.choose(text, title=text.rpartition("/")[2])
-        self.window.show_page(PLAN)
-
-    @Slot()
-    def _show_token(self) -> None:
-        from app.views.settings_page import SettingsPage
-
-        self.window.show_page(SETTINGS)
-        page = self.window.page(SETTINGS)
-        assert isinstance(page, SettingsPage)
-        page.show_token()
-
-    @Slot(str)
-    def _show_models_tab(self, name: str) -> None:
-        from app.views.models_page import ModelsPage
-
-        page = self.window.page(MODELS)
-        assert isinstance(page, ModelsPage)
-        page.show_tab(name)
-        self.window.show_page(MODELS)
-
-    @Slot(DownloadTotals)
-    def _count_downloads(self, totals: DownloadTotals) -> None:
-        from app.views.models_page import ModelsPage
-
-        page = self.window.made_page(MODELS)
-        if isinstance(page, ModelsPage):
-            page.set_download_count(totals.unfinished)
-
-    @Slot()
-    def _toggle_plan(self) -> None:
-        if self.window.current_page == CHAT:
-            self._chat_page().toggle_inspector()
-        else:
-            self.window.show_page(PLAN)
-
-    @Slot()
-    def _show_plan(self) -> None:
-        """Bring the plan into sight: where Models was used, there, else beside the chat."""
-        if self._demo is not None:
-            return
-        if self.window.current_page == MODELS:
-            self.window.show_page(PLAN)
-        elif self.window.current_page == CHAT:
-            self._chat_page().show_inspector()
-
-    def _connect_monitor(self, page: MonitorPage) -> None:
-        self.loader.status_changed.connect(page.set_status)
-        self._core.bridge.stats.connect(page.set_stats)
-        self._core.telemetry.sampled.connect(page.set_hardware)
-        self.answer_measured.connect(page.set_usage)
-
-    @Slot(int, object)
-    def _hear_end(self, _request_id: int, ending: object) -> None:
-        if isinstance(ending, (Done, Cancelled)) and ending.usage is not None:
-            self.answer_measured.emit(ending.usage)
+        self.fetching.downloads.totals_changed.connect(self.status_bar.set_downloads)
+        if self._options.demo_question is None:
+            self.planning.plan.attention_wanted.connect(self.pages.show_plan)
 
     @Slot(str, object)
     def _setting_changed(self, key: str, value: object) -> None:
@@ -466,12 +304,8 @@ class Fathom(QObject):
         if self._demo is None:
             self.serving.start()
         # Compiled and imported here, they would hold up the click that first wants them.
-        self._core.runner.run(_import_pages, done=self._make_page_ahead, error=_nothing)
+        self._core.runner.run(import_pages, done=self.pages.make_ahead, error=_nothing)
         self.fetching.start()
-
-    def _make_page_ahead(self, _result: None) -> None:
-        """Make the page that people go to first: half of its first showing is the making."""
-        self.window.page(MODELS)
 
     @Slot()
     def _stop(self) -> None:
@@ -516,9 +350,7 @@ class Fathom(QObject):
             return None
         from app.demo import LONGEST_ANSWER_TOKENS, DemoParts, DemoRun
 
-        page = self.window.page(CHAT)
-        assert isinstance(page, ChatPage)
-        core = self._core
+        core, page = self._core, self.pages.chat_page
         parts = DemoParts(self.window, page, self.chat, self.loader, core.bridge, core.telemetry)
         # A length that the user has set is the user's business.
         longest_tokens = core.settings.get_int("chat.max_tokens") or LONGEST_ANSWER_TOKENS
@@ -535,21 +367,6 @@ class Fathom(QObject):
     def _demo_finished(self, exit_code: int) -> None:
         self.exit_code = exit_code
         self.window.close()
-
-
-def _import_pages() -> None:
-    import app.actions.addons
-    import app.actions.discover
-    import app.views.addons_row
-    import app.views.discover_view
-    import app.views.downloads_view
-    import app.views.forecast_view
-    import app.views.models_page
-    import app.views.plan_host
-    import app.views.server_page
-    import app.views.settings_page
-    import app.views.update_row  # noqa: F401
-    import models.updates.keys  # noqa: F401
 
 
 def _nothing(_result: object) -> None:

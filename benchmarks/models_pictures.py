@@ -140,7 +140,7 @@ class Camera:
     def take_all(self) -> None:
         """Take Discover in both themes, then a repository, Downloads and Library."""
         program = self._program
-        program._show_models_tab("discover")
+        program.pages.show_models_tab("discover")
         view = self.page().view("discover")
         assert isinstance(view, DiscoverView)
         discover = program.fetching.discover
@@ -154,9 +154,9 @@ class Camera:
         wait(self._app, lambda: look.status.text is not None and not look.status.is_judging)
         self.grab("repository")
         program.fetching.bridge.listener(QueueReplaced(downloads()))
-        program._show_models_tab("downloads")
+        program.pages.show_models_tab("downloads")
         self.grab("downloads")
-        program._show_models_tab("library")
+        program.pages.show_models_tab("library")
         library = self.page().library
         wait(self._app, lambda: self._is_known(library))
         self.grab("library")
