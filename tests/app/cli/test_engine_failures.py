@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,12 @@ def test_ctrl_c_cancels(
     session = problem_session(base_dir, script)
     options = options_for(checkpoint, "--json")
     done = threading.Event()
-    interrupter = threading.Thread(target=interrupt_until, args=(done,))
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+
+    def idle(*_: object) -> None:
+        """Listen to no Ctrl-C."""
+
+    interrupter = threading.Thread(target=interrupt_until, args=(done, idle))
+    before = signal.signal(signal.SIGINT, idle)
     interrupter.start()
     try:
         code = run(options, session)
@@ -131,9 +136,11 @@ def test_ctrl_c_cancels(
     assert json.loads(capsys.readouterr().out)["stop_reason"] == "cancelled"
 
 
-def interrupt_until(done: threading.Event) -> None:
-    """Press Ctrl-C once, when the command line has begun to listen for it."""
-    idle = signal.getsignal(signal.SIGINT)
+def interrupt_until(done: threading.Event, idle: Callable[..., None]) -> None:
+    """Press Ctrl-C once, when the command line has begun to listen for it.
+
+    It may do so before this thread has taken its first step.
+    """
     while signal.getsignal(signal.SIGINT) is idle:
         if done.wait(0.02):
             return
