@@ -117,11 +117,14 @@ class EngineConversation:
     def follow(self, request_id: int, *, limit_s: float | None = None) -> Iterator[Event]:
         """Yield the events of a request up to its final one, which is never an error.
 
-        The first Ctrl-C cancels the request; its ``Cancelled`` is then the final event.
+        The first Ctrl-C cancels the request; its ``Cancelled`` is then the final event. So it is
+        with every later request: the one before may have ended just before Ctrl-C could cancel it.
 
         Raises:
             FathomError: the request failed, the engine died, or ``limit_s`` passed.
         """
+        if self.interrupted:
+            self.supervisor.cancel(request_id)
         end = None if limit_s is None else time.monotonic() + limit_s
         while True:
             if end is not None and time.monotonic() > end:

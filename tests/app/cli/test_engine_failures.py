@@ -21,6 +21,7 @@ from app.cli.session import Session
 from helpers.engine_harness import PROBLEM_ENGINE
 from helpers.tiny_gguf import write_tiny
 from models.paths import user_paths
+from models.runtime.protocol import Cancelled, DeviceList, LoadSettings
 from models.settings import Settings
 
 
@@ -134,6 +135,22 @@ def test_ctrl_c_cancels(
         signal.signal(signal.SIGINT, before)
     assert code == 130
     assert json.loads(capsys.readouterr().out)["stop_reason"] == "cancelled"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_at_the_end_of_one_request_cancels_the_next(
+    base_dir: Path, checkpoint: Path
+) -> None:
+    engine = problem_session(base_dir, {"load": "slow"}).open_engine()
+    with engine, engine.ctrl_c_cancels():
+        engine.supervisor.start()
+        os.kill(os.getpid(), signal.SIGINT)
+        asked = engine.supervisor.request_devices()
+        engine.supervisor.wait(asked)
+        # It had ended before anybody took note of Ctrl-C.
+        assert isinstance(engine.last(asked).body, DeviceList)
+        load = engine.supervisor.load(str(checkpoint), LoadSettings())
+        assert isinstance(engine.last(load).body, Cancelled)
 
 
 def interrupt_until(done: threading.Event, idle: Callable[..., None]) -> None:
