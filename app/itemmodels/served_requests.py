@@ -10,6 +10,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 
+from app.widgets.tips import plain_tip
 from models.api.requests import RequestNote, RequestState
 from models.units import format_duration, format_rate
 
@@ -96,7 +97,8 @@ class ServedRequestModel(QAbstractTableModel):
         if role in (_DISPLAY, Qt.ItemDataRole.AccessibleTextRole):
             return self._text(row, column)
         if role == _TIP:
-            return row.note.error if column == RequestColumn.STATE else self._text(row, column)
+            is_state = column == RequestColumn.STATE
+            return plain_tip(row.note.error if is_state else self._text(row, column))
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(column)
         if role == TONE_ROLE:

@@ -13,6 +13,7 @@ from app.actions.library import LibraryActions
 from app.theme import SPACE_XS
 from app.views.deletion_dialog import DeletionDialog
 from app.views.move_dialog import MoveDialog
+from app.widgets.tips import plain_tip
 from models.library.library import LibraryEntry
 
 
@@ -123,7 +124,7 @@ class LibraryMenu(QObject):
 
 def _allow(action: QAction, why_not: str) -> None:
     action.setEnabled(not why_not)
-    action.setToolTip(why_not)
+    action.setToolTip(plain_tip(why_not))
 
 
 def _show_folder(path: Path) -> None:

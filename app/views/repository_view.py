@@ -24,6 +24,7 @@ from app.widgets.page import ScrollColumn, card
 from app.widgets.page_stack import PageStack
 from app.widgets.paragraph import Paragraph
 from app.widgets.setting_controls import CalmComboBox
+from app.widgets.tips import plain_tip
 from models.hub.quants import cut_checkpoints
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ class RepositoryView(QWidget):
             # Of a publisher with several repositories, which one.
             text = publisher if publishers.count(publisher) == 1 else name
             self.sources.addItem(text, name)
-            self.sources.setItemData(self.sources.count() - 1, name, Qt.ItemDataRole.ToolTipRole)
+            row = self.sources.count() - 1
+            self.sources.setItemData(row, plain_tip(name), Qt.ItemDataRole.ToolTipRole)
         self.sources.setCurrentIndex(known.index(repository))
         for widget in (self.sources, self._sources_label):
             widget.setVisible(len(known) > 1)

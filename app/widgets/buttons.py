@@ -24,6 +24,7 @@ from app.theme import (
 )
 from app.widgets.icons import icon, pixmap
 from app.widgets.labels import Weight, rounded
+from app.widgets.tips import plain_tip
 
 RAIL_WIDTH = 76
 RAIL_WIDTH_COLLAPSED = 52
@@ -121,7 +122,7 @@ class IconButton(QToolButton):
 
     def set_text(self, text: str) -> None:
         """Change what the button says it does."""
-        self.setToolTip(text)
+        self.setToolTip(plain_tip(text))
         self.setAccessibleName(text)
 
     def set_icon(self, icon_name: str, token: str | None = None) -> None:

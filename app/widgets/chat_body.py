@@ -34,6 +34,7 @@ from app.widgets.chat_buttons import CopyButton
 from app.widgets.chat_pieces import CODE_HEADER_PX, Piece
 from app.widgets.chat_rich import RichStyle
 from app.widgets.formula_book import FormulaBook
+from app.widgets.tips import plain_tip
 
 # How long a slice of a long text may render, so that no frame is missed.
 SLICE_S = 0.006
@@ -446,7 +447,7 @@ class MessageBody(QWidget):
             shape = Qt.CursorShape.PointingHandCursor if link else Qt.CursorShape.IBeamCursor
             if self.cursor().shape() != shape:
                 self.setCursor(shape)
-            self.setToolTip(link)
+            self.setToolTip(plain_tip(link))
         event.ignore()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:

@@ -9,6 +9,7 @@ from app.theme import SIZE_SMALL, SPACE_M, SPACE_S
 from app.widgets.chat_buttons import CopyButton, QuietButton
 from app.widgets.chat_turn import TurnView
 from app.widgets.labels import Run, RunsLabel, text_label
+from app.widgets.tips import plain_tip
 
 FOOTER_HEIGHT_PX = 28
 
@@ -54,7 +55,7 @@ class MessageFooter(QWidget):
             runs.append(Run(value, "text"))
             runs.append(Run(f" {unit}", "text_quiet"))
         self.figures.set_runs(runs)
-        self.figures.setToolTip(turn.figures_hint)
+        self.figures.setToolTip(plain_tip(turn.figures_hint))
         self.figures.setVisible(bool(runs))
         self.note.setText(turn.note)
         self.note.setVisible(bool(turn.note))

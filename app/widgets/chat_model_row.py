@@ -19,6 +19,7 @@ from app.theme import (
 )
 from app.widgets.icons import pixmap
 from app.widgets.labels import Weight, rounded
+from app.widgets.tips import plain_tip
 
 _MIDDLE = Qt.AlignmentFlag.AlignVCenter
 _DOTS = {"ready": "good", "loading": "accent", "failed": "fail", "none": "text_quiet"}
@@ -47,7 +48,7 @@ class ModelRow(QAbstractButton):
         self.view = view
         self.setText(view.title)
         self.setAccessibleName(f"{view.title}, {view.size}. {view.badge} {view.note}".strip())
-        self.setToolTip(view.title)
+        self.setToolTip(plain_tip(view.title))
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -135,7 +136,7 @@ class ModelButton(QAbstractButton):
         self.setText(title)
         self._detail, self._state = detail, state
         self.setAccessibleName(spoken)
-        self.setToolTip(spoken)
+        self.setToolTip(plain_tip(spoken))
         self.updateGeometry()
         self.update()
 

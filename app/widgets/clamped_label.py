@@ -7,6 +7,7 @@ from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent, QTextLayout, QTex
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.theme import SIZE_BASE, current_theme, ui_font
+from app.widgets.tips import plain_tip
 
 _LINE_HEIGHT = 1.35
 
@@ -95,5 +96,5 @@ class ClampedLabel(QLabel):
             last = self.fontMetrics().elidedText(rest, Qt.TextElideMode.ElideRight, width)
             lines = [*lines[: self._lines - 1], last]
         self._shown = lines
-        self.setToolTip(self._text if is_cut else "")
+        self.setToolTip(plain_tip(self._text) if is_cut else "")
         self.update()

@@ -14,6 +14,7 @@ from app.widgets.fold import Fold
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, set_tone, text_label
 from app.widgets.order_grip import OrderGrip
 from app.widgets.progress import ThinBar
+from app.widgets.tips import plain_tip
 
 _FILE_BAR_WIDTH = 96
 
@@ -125,7 +126,7 @@ class DownloadRow(QWidget):
         self.bar.set_share(view.share)
         self.bar.set_token(view.bar_token)
         self._note.setText(view.note)
-        self._note.setToolTip(view.note_details)
+        self._note.setToolTip(plain_tip(view.note_details))
         set_tone(self._note, view.note_tone)
         self._note.setVisible(bool(view.note))
         self._show_buttons(view)

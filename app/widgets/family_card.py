@@ -22,6 +22,7 @@ from app.widgets.buttons import TextButton
 from app.widgets.clamped_label import ClampedLabel
 from app.widgets.device_bar import BarFill, DeviceBar
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, badge_label, rate_runs, rounded
+from app.widgets.tips import plain_tip
 
 CARD_HEIGHT = 156
 _BAR_WIDTH = 88
@@ -162,7 +163,7 @@ class FamilyCard(QWidget):
             self._bar.set_fill(view.fill, view.fill.total)
         self._rate.set_runs(rate_runs(view.rate, view.unit, view.words, view.tone))
         for widget in (self._bar, self._rate, self._file):
-            widget.setToolTip(view.tooltip)
+            widget.setToolTip(plain_tip(view.tooltip))
 
     def _say(self, view: FamilyView) -> None:
         self.setAccessibleName(view.title)

@@ -27,6 +27,7 @@ from app.theme import (
 )
 from app.widgets.icon_label import IconLabel
 from app.widgets.labels import ElidedLabel, RunsLabel, Weight, rounded
+from app.widgets.tips import plain_tip
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class HitRow(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         # A button is never narrower than all its words, unless it is told to be.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.setToolTip(view.tooltip)
+        self.setToolTip(plain_tip(view.tooltip))
         self.setAccessibleName(f"{view.publisher}/{view.name}")
         self.setAccessibleDescription(", ".join(t for t in (view.badge, view.facts) if t))
         self._lay_out(badge, has_badge=bool(view.badge))

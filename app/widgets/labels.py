@@ -11,6 +11,7 @@ from PySide6.QtGui import QFont, QFontMetricsF, QPainter, QPaintEvent, QResizeEv
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.theme import SIZE_BASE, SIZE_SMALL, current_theme, ui_font
+from app.widgets.tips import plain_tip
 
 Weight = QFont.Weight
 
@@ -123,7 +124,7 @@ class ElidedLabel(QLabel):
         if shown != self._full and self._mode == Qt.TextElideMode.ElideRight:
             shown = self._whole_facts() or shown
         super().setText(shown)
-        self.setToolTip(self._full if shown != self._full else "")
+        self.setToolTip(plain_tip(self._full) if shown != self._full else "")
 
     def _whole_facts(self) -> str:
         """Return as many facts as there is room for; nothing when it is not enough for one."""

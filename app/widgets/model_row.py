@@ -19,6 +19,7 @@ from app.widgets.labels import (
     text_label,
 )
 from app.widgets.progress import ProgressRow
+from app.widgets.tips import plain_tip
 
 _BAR_WIDTH = 112
 
@@ -79,7 +80,7 @@ class ModelRow(QWidget):
     def set_facts(self, facts: list[str], *, tooltip: str = "") -> None:
         """Show what the file's header says."""
         self._facts_words = [fact for fact in facts if fact]
-        self._title.setToolTip(tooltip)
+        self._title.setToolTip(plain_tip(tooltip))
         self._show_facts()
 
     def set_history(self, words: list[str]) -> None:
@@ -106,7 +107,7 @@ class ModelRow(QWidget):
         self._rate.set_runs(runs)
         self._rate.setVisible(True)
         for widget in (self._bar, self._rate):
-            widget.setToolTip(tooltip)
+            widget.setToolTip(plain_tip(tooltip))
         self.setAccessibleDescription(", ".join([f"{rate} {unit}".strip() or words, tooltip]))
 
     def set_note(self, text: str, tone: str) -> None:
@@ -123,7 +124,7 @@ class ModelRow(QWidget):
             self._add_finding()
         assert self._finding is not None
         self._finding.setText(text)
-        self._finding.setToolTip(tooltip)
+        self._finding.setToolTip(plain_tip(tooltip))
         self._finding_row.setVisible(bool(text))
 
     def set_button(self, text: str, *, kind: str = "", enabled: bool = True) -> None:

@@ -19,6 +19,7 @@ from app.theme import (
 )
 from app.widgets.device_bar import BarFill, DeviceBar
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, badge_label, rate_runs, rounded
+from app.widgets.tips import plain_tip
 
 ROW_HEIGHT = 44
 _BAR_WIDTH = 112
@@ -96,7 +97,7 @@ class QuantRow(QRadioButton):
         self._rate.set_runs(rate_runs(view.rate, view.unit, view.words, view.tone))
         self._size.set_number(view.size, view.size_unit)
         for widget in (self._bar, self._rate):
-            widget.setToolTip(view.tooltip)
+            widget.setToolTip(plain_tip(view.tooltip))
         self.setAccessibleName(f"{view.name}, {view.size} {view.size_unit}")
         rate = f"{view.rate} {view.unit}".strip() or view.words
         self.setAccessibleDescription(", ".join(t for t in (view.badge, rate, view.note) if t))
