@@ -148,8 +148,10 @@ class Fathom(QObject):
         self.conversations = Conversations(
             store=core.store, chat=self.chat, runner=core.runner, messages=core.messages
         )
-        self._formulas = FormulaBook(self)
-        self._drawing = FormulaDrawing(self._formulas, core.runner, parent=self)
+        # Of answers, and of model cards: strangers write those, and a child that had to be ended
+        # too often draws nothing for a while.
+        self.books = FormulaBook(self), FormulaBook(self)
+        self.drawings = [FormulaDrawing(book, core.runner, parent=self) for book in self.books]
         self._terminal = TerminalSignals(self)
         self._presenter = CrashPresenter(self)
         load_fonts()
@@ -186,7 +188,8 @@ class Fathom(QObject):
         self.planning.stop()
         self.fetching.stop()
         self.about.stop()
-        self._drawing.stop()
+        for drawing in self.drawings:
+            drawing.stop()
         self.fetching.stop_child()
         self.planning.stop_children()
         self.serving.close()
@@ -198,7 +201,8 @@ class Fathom(QObject):
         core.bridge.detach()
         core.runner.run(core.store.close, done=_nothing, error=_nothing, lane="store")
         core.runner.shutdown()
-        self._drawing.close()
+        for drawing in self.drawings:
+            drawing.close()
         # What was being planned may have started the engine once more.
         core.supervisor.stop()
         core.telemetry.close()
@@ -231,7 +235,7 @@ class Fathom(QObject):
             fetching=self.fetching,
             about=self.about,
             serving=self.serving,
-            book=self._formulas,
+            books=self.books,
         )
 
     # --- wires ----------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class PageParts(QObject):
         fetching: FetchParts,
         about: AboutParts,
         serving: ServingParts,
-        book: FormulaBook,
+        books: tuple[FormulaBook, FormulaBook],
     ) -> None:
         super().__init__()
         self._core = core
@@ -60,7 +60,7 @@ class PageParts(QObject):
         self._fetching = fetching
         self._about = about
         self._serving = serving
-        self._book = book
+        self._book, self._card_book = books
         self._loader = planning.loader
 
     def makers(self) -> dict[str, Callable[[], QWidget]]:
@@ -117,7 +117,7 @@ class PageParts(QObject):
             actions=self._fetching.library,
             checks=self._safety.checks,
             family_of=self._fetching.family_of,
-            make_discover=partial(self._fetching.make_discover_view, self._book),
+            make_discover=partial(self._fetching.make_discover_view, self._card_book),
             make_downloads=self._fetching.make_downloads_view,
         )
         page.chat_requested.connect(partial(self._window.show_page, CHAT))

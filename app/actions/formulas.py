@@ -49,6 +49,11 @@ class FormulaDrawing(QObject):
         self._idle.timeout.connect(self._rest)
         book.wanted.connect(self._draw)
 
+    @property
+    def child(self) -> FormulaChild:
+        """Who draws."""
+        return self._child
+
     def stop(self) -> None:
         """Let go of what is being drawn; before the runner is shut down."""
         self._stopping.set()

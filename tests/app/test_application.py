@@ -15,7 +15,9 @@ from pytestqt.qtbot import QtBot
 
 from app.actions.load_model import LoadPhase, ModelStatus
 from app.theme import DARK, current_theme
+from app.views.discover_view import DiscoverView
 from app.views.main_window import CHAT, MODELS, MONITOR, SERVER, SETTINGS
+from app.views.models_page import DISCOVER, ModelsPage
 from app.views.server_page import ServerPage
 from app.views.settings_page import SettingsPage
 from helpers.accessible import focusable, nameless
@@ -74,6 +76,26 @@ def test_the_page_of_models_is_made_ahead_of_its_first_showing(real: RealWindow)
     real.until(lambda: real.window.made_page(MODELS) is not None)
     assert real.window.current_page == CHAT
     assert not real.window.page(MODELS).isVisible()
+
+
+def test_formulas_of_model_cards_are_drawn_by_another_child_than_those_of_answers(
+    real: RealWindow,
+) -> None:
+    """A hostile card can have its child ended too often; then it draws nothing for a while."""
+    answers, cards = real.program.books
+    models = real.window.page(MODELS)
+    assert isinstance(models, ModelsPage)
+    models.show_tab(DISCOVER)
+    discover = models.findChild(DiscoverView)
+    assert isinstance(discover, DiscoverView)
+    wanted: list[str] = []
+    answers.wanted.connect(lambda _keys: wanted.append("answers"))
+    cards.wanted.connect(lambda _keys: wanted.append("cards"))
+    discover.repository.text.set_text(r"It is $\frac{1}{2}$.")
+    real.until(lambda: wanted)
+    assert wanted == ["cards"]
+    children = {drawing.child for drawing in real.program.drawings}
+    assert len(children) == 2
 
 
 @pytest.mark.parametrize("width", [1280, 900, 640])
