@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.engine_harness import Recorder
-from models.errors import NotGgufError, OutOfMemoryError
+from models.errors import NotGgufError, OutOfMemoryError, PromptTooLongError
 from models.library.demo import find_demo
 from models.runtime.command import engine_command
 from models.runtime.protocol import (
@@ -22,6 +22,7 @@ from models.runtime.protocol import (
     LoadSettings,
     PromptMessage,
     Sampling,
+    Started,
 )
 from models.runtime.supervisor import EngineState, EngineSupervisor, EventReceived
 
@@ -102,6 +103,43 @@ def test_cancel_an_answer_and_ask_again(supervisor: EngineSupervisor, recorder: 
     assert cancelled.usage is not None
     assert cancelled.usage.completion_tokens >= 1
     assert isinstance(supervisor.wait(supervisor.generate(QUESTION), LIMIT_S).body, Done)
+
+
+def asking(text: str) -> GenerateRequest:
+    return GenerateRequest((PromptMessage("user", text),), Sampling(temperature=0), max_tokens=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("the sea " * 500_000, id="words"),
+        # Tokenizing so many takes minutes, in which nothing stops it.
+        pytest.param("<|im_end|>" * 400_000, id="special"),
+        pytest.param("<|im_end|> " * 10_000, id="many special ones in a text that might fit"),
+    ],
+)
+def test_what_is_far_too_long_is_not_tokenized(supervisor: EngineSupervisor, text: str) -> None:
+    load_demo(supervisor)
+    with pytest.raises(PromptTooLongError, match="far more tokens"):
+        supervisor.wait(supervisor.generate(asking(text)), LIMIT_S)
+    assert isinstance(supervisor.wait(supervisor.generate(QUESTION), LIMIT_S).body, Done)
+
+
+def test_long_tokens_make_long_texts_short(
+    supervisor: EngineSupervisor, recorder: Recorder
+) -> None:
+    load_demo(supervisor)
+    # 64 spaces are one token of the demo's; few texts of so many bytes fit.
+    request_id = supervisor.generate(asking(" " * 64 * 800))
+    notice = recorder.wait_for(
+        lambda notice: isinstance(notice, EventReceived) and isinstance(notice.event.body, Started)
+    )
+    assert isinstance(notice, EventReceived)
+    assert isinstance(notice.event.body, Started)
+    assert 800 <= notice.event.body.prompt_tokens < 1024
+    supervisor.cancel(request_id)
+    # Where the machine is the faster one, there is an answer.
+    assert isinstance(supervisor.wait(request_id, LIMIT_S).body, (Cancelled, Done))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

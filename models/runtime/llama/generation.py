@@ -199,14 +199,17 @@ class Generator:
         Raises:
             PromptTooLongError: the prompt leaves no room for an answer.
         """
-        tokens = self._checkpoint.vocabulary.tokenize(prompt)
+        vocabulary, n_ctx = self._checkpoint.vocabulary, self._checkpoint.n_ctx
+        if vocabulary.has_more_than(prompt, n_ctx):
+            raise _too_long(
+                f"The conversation has far more tokens than the context holds ({n_ctx:,})."
+            )
+        tokens = vocabulary.tokenize(prompt)
         if not tokens:
-            tokens = [max(self._checkpoint.vocabulary.bos, 0)]
-        if len(tokens) >= self._checkpoint.n_ctx:
-            raise PromptTooLongError(
-                f"The conversation has {len(tokens):,} tokens and the context holds "
-                f"{self._checkpoint.n_ctx:,}.",
-                hint="Load with a larger context, or start a new conversation.",
+            tokens = [max(vocabulary.bos, 0)]
+        if len(tokens) >= n_ctx:
+            raise _too_long(
+                f"The conversation has {len(tokens):,} tokens and the context holds {n_ctx:,}."
             )
         progress.prompt_tokens = len(tokens)
         progress.reused_tokens = self._keep_common_prefix(tokens)
@@ -318,3 +321,8 @@ class Generator:
             return False
         self._cached = []  # the memory's state is unknown: the next prompt starts anew
         raise decode_failure(status)
+
+
+def _too_long(message: str) -> PromptTooLongError:
+    hint = "Load with a larger context, or start a new conversation."
+    return PromptTooLongError(message, hint=hint)

@@ -11,6 +11,10 @@ from models.runtime.llama.bindings import LlamaLibrary
 
 # Tags of reasoning that some checkpoints mark as control tokens: they must reach the parser.
 _VISIBLE_CONTROL = (b"<think>", b"</think>")
+# Any text of so many bytes is tokenized in a moment.
+_QUICK_BYTES = 1 << 15
+# LLAMA_TOKEN_ATTR_UNKNOWN, _CONTROL and _USER_DEFINED: what llama.cpp looks for in a text first.
+_SPECIAL_ATTRIBUTES = 1 << 0 | 1 << 3 | 1 << 4
 
 
 class Vocabulary:
@@ -26,6 +30,36 @@ class Vocabulary:
         self.handle = library.api.llama_model_get_vocab(model)
         self.size: int = self._api.llama_vocab_n_tokens(self.handle)
         self._pieces: dict[int, bytes] = {}
+        self._longest_bytes = 0
+        self._special: list[bytes] = []
+
+    def has_more_than(self, text: str, n_tokens: int) -> bool:
+        """Whether a text surely has more tokens than that, without tokenizing it.
+
+        Nothing can stop llama.cpp while it tokenizes, and it takes a quarter of a minute for 8 MiB;
+        where they spell special tokens, its time grows with the square of their number.
+        """
+        data = text.encode("utf-8", "replace")
+        if len(data) <= max(n_tokens, _QUICK_BYTES):
+            return False
+        if not self._longest_bytes:
+            self._measure()
+        if len(data) > n_tokens * self._longest_bytes:
+            return True
+        longest = max(map(len, self._special), default=0)
+        # A special token can lie within longer ones, or across them: then it is none.
+        return any(
+            data.count(name) > n_tokens * (longest // len(name) + 2) for name in self._special
+        )
+
+    def _measure(self) -> None:
+        """Find the longest token, and all special ones; a tenth of a second for most."""
+        for token in range(self.size):
+            # As it stands in the file, which is never shorter than what it stands for.
+            name: bytes = self._api.llama_vocab_get_text(self.handle, token) or b""
+            self._longest_bytes = max(self._longest_bytes, len(name), 1)
+            if name and self._api.llama_vocab_get_attr(self.handle, token) & _SPECIAL_ATTRIBUTES:
+                self._special.append(name)
 
     def tokenize(self, text: str) -> list[int]:
         """Return the tokens of a rendered prompt, with exactly one beginning-of-sequence token.
