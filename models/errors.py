@@ -432,7 +432,7 @@ class KeyringError(FathomError):
 
 
 class ServerKeyError(FathomError):
-    """The file with the key of the server is damaged."""
+    """The file with the key of the server is damaged, or somebody else's."""
 
     code = "server_key"
 

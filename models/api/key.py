@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _RANDOM_BYTES = 32
 _KEY = re.compile(re.escape(_PREFIX) + r"[A-Za-z0-9_-]{43}")
 # A line end that an editor added is no damage.
 _MAX_BYTES = 256
+_NEW_KEY_HINT = "Make a new key with `fathom serve --new-key`, and tell it to your programs."
 
 
 def load_or_make_key(folder: Path) -> str:
@@ -32,8 +34,8 @@ def load_or_make_key(folder: Path) -> str:
         folder: ``Paths.data_dir``.
 
     Raises:
-        ServerKeyError: the file is there and holds no key. It is not replaced by itself: programs
-            that know the key would be turned away without a word.
+        ServerKeyError: the file is there and holds no key, or somebody else's. It is not replaced
+            by itself: programs that know the key would be turned away without a word.
         DiskError, DiskFullError: the file cannot be read or written.
     """
     key = _read(folder / KEY_FILE)
@@ -66,13 +68,19 @@ def _read(path: Path) -> str | None:
         except FileNotFoundError:
             return None
         with os.fdopen(descriptor, "rb") as file:
-            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            data = file.read(_MAX_BYTES) if is_file else b""
+            status = os.fstat(descriptor)
+            data = file.read(_MAX_BYTES) if stat.S_ISREG(status.st_mode) else b""
+    # Root may read and write everything anyway.
+    if sys.platform != "win32" and status.st_uid not in (os.geteuid(), 0):
+        raise ServerKeyError(
+            f"The file with the server's key, {path}, belongs to another user, who knows the key.",
+            hint=_NEW_KEY_HINT,
+        )
     text = data.decode("ascii", "replace").strip()
     if not _KEY.fullmatch(text):
         raise ServerKeyError(
             f"The file with the server's key, {path}, is damaged.",
-            hint="Make a new key with `fathom serve --new-key`, and tell it to your programs.",
+            hint=_NEW_KEY_HINT,
         )
     return text
 

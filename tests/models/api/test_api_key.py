@@ -57,6 +57,20 @@ def test_one_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
     assert (tmp_path / KEY_FILE).stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files to others"
+)
+def test_one_that_somebody_else_put_there_is_not_believed(tmp_path: Path) -> None:
+    key = load_or_make_key(tmp_path)
+    os.chown(tmp_path / KEY_FILE, 54_321, -1)
+    with pytest.raises(ServerKeyError, match="another user") as caught:
+        load_or_make_key(tmp_path)
+    assert "--new-key" in caught.value.hint
+    new = make_new_key(tmp_path)
+    assert new != key
+    assert load_or_make_key(tmp_path) == new
+
+
 def test_a_line_end_that_an_editor_added_does_no_harm(tmp_path: Path) -> None:
     key = load_or_make_key(tmp_path)
     (tmp_path / KEY_FILE).write_bytes(key.encode() + b"\r\n")
