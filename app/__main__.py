@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import MutableMapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,13 +48,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         from app.check_qt import check_qt
 
         return check_qt()
-    from app.cli.parser import parse
+    try:
+        from app.cli.parser import parse
 
-    options = parse(arguments)
-    if options.verb:
-        from app.cli.verbs import run_verb
+        options = parse(arguments)
+        if options.verb:
+            from app.cli.verbs import run_verb
 
-        return run_verb(options)
+            return run_verb(options)
+    except KeyboardInterrupt:
+        # Before whoever catches it was imported, or after it: no reason for a traceback.
+        if sys.stderr is not None:
+            sys.stderr.write("fathom: Stopped.\n")
+        return _INTERRUPTED
     return _open_window(options)
 
 

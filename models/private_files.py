@@ -27,10 +27,11 @@ def make_private_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=PRIVATE_DIR)
     except FileNotFoundError:
-        if folder.parent == folder:
+        if folder.parent == folder or folder.parent.is_dir():
+            # The folder above is there, and takes none: /proc says it in these words.
             raise
         make_private_folder(folder.parent)
-        make_private_folder(folder)
+        folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
     except OSError:
         # As ``mkdir(exist_ok=True)``: the system may name another reason first.
         if not folder.is_dir():

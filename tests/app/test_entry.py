@@ -42,6 +42,31 @@ def test_version_imports_nothing_of_the_core_but_the_version() -> None:
     assert [name for name in names if name.startswith("models")] == ["models", "models.version"]
 
 
+@pytest.mark.parametrize("module", ["argparse", "app.cli.verbs", "app.cli.session"])
+def test_ctrl_c_while_it_begins_is_one_line_like_later_on(module: str) -> None:
+    """A real signal at a moment that can be named: when a module is looked for."""
+    program = f"""
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class PressesCtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, PressesCtrlC())
+from app.__main__ import main
+sys.exit(main(["devices"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "fathom: Stopped.\n")
+
+
 @pytest.mark.model
 def test_devices_imports_neither_qt_nor_llama() -> None:
     names = imported("devices", "--json")

@@ -41,6 +41,12 @@ def test_what_is_in_the_way_is_an_error(tmp_path: Path) -> None:
         make_private_folder(tmp_path / "file" / "below")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder of the system's own")
+def test_a_folder_that_takes_none_is_an_error_and_not_asked_again_and_again() -> None:
+    with pytest.raises(FileNotFoundError):
+        make_private_folder(Path("/proc/fathom/log"))
+
+
 def test_a_file_is_private_and_one_open_to_others_is_closed(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.touch(0o644)
