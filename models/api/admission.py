@@ -19,8 +19,9 @@ from models.api.refusal import Refusal, RefusedRequestError, printable
 _HARMLESS_FETCH_SITES = (b"none", b"same-origin")
 # Also programs that are web pages inside: app://obsidian.md, chrome-extension://abc.
 _ORIGIN = re.compile(
-    r"(?!file:)[a-z][a-z0-9+.-]{1,30}://(?:[a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?"
+    r"(?!(?:file|ftp|wss?):)[a-z][a-z0-9+.-]{1,30}://(?:[a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?"
 )
+_LARGEST_PORT = 65_535
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _ASKED_HEADERS = ("accept", "authorization", "content-type")
 # What OpenAI's library for web pages adds to every request.
@@ -28,7 +29,7 @@ _ASKED_PREFIX = "x-stainless-"
 _MAX_ASKED_HEADERS = 40
 _PREFLIGHT_S = "600"
 MAX_HEAD_BYTES = 32 * 1024
-_KEY_HINT = "It stands in Fathom on the page of the server; 'fathom serve --print-key' prints it."
+_KEY_HINT = "It is on Fathom's page Server; 'fathom serve --print-key' prints it."
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ def normal_origin(text: str) -> str:
     """
     origin = text.lower()
     # Letters that only become ASCII when they are made small (the Kelvin sign) are no way in.
-    if not text.isascii() or not _ORIGIN.fullmatch(origin):
+    if not text.isascii() or not (found := _ORIGIN.fullmatch(origin)):
+        return ""
+    if int(found["port"] or 0) > _LARGEST_PORT:
         return ""
     return origin.removesuffix(_DEFAULT_PORTS.get(origin.partition(":")[0], "-"))
 

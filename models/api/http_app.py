@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from models.api import admission
@@ -35,9 +37,12 @@ from models.api.refusal import Refusal, RefusedRequestError
 _LOG = logging.getLogger(__name__)
 
 _MODELS_PATHS = ("/v1/models", "/models")
-_CHAT_PATHS = ("/v1/chat/completions", "/chat/completions")
+# DeepSeek's own API hears `prefix` under the third only.
+_CHAT_PATHS = ("/v1/chat/completions", "/chat/completions", "/beta/chat/completions")
 _HEALTH_PATH = "/health"
 _TOLD_EVERY_S = 1.0
+_KINDS_AT_ONCE = 3
+_KINDS_KNOWN = 32
 # The parent looks the answer up; it waits for nothing.
 _MODELS_LIMIT_S = 30.0
 # All bodies together, in multiples of the largest single one.
@@ -199,7 +204,12 @@ class HttpApp:
 
 
 class TurnAwayNotes:
-    """Tells the parent of requests that were not admitted: of each reason once a second at most."""
+    """Tells the parent of requests that were not admitted.
+
+    Of the same kind (reason, and what is shown of it) once a second at most, and of few kinds a
+    second: who asks under ever new names is not to fill anything. A count is of its own kind only,
+    so that no page is said to have done what another one did.
+    """
 
     def __init__(
         self,
@@ -213,19 +223,24 @@ class TurnAwayNotes:
         """
         self._tell = tell
         self._clock = clock
-        self._told_s: dict[str, float] = {}
-        self._untold: dict[str, int] = {}
+        # The kinds that were heard of last, how often since they were told, and when that was.
+        self._kinds: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        # When was told of each reason, of any kind.
+        self._told_s: dict[str, deque[float]] = {}
 
     def take(self, reason: str, shown: str) -> None:
         """Tell of a request, or count it for the next time."""
-        count = self._untold.get(reason, 0) + 1
-        now_s = self._clock()
-        if now_s - self._told_s.get(reason, float("-inf")) < _TOLD_EVERY_S:
-            self._untold[reason] = count
-            return
-        self._told_s[reason] = now_s
-        self._untold[reason] = 0
-        self._tell(TurnedAway(reason, shown, count))
+        kind, now_s = (reason, shown), self._clock()
+        count, told_s = self._kinds.pop(kind, (0, -math.inf))
+        others_s = self._told_s.setdefault(reason, deque(maxlen=_KINDS_AT_ONCE))
+        is_full = len(others_s) == _KINDS_AT_ONCE and now_s - others_s[0] < _TOLD_EVERY_S
+        waits = is_full or now_s - told_s < _TOLD_EVERY_S
+        self._kinds[kind] = (count + 1, told_s) if waits else (0, now_s)
+        if len(self._kinds) > _KINDS_KNOWN:
+            self._kinds.popitem(last=False)
+        if not waits:
+            others_s.append(now_s)
+            self._tell(TurnedAway(reason, shown, count + 1))
 
 
 async def _watch(client: HttpClient, inbox: Inbox) -> None:

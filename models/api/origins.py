@@ -25,5 +25,14 @@ def read_origin(text: str) -> str:
     normal = normal_origin(origin)
     if not normal:
         shown = origin[:80].encode("unicode_escape").decode("ascii")
-        raise ServerAddressError(f'"{shown}" is no address of a web page.', hint=_HINT)
+        raise ServerAddressError(f'"{shown}" is no address of a web page.', hint=_hint(origin))
     return normal
+
+
+def _hint(origin: str) -> str:
+    """Return what to write instead, where that is plain from what was written."""
+    if normal_origin(f"http://{origin}"):
+        return f"Put http:// or https:// before it: http://{origin.lower()} for example."
+    site = normal_origin("/".join(origin.split("/")[:3]).partition("?")[0].partition("#")[0])
+    # Browsers say where a page is from, and not which one it is.
+    return f"Leave out what follows the name: {site}" if site else _HINT

@@ -15,8 +15,10 @@ from models.api.admission import (
     preflight_headers,
 )
 from models.api.http_app import TurnAwayNotes
+from models.api.origins import read_origin
 from models.api.protocol import TurnedAway
 from models.api.refusal import RefusedRequestError
+from models.errors import ServerAddressError
 
 PAGE = "https://chat.example"
 DOOR = Door(8737, "fathom-key", frozenset({PAGE}))
@@ -92,13 +94,35 @@ NO_ORIGINS = (
     "", "null", "*", "https://*", "https://*.example", "chat.example", "https://", "//x",
     "https://a/", "https://a/b", "https://a?b", "https://u@a", "https://a b", "file://",
     "file://a", "https://a\n", "https://a,https://b", "https://\xe4", "https://a:123456",
-    "https://[::1", "https://::1", "https://\u212aelvin",
+    "https://[::1", "https://::1", "https://\u212aelvin", "https://a:65536", "ftp://a",
+    "ws://a", "wss://a:1",
 )  # fmt: skip
 
 
 def test_origins_are_those_of_browsers():
     assert {text: normal_origin(text) for text in NORMAL} == NORMAL
     assert {text for text in NO_ORIGINS if normal_origin(text)} == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("localhost:3000", "http://localhost:3000"),
+        ("Chat.Example", "http://chat.example"),
+        (
+            "http://LOCALHOST:3000/chat?a=b#c",
+            "Leave out what follows the name: http://localhost:3000",
+        ),
+        ("https://a?b", "Leave out what follows the name: https://a"),
+        ("file:///tmp/a.html", "Write it as the browser does"),
+        ("https://u:p@a/b", "Write it as the browser does"),
+        ("", "Write it as the browser does"),
+    ],
+)
+def test_what_is_nearly_an_address_is_refused_with_the_address_it_may_mean(text, advice):
+    with pytest.raises(ServerAddressError) as caught:
+        read_origin(text)
+    assert advice in caught.value.hint
 
 
 def test_a_preflight_names_no_header_that_it_does_not_know():
@@ -113,19 +137,35 @@ def test_a_preflight_names_no_header_that_it_does_not_know():
         preflight_headers(head, "")
 
 
-def test_of_each_reason_one_a_second_is_told_with_how_many_came():
+def test_of_each_kind_one_a_second_is_told_with_how_many_came():
     told, now_s = [], [100.0]
     notes = TurnAwayNotes(told.append, clock=lambda: now_s[0])
-    for shown in ("a", "b", "c"):
+    for shown in ("a", "b", "a", "a", "c", "d"):
         notes.take("origin", shown)
-    notes.take("host", "d")
+    notes.take("host", "e")
     now_s[0] += 0.999
-    notes.take("origin", "e")
-    now_s[0] += 0.001
     notes.take("origin", "f")
-    notes.take("origin", "g")
+    now_s[0] += 0.001
+    for shown in ("a", "f", "g", "b"):
+        notes.take("origin", shown)
     assert told == [
         TurnedAway("origin", "a"),
-        TurnedAway("host", "d"),
-        TurnedAway("origin", "f", 4),
+        TurnedAway("origin", "b"),
+        TurnedAway("origin", "c"),
+        TurnedAway("host", "e"),
+        # What other pages did is not counted among what this one did.
+        TurnedAway("origin", "a", 3),
+        TurnedAway("origin", "f", 2),
+        TurnedAway("origin", "g"),
     ]
+
+
+def test_ever_new_names_are_told_of_slowly_and_not_kept() -> None:
+    told: list[TurnedAway] = []
+    now_s = [0.0]
+    notes = TurnAwayNotes(told.append, clock=lambda: now_s[0])
+    for number in range(10_000):
+        now_s[0] += 0.01
+        notes.take("host", f"name{number}")
+    assert 100 < len(told) <= 303
+    assert len(notes._kinds) <= 32

@@ -258,6 +258,7 @@ PLACES = (
     ("GET", "/v1/models/other", 404), ("GET", "/v1/models/demo", 200),
     ("GET", "/models", 200), ("GET", "/v1/models?limit=1", 200), ("GET", "/v1/%6dodels", 200),
     ("POST", "/chat/completions", REFUSED_BY_SCRIPT),
+    ("POST", "/beta/chat/completions", REFUSED_BY_SCRIPT),
 )  # fmt: skip
 
 
