@@ -171,7 +171,8 @@ class _Host:
         self._loaded_s, self._reload_s = time.monotonic(), math.inf
         entry = self._entry
         loaded = load_checkpoint(self._engine, entry.path, entry.title, self._how, quiet=self._json)
-        if loaded is None:
+        if loaded is None or self._engine.interrupted:
+            # Or Ctrl-C came too late for the load to hear it.
             raise StoppedError
         self._model = ServedModel(entry.name, loaded.settings.n_ctx)
 
