@@ -175,4 +175,8 @@ def _one_of(item: dict[str, Any], name: str, choices: Sequence[_T]) -> _T:
 
 
 def _bad(details: str) -> BadInputError:
-    return BadInputError("The file is not an exported conversation.", details=details)
+    return BadInputError(
+        "The file is not an exported conversation.",
+        hint="Fathom reads what it exported itself, as JSON.",
+        details=details,
+    )

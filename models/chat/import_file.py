@@ -57,6 +57,9 @@ def read_export(path: Path) -> tuple[Conversation, list[Message]]:
         raise BadInputError(message, hint=error.hint, details=error.details) from error
     if len(messages) > MAX_MESSAGES:
         raise _refusal(path, f"{len(messages)} messages; {MAX_MESSAGES} can be imported")
+    if conversation.leaf_id is None and messages:
+        # Nothing would be seen of it: the page shows the branch that was chosen.
+        conversation = dataclasses.replace(conversation, leaf_id=messages[-1].id)
     return _believable(conversation), [_believable_message(message) for message in messages]
 
 
@@ -118,4 +121,8 @@ def _figures(usage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refusal(path: Path, details: str) -> BadInputError:
-    return BadInputError(f"{path.name} is not an exported conversation.", details=details)
+    return BadInputError(
+        f"{path.name} is not an exported conversation.",
+        hint="Fathom reads what it exported itself, as JSON.",
+        details=details,
+    )

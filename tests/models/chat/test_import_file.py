@@ -78,6 +78,14 @@ def test_a_later_version_is_told_as_that(tmp_path: Path) -> None:
     assert "Update" in caught.value.hint
 
 
+def test_without_a_chosen_branch_the_newest_is_shown(tmp_path: Path) -> None:
+    data = export()
+    data["conversation"]["leaf_id"] = None
+    assert read_export(write(tmp_path, data))[0].leaf_id == 2
+    data["messages"] = []
+    assert read_export(write(tmp_path, data))[0].leaf_id is None
+
+
 def test_a_larger_file_is_not_read_on(tmp_path: Path) -> None:
     path = tmp_path / "large.json"
     with path.open("wb") as file:
