@@ -37,11 +37,13 @@ def example(kind: str, url: str, key: str, model: str) -> str:
     question = json.dumps(
         {"model": model, "messages": [{"role": "user", "content": "Why is the sea salty?"}]}
     )
+    # Over standard input: every user of the machine may look at a program's arguments.
     return (
         f"curl {url}/chat/completions \\\n"
-        f'  -H "Authorization: Bearer {key}" \\\n'
-        '  -H "Content-Type: application/json" \\\n'
-        f"  -d {shlex.quote(question)}"
+        '  -H @- -H "Content-Type: application/json" \\\n'
+        f"  -d {shlex.quote(question)} <<END\n"
+        f"Authorization: Bearer {key}\n"
+        "END"
     )
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
-import shlex
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QEvent, Qt
@@ -302,13 +305,31 @@ def test_the_example_hides_the_key_and_can_be_copied_with_it(shown: Shown) -> No
 HOSTILE = "a'; touch /tmp/x; echo '\"\n$(id)`id`\\"
 
 
-def test_a_hostile_name_of_a_model_is_only_a_name_in_a_shell() -> None:
-    # A shell takes a backslash at the end of a line away together with the line's end.
-    words = shlex.split(example(CURL, URL, "KEY", HOSTILE).replace("\\\n", ""))
-    assert words[0] == "curl"
+def run_example(folder: Path, model: str) -> tuple[list[str], str]:
+    """Return the arguments and the standard input that a real shell gives to curl."""
+    curl = folder / "curl"
+    curl.write_text('#!/bin/sh\nprintf "%s\\0" "$@" > args\ncat > input\n')
+    curl.chmod(0o700)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    command = ["sh", "-c", example(CURL, URL, "KEY", model)]
+    subprocess.run(command, cwd=folder, env={"PATH": path}, check=True)
+    return (folder / "args").read_text().split("\0")[:-1], (folder / "input").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="for shells of POSIX")
+def test_a_hostile_name_of_a_model_is_only_a_name_in_a_shell(tmp_path: Path) -> None:
+    words, _ = run_example(tmp_path, HOSTILE)
     assert json.loads(words[-1])["model"] == HOSTILE
     assert words[-2] == "-d"
-    assert len(words) == 8
+    assert len(words) == 7
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="for shells of POSIX")
+def test_the_key_is_no_argument_that_other_users_could_see(tmp_path: Path) -> None:
+    words, header = run_example(tmp_path, "demo")
+    assert not any("KEY" in word for word in words)
+    assert words[1:3] == ["-H", "@-"]
+    assert header == "Authorization: Bearer KEY\n"
 
 
 def test_a_hostile_name_of_a_model_is_only_a_name_in_python() -> None:
