@@ -20,6 +20,7 @@ from app.tasks import TaskRunner, expected
 from app.theme import SIZE_HEADING, SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XL, mono_font
 from app.widgets.buttons import TextButton
 from app.widgets.labels import Weight, text_label
+from app.widgets.tips import plain_tip
 from models.version import VERSION
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class AboutDialog(QDialog):
         self._parts = parts
         for part in parts:
             item = QListWidgetItem(" ".join(filter(None, (part.name, part.version))))
-            item.setToolTip(part.licence)
+            item.setToolTip(plain_tip(part.licence))
             item.setSizeHint(QSize(0, _ROW_HEIGHT))
             self.list.addItem(item)
         self.list.setCurrentRow(0)

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QVBoxLayout, QWi
 from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XL
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, text_label
 from app.widgets.stacked_bar import LegendItem, Part, StackedBar
+from app.widgets.tips import plain_tip
 from models.hardware.readouts import GpuReadout, HardwareSnapshot
 from models.runtime.protocol import DeviceMemory
 from models.units import format_bytes, split_bytes
@@ -174,7 +175,7 @@ class _DeviceRow:
     ) -> None:
         """Show one device."""
         self._name.set_full_text(name)
-        self._name.setToolTip(f"{device.name}, {device.source}")
+        self._name.setToolTip(plain_tip(f"{device.name}, {device.source}"))
         self._bar.setAccessibleName(name)
         self._bar.set_parts(parts, total, scale)
         sizes = [*(int(part.size) for part in parts[:3]), device.total_bytes]

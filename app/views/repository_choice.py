@@ -21,6 +21,7 @@ from app.widgets.device_bar import DeviceBar
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, badge_label
 from app.widgets.page import card
 from app.widgets.paragraph import Paragraph
+from app.widgets.tips import plain_tip
 from models.planning.judgement import QuantJudgement
 
 
@@ -92,7 +93,7 @@ class ChoiceCard(QWidget):
         self._bar.set_fill(shown.fill, shown.fill.total)
         self._bar.setVisible(choice.plan.fits)
         for widget in (self._rate, self._bar):
-            widget.setToolTip(shown.tooltip)
+            widget.setToolTip(plain_tip(shown.tooltip))
 
     def _show_button(
         self,

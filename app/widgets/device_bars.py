@@ -12,6 +12,7 @@ from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, SPACE_XS, ui_font
 from app.widgets.device_bar import BarFill, BarPart, DeviceBar, PartSwatch
 from app.widgets.labels import ElidedLabel, Run, RunsLabel, Weight, text_label
 from app.widgets.paragraph import Paragraph
+from app.widgets.tips import plain_tip
 
 _QUIET_OF_DIMMED = "text_quiet"
 
@@ -130,8 +131,8 @@ class DeviceRow(QWidget):
         self._name.set_full_text(view.name)
         self.note.setText(view.note)
         self.note.setVisible(bool(view.note))
-        self.figures.setToolTip(view.tooltip)
-        self._name.setToolTip(view.tooltip)
+        self.figures.setToolTip(plain_tip(view.tooltip))
+        self._name.setToolTip(plain_tip(view.tooltip))
         self.setAccessibleName(view.name)
         self.setAccessibleDescription(view.spoken)
         self.bar.setAccessibleName(view.name)
