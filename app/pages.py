@@ -79,6 +79,7 @@ class PageParts(QObject):
         self._window = window
         window.plan_requested.connect(self._toggle_plan)
         self._core.bridge.finished.connect(self._hear_end)
+        self._core.bridge.others_answer_ended.connect(self._hear_figures)
         fetching = self._fetching
         fetching.tab_wanted.connect(self.show_models_tab)
         fetching.settings_wanted.connect(self._show_token)
@@ -243,8 +244,13 @@ class PageParts(QObject):
 
     @Slot(int, object)
     def _hear_end(self, _request_id: int, ending: object) -> None:
-        if isinstance(ending, (Done, Cancelled)) and ending.usage is not None:
-            self.answer_measured.emit(ending.usage)
+        if isinstance(ending, (Done, Cancelled)):
+            self._hear_figures(ending.usage)
+
+    @Slot(object)
+    def _hear_figures(self, usage: Usage | None) -> None:
+        # Without any (an answer that failed): nothing is computed now all the same.
+        self.answer_measured.emit(usage or Usage())
 
 
 def import_pages() -> None:

@@ -33,6 +33,7 @@ from models.runtime.protocol import (
     Unloaded,
 )
 from models.runtime.request_book import error_from_event
+from models.runtime.states import OthersAnswerEnded
 from models.runtime.supervisor import (
     EngineFailed,
     EngineNotice,
@@ -74,6 +75,8 @@ class EngineBridge(QObject):
     delta = Signal(int, str, str, int)  # request id, text, reasoning, tokens
     stats = Signal(Stats)
     finished = Signal(int, object)  # request id, Done | Cancelled
+    # A request that is not the window's own: Usage | None. Its live figures came as ``stats``.
+    others_answer_ended = Signal(object)
     failed = Signal(object, FathomError)  # request id | None
     safe_mode_retry = Signal(FathomError)
     devices = Signal(DeviceList)
@@ -230,6 +233,8 @@ class EngineBridge(QObject):
                 self.safe_mode_retry.emit(error)
             case EngineFailed(error=error, request_id=request_id):
                 self.failed.emit(request_id, error)
+            case OthersAnswerEnded(usage=usage):
+                self.others_answer_ended.emit(usage)
             case EventReceived(event=event):
                 self._dispatch_event(event)
 

@@ -89,7 +89,10 @@ class MonitorPage(Page):
     @Slot(Usage)
     def set_usage(self, usage: Usage) -> None:
         """Show the mean of the finished answer; the graph has a gap from here."""
-        self.decode.set_number(*split_rate(usage.decode_tok_s))
+        if usage.decode_tok_s:
+            self.decode.set_number(*split_rate(usage.decode_tok_s))
+        else:
+            self.decode.show_nothing()
         self._rate = None
 
     @Slot(HardwareSnapshot)

@@ -20,6 +20,7 @@ from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, current_theme
 from app.views.words import tokens_words
 from app.widgets.gauge import Gauge
 from app.widgets.labels import Run, RunsLabel, Weight, rounded
+from app.widgets.tips import plain_tip
 from models.hardware.readouts import GpuReadout, HardwareSnapshot, RamReadout
 from models.runtime.protocol import LoadProgress, Stats, Usage
 from models.units import UNKNOWN, split_bytes, split_duration, split_rate
@@ -71,8 +72,8 @@ class StatusBar(QAbstractButton):
         if status.phase is LoadPhase.LOADING and status.progress is not None:
             self._show_loading(status.progress)
         else:
-            word, token = self._words[status.phase]
-            self.speed.set_runs([Run(word, token)])
+            self.speed.set_runs([Run(*self._words[status.phase])])
+        self._state = Run(*self._words[status.phase])
         self.ttft.set_runs(())
         loaded = status.loaded
         self._show_context(0, loaded.settings.n_ctx if loaded else 0)
@@ -90,10 +91,14 @@ class StatusBar(QAbstractButton):
         self._arrange()
 
     def set_usage(self, usage: Usage) -> None:
-        """Keep the figures of the finished answer in sight."""
-        self.speed.set_number(*split_rate(usage.decode_tok_s))
+        """Keep the figures of the finished answer in sight; one without any leaves none behind."""
+        if usage.decode_tok_s:
+            self.speed.set_number(*split_rate(usage.decode_tok_s))
+        else:
+            self.speed.set_runs([self._state])
         self._show_ttft(usage.ttft_s)
-        self._show_context(usage.context_used, usage.context_total)
+        if usage.context_total:
+            self._show_context(usage.context_used, usage.context_total)
         self._arrange()
 
     def set_hardware(self, snapshot: HardwareSnapshot) -> None:
@@ -299,4 +304,4 @@ def _show_gpu(gauge: Gauge, gpu: GpuReadout) -> None:
         )
     else:
         gauge.set_values(None, UNKNOWN, "", "")
-    gauge.setToolTip(f"{gpu.name}, {gpu.source}")
+    gauge.setToolTip(plain_tip(f"{gpu.name}, {gpu.source}"))

@@ -7,9 +7,15 @@ from collections import deque
 from threading import Condition
 
 from models.errors import FathomError
-from models.runtime.protocol import Event, StatsEvent
+from models.runtime.protocol import Cancelled, Done, Event, StatsEvent
 from models.runtime.request_book import OpenRequest
-from models.runtime.states import EngineFailed, EngineListener, EngineNotice, EventReceived
+from models.runtime.states import (
+    EngineFailed,
+    EngineListener,
+    EngineNotice,
+    EventReceived,
+    OthersAnswerEnded,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,7 +28,8 @@ class Notices:
 
         Args:
             changed: guards the queue.
-            listener: hears everything but the events of requests that have a listener of their own.
+            listener: hears everything but the events of requests that have a listener of their own,
+                of whose it hears the live figures and the last ones.
         """
         self._changed = changed
         self._listener = listener
@@ -36,10 +43,15 @@ class Notices:
     def tell_event(self, event: Event, request: OpenRequest) -> None:
         """Queue an event for whom its request belongs to; live figures are for both; lock held."""
         notice = EventReceived(event)
-        if request.listener is not None:
-            self._queue.append((request.listener, notice))
-        if request.listener is None or isinstance(event.body, StatsEvent):
+        if request.listener is None:
             self.tell(notice)
+            return
+        self._queue.append((request.listener, notice))
+        if isinstance(event.body, StatsEvent):
+            self.tell(notice)
+        elif event.is_final:
+            usage = event.body.usage if isinstance(event.body, (Done, Cancelled)) else None
+            self.tell(OthersAnswerEnded(request.id, usage))
 
     def tell_failure(self, error: FathomError, work: OpenRequest | None) -> None:
         """Queue the child's failure for whom its work belonged to, and for all; lock held."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from models.errors import EngineCrashedError, FathomError
-from models.runtime.protocol import Event
+from models.runtime.protocol import Event, Usage
 
 
 class EngineState(enum.Enum):
@@ -111,5 +111,20 @@ class EventReceived:
     event: Event
 
 
-EngineNotice = StateChanged | SafeModeRetry | EngineFailed | EventReceived
+@dataclass(frozen=True)
+class OthersAnswerEnded:
+    """A request with a listener of its own has ended, by itself or not.
+
+    Its events are for that listener; this is for whoever showed its live figures, which come to
+    all.
+
+    Attributes:
+        usage: its final figures; None where it has none.
+    """
+
+    request_id: int
+    usage: Usage | None
+
+
+EngineNotice = StateChanged | SafeModeRetry | EngineFailed | EventReceived | OthersAnswerEnded
 EngineListener = Callable[[EngineNotice], None]

@@ -18,6 +18,7 @@ from app.views.main_window import CHAT, SERVER
 from app.views.server_page import ServerPage
 from helpers.real_window import RealWindow
 from models.settings import Settings
+from models.units import split_rate
 
 
 @pytest.fixture
@@ -60,6 +61,11 @@ def test_the_window_shows_that_the_server_is_on_and_closes_it(
         asked = programs.submit(ask, url, serving.key.key)
         real.until(asked.done)
     assert asked.result() in ("stop", "length")
+    # Of the answer as a whole, as after one of the chat: no live figure is left standing.
+    real.until(lambda: serving.requests and not serving.requests[0].is_open)
+    rate = serving.requests[0].note.decode_tok_s
+    mean = " ".join(split_rate(rate)) if rate else "Ready"
+    real.until(lambda: real.program.status_bar.speed.text() == mean)
     real.window.show_page(CHAT)
     bar = real.program.status_bar
     assert bar.server.text() == "Server on" or bar.server.text() == "Server answers"

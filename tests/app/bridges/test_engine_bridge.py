@@ -23,6 +23,7 @@ from models.runtime.protocol import (
     StatsEvent,
     Usage,
 )
+from models.runtime.states import OthersAnswerEnded
 from models.runtime.supervisor import (
     EngineFailed,
     EngineState,
@@ -94,6 +95,22 @@ def test_figures_are_thinned_and_the_last_one_arrives(qtbot: QtBot, bridge: Engi
         tell(bridge, event(StatsEvent(Stats("decode", completion_tokens=number))))
     qtbot.waitUntil(lambda: bool(heard) and heard[-1].completion_tokens == 99)
     assert len(heard) <= 3
+
+
+def test_the_end_of_another_program_s_answer_comes_after_its_last_live_figures(
+    qtbot: QtBot, bridge: EngineBridge
+) -> None:
+    heard: list[Any] = []
+    bridge.stats.connect(lambda stats: heard.append(stats.completion_tokens))
+    bridge.others_answer_ended.connect(heard.append)
+    live = [event(StatsEvent(Stats("decode", completion_tokens=number))) for number in range(10)]
+    usage = Usage(completion_tokens=10, decode_tok_s=8.0)
+    with qtbot.waitSignal(bridge.others_answer_ended):
+        tell(bridge, *live, OthersAnswerEnded(1, usage))
+    assert heard[-2:] == [9, usage]
+    with qtbot.waitSignal(bridge.others_answer_ended):
+        tell(bridge, OthersAnswerEnded(2, None))
+    assert heard[-1] is None
 
 
 def test_progress_is_thinned_and_the_last_one_comes_before_the_end(

@@ -71,6 +71,20 @@ def test_it_shows_speed_ttft_and_context_while_decoding(bar: StatusBar) -> None:
     assert bar.context.accessibleDescription() == "3.5k / 16k"
 
 
+def test_after_an_answer_its_mean_stays_and_after_one_without_figures_nothing_runs_on(
+    bar: StatusBar,
+) -> None:
+    bar.set_status(ModelStatus(phase=LoadPhase.READY, loaded=loaded()))
+    bar.set_stats(DECODING)
+    bar.set_usage(Usage(decode_tok_s=20.0, ttft_s=0.5, context_used=4000, context_total=16384))
+    assert (bar.speed.text(), bar.ttft.text()) == ("20.0 tok/s", "TTFT 0.50 s")
+    bar.set_stats(Stats(phase="prefill", prefill_tokens_total=10, context_total=16384))
+    assert "Reading" in bar.speed.text()
+    bar.set_usage(Usage())
+    assert (bar.speed.text(), bar.ttft.text()) == ("Ready", "")
+    assert "16,384" in bar.context.toolTip()
+
+
 def test_it_shows_reading_the_prompt_and_loading(bar: StatusBar) -> None:
     bar.set_stats(Stats(phase="prefill", prefill_tokens_done=50, prefill_tokens_total=200))
     assert bar.speed.text() == "Reading 25 %"

@@ -9,6 +9,7 @@ import pytest
 from helpers.engine_harness import QUESTION, WAIT_S, Harness, Recorder
 from models.errors import EngineError
 from models.runtime.protocol import Cancelled, Delta, Done, Started
+from models.runtime.states import OthersAnswerEnded
 from models.runtime.supervisor import EngineFailed, EngineState, StateChanged
 
 MakeHarness = Callable[..., Harness]
@@ -29,6 +30,16 @@ def test_its_events_come_to_its_listener_alone(harness: MakeHarness) -> None:
     assert own.of(StateChanged) == []
 
 
+def test_that_it_ended_and_its_last_figures_are_told_to_all(harness: MakeHarness) -> None:
+    made, own = harness({"words": 3}), Recorder()
+    made.load()
+    request_id = made.engine.generate(QUESTION, listener=own)
+    ended = made.notes.wait_for(lambda n: isinstance(n, OthersAnswerEnded))
+    (done,) = [body for body in own.bodies(request_id) if isinstance(body, Done)]
+    assert ended == OthersAnswerEnded(request_id, done.usage)
+    assert own.of(OthersAnswerEnded) == []
+
+
 def test_without_a_listener_of_its_own_all_goes_to_the_engine_s(harness: MakeHarness) -> None:
     made, own = harness({"words": 1}), Recorder()
     made.load()
@@ -37,6 +48,7 @@ def test_without_a_listener_of_its_own_all_goes_to_the_engine_s(harness: MakeHar
     second = made.engine.generate(QUESTION)
     made.notes.wait_for_event(Done)
     assert made.notes.text(second) == "word0 "
+    assert [n.request_id for n in made.notes.of(OthersAnswerEnded)] == [first]
     assert own.bodies(second) == []
 
 
