@@ -104,6 +104,8 @@ def open_listener(port: int) -> socket.socket:
 
 
 def _port_error(port: int, error: Exception) -> ServerPortError:
+    other = port + 1 if 1024 <= port < _LARGEST_PORT else 8737
+    hint = f"Choose another port, {other} for example."
     # Windows says this too of a port that another program keeps for itself.
     if isinstance(error, PermissionError) and sys.platform != "win32":
         message = f"The system does not let Fathom use port {port}."
@@ -111,10 +113,9 @@ def _port_error(port: int, error: Exception) -> ServerPortError:
         message = f"{port} is no port."
     else:
         message = f"Port {port} is in use by another program."
-    other = port + 1 if 1024 <= port < _LARGEST_PORT else 8737
-    return ServerPortError(
-        message, hint=f"Choose another port, {other} for example.", details=str(error)
-    )
+        # Whoever is there first could be another user of this machine, who waits for keys.
+        hint += " If that is not Fathom, make a new key too: who asked there has shown the old one."
+    return ServerPortError(message, hint=hint, details=str(error))
 
 
 class _LoopbackServer(Server):

@@ -388,6 +388,8 @@ def test_a_port_in_use_is_told(server):
         assert event.code == "server_port_busy"
         assert words in event.message
         assert "another port" in event.hint
+        # Programs that asked the one who is there have shown it their key.
+        assert ("new key" in event.hint) == (words == "in use")
         assert child.wait() == 1
 
 
