@@ -275,7 +275,8 @@ def _rounded(note: RequestNote) -> dict[str, float]:
 def request_words(note: RequestNote) -> str:
     """Return how a request ended, in one line and without a word of it."""
     if note.state == "failed":
-        return without_controls(f"failed: {note.error}")
+        # It may quote what a program called the model: that must not look like lines of ours.
+        return without_controls(" ".join(f"failed: {note.error}".split()))
     parts = [f"{note.completion_tokens} tokens"]
     if note.decode_tok_s:
         parts[0] += f" at {format_rate(note.decode_tok_s)}"

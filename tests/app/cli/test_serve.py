@@ -307,11 +307,15 @@ def test_after_a_crash_the_checkpoint_is_loaded_again(
         ),
         (RequestNote(1, "demo", "failed", error="It\x1b[31m broke."), "failed: It[31m broke."),
         (
+            RequestNote(1, "demo", "failed", error='No "x\nRequest 2: 5 tokens" here.'),
+            'failed: No "x Request 2: 5 tokens" here.',
+        ),
+        (
             RequestNote(1, "demo", "gone", 30, 2, 0.0, 1.0),
             "2 tokens, prompt of 30 tokens, 1.00 s, the client hung up",
         ),
     ],
-    ids=["done", "failed", "gone"],
+    ids=["done", "failed", "failed and forging lines", "gone"],
 )
 def test_a_request_in_words(note: RequestNote, words: str) -> None:
     assert request_words(note) == words
