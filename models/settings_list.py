@@ -319,8 +319,8 @@ _SERVER = (
         "int",
         8737,
         "Port",
-        "Where programs on this machine find the server: 127.0.0.1 and this number. 0 takes any "
-        "that is free, another one with every start.",
+        "The number in the address. Change it when another program uses the same one. 0 takes "
+        "any that is free, another one with every start.",
         minimum=0,
         maximum=65_535,
         group="Server",

@@ -23,7 +23,7 @@ from app.itemmodels.served_requests import ServedRequest
 from app.messages import Action, Messages
 from app.tasks import TaskRunner, expected
 from models.api.key import load_or_make_key, make_new_key
-from models.api.protocol import ServedModel, ServerOptions, TurnedAway
+from models.api.protocol import ServedModel, ServerOptions, TurnedAway, other_port
 from models.api.requests import RequestNote
 from models.api.server import ApiServer, ServerPhase, ServerState
 from models.engine_settings import sampling
@@ -33,7 +33,8 @@ from models.runtime.supervisor import EngineSupervisor
 from models.runtime.turns import EngineTurns
 
 MOST_REQUESTS = 50
-MOST_REFUSALS = 20
+# So many that what was asked stays in sight below them.
+MOST_REFUSALS = 8
 _OPENED_WITH = ("server.port", "server.allowed_origins")
 
 
@@ -45,7 +46,10 @@ class ServerStatus:
         is_on: what the user wants.
         url: what programs are told; empty unless they can ask.
         model: what answers; None while nothing is loaded.
+        is_loading: something is on its way that will answer.
+        model_error: why nothing answers; None where it was not loaded at all.
         answering: how many requests wait or are being answered.
+        waiting: how many of them wait.
         needs_restart: a change takes effect when nobody is being answered any more.
     """
 
@@ -54,7 +58,10 @@ class ServerStatus:
     url: str = ""
     error: FathomError | None = None
     model: ServedModel | None = None
+    is_loading: bool = False
+    model_error: FathomError | None = None
     answering: int = 0
+    waiting: int = 0
     needs_restart: bool = False
 
 
@@ -115,6 +122,7 @@ class Serving(QObject):
             messages: told when the server fails by itself.
         """
         super().__init__(parent)
+        self._loader = loader
         self._settings = settings
         self._key_folder = key_folder
         self._runner = runner
@@ -129,6 +137,7 @@ class Serving(QObject):
         self._key = KeyState()
         # Read by the server's threads, written here only.
         self._model: ServedModel | None = None
+        self._told_model: tuple[object, ...] = ()
         self._requests: dict[int, ServedRequest] = {}
         self._refusals: tuple[Refused, ...] = ()
         self.bridge = ServerBridge(self)
@@ -172,7 +181,10 @@ class Serving(QObject):
             url=self._state.url if is_open else "",
             error=error,
             model=self._model,
+            is_loading=self._loader.status.is_loading,
+            model_error=self._loader.status.error if self._model is None else None,
             answering=sum(one.is_open for one in self._requests.values()),
+            waiting=sum(one.note.state == "waiting" for one in self._requests.values()),
             needs_restart=self._needs_restart and is_open,
         )
 
@@ -262,6 +274,16 @@ class Serving(QObject):
     def set_port(self, port: int) -> None:
         """Open the server on another port from now on."""
         self._settings.set("server.port", port)
+
+    @Slot()
+    def try_other_port(self) -> None:
+        """Go to the port beside the one that cannot be had."""
+        self.set_port(other_port(self.port))
+
+    @Slot()
+    def load_model_again(self) -> None:
+        """Load what answered before it failed."""
+        self._loader.retry()
 
     def forget_refusals(self) -> None:
         """Show no longer who was turned away."""
@@ -396,8 +418,9 @@ class Serving(QObject):
         model = None
         if status.is_ready and status.entry is not None and status.loaded is not None:
             model = ServedModel(status.entry.name, status.loaded.settings.n_ctx)
-        if model != self._model:
-            self._model = model
+        told = (model, status.is_loading, status.error)
+        if told != self._told_model:
+            self._model, self._told_model = model, told
             self._tell()
 
     @Slot(str, object)

@@ -17,6 +17,7 @@ from models.units import format_duration, format_rate
 Index = QModelIndex | QPersistentModelIndex
 TONE_ROLE = Qt.ItemDataRole.UserRole + 1
 _TONES: dict[RequestState, str] = {"answering": "accent", "failed": "fail", "done": "text"}
+_SHORTEST_S = 0.01
 _DISPLAY, _TIP = Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole
 
 
@@ -73,6 +74,13 @@ class ServedRequestModel(QAbstractTableModel):
             if old != new:
                 self.dataChanged.emit(self.index(number, 0), self.index(number, last))
 
+    def why(self, row: int) -> str:
+        """Return when and why the request of a row failed; empty where it did not."""
+        if row >= len(self._rows) or not self._rows[row].note.error:
+            return ""
+        one = self._rows[row]
+        return f"{one.at:%H:%M:%S}: {one.note.error}"
+
     def rowCount(self, parent: Index | None = None) -> int:
         """Return how many requests there are."""
         return 0 if parent is not None and parent.isValid() else len(self._rows)
@@ -121,7 +129,9 @@ class ServedRequestModel(QAbstractTableModel):
             case RequestColumn.SPEED:
                 return format_rate(note.decode_tok_s) if note.decode_tok_s else ""
             case _:
-                return "" if row.is_open else format_duration(note.elapsed_s)
+                # What was refused at once took no time that anybody would want to know.
+                is_told = not row.is_open and note.elapsed_s >= _SHORTEST_S
+                return format_duration(note.elapsed_s) if is_told else ""
 
 
 def _alignment(column: int) -> Qt.AlignmentFlag:

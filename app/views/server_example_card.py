@@ -39,11 +39,7 @@ class ServerExampleCard(CardRows):
         self._on_status(serving.status)
 
     def _lay_out(self) -> None:
-        note = text_label(
-            self.tr("What speaks OpenAI's interface wants two things: the address and the key."),
-            tone="quiet",
-            wrap=True,
-        )
+        note = self._note = text_label(tone="quiet", wrap=True)
         head = QHBoxLayout()
         head.setSpacing(SPACE_L)
         head.addWidget(note, 1)
@@ -71,6 +67,11 @@ class ServerExampleCard(CardRows):
     def _on_status(self, status: ServerStatus) -> None:
         url = status.url or f"http://127.0.0.1:{self._serving.port or 'PORT'}/v1"
         model = status.model.name if status.model else ANY_MODEL
+        words = self.tr(
+            "Programs that know “OpenAI compatible” servers ask for the address, the key and "
+            "the name of the model: {0}"
+        )
+        self._note.setText(words.format(model))
         if (url, model) != (self._url, self._model):
             self._url, self._model = url, model
             self._show()

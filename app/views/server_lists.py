@@ -31,6 +31,7 @@ from app.widgets.buttons import TextButton
 from app.widgets.card_rows import CardRows
 from app.widgets.labels import text_label
 from app.widgets.page import hairline
+from app.widgets.tab_order import tab_before
 
 _ROW_HEIGHT = 28
 _ROWS_SHOWN = 8
@@ -70,8 +71,12 @@ class RequestsCard(CardRows):
         inside = QVBoxLayout(holder)
         inside.setContentsMargins(SPACE_S, SPACE_XS, SPACE_S, SPACE_S)
         inside.addWidget(self.table)
+        self._why = text_label(tone="quiet", size=SIZE_SMALL, wrap=True)
+        self._why.setContentsMargins(SPACE_S, 0, SPACE_S, SPACE_XS)
+        inside.addWidget(self._why)
         self._table_holder = holder
         self.add(holder, line=False)
+        self.table.selectionModel().currentRowChanged.connect(self._show_why)
         serving.requests_changed.connect(self.show_requests)
         serving.status_changed.connect(self._on_status)
         self.show_requests(serving.requests)
@@ -87,8 +92,21 @@ class RequestsCard(CardRows):
         self.model.set_requests(requests)
         self._table_holder.setVisible(bool(requests))
         self.table.fit()
+        self._show_why()
         self._none.setVisible(not requests)
         self._on_status(self._serving.status)
+
+    @property
+    def why(self) -> str:
+        """Why the chosen request, or else the newest one, failed; empty where it did not."""
+        return self._why.text()
+
+    @Slot()
+    def _show_why(self) -> None:
+        """Say why a request failed: the one that is chosen, else the newest."""
+        words = self.model.why(max(self.table.currentIndex().row(), 0))
+        self._why.setText(words)
+        self._why.setVisible(bool(words))
 
     @Slot(ServerStatus)
     def _on_status(self, status: ServerStatus) -> None:
@@ -206,6 +224,7 @@ class RefusalsCard(QFrame):
                 self.allow_buttons[one.page] = row.allow_button
             self._rows.addWidget(row)
             self._rows.addWidget(hairline())
+        tab_before(self.clear_button, list(self.allow_buttons.values()))
         if had_focus:
             self.clear_button.setFocus()
 

@@ -84,8 +84,8 @@ class ServerPage(Page):
         dialog.body.addWidget(
             text_label(
                 self.tr(
-                    "The old key counts no more from that moment on. Programs that have it are "
-                    "refused until you give them the new one; what they are being answered ends."
+                    "The old key stops working at once. Programs that have it are refused until "
+                    "you give them the new one, and answers under way end."
                 ),
                 wrap=True,
             )
@@ -101,9 +101,9 @@ class ServerPage(Page):
         )
         for words in (
             self.tr(
-                "This page, and everything that it loads, may then ask the model from your "
-                "browser and read the answers, as long as the server is on. It has to know the "
-                "key too; give it to pages that you trust only."
+                "Every page at this address, and everything that they load, may then ask the "
+                "model from your browser and read the answers, as long as the server is on. They "
+                "have to know the key too; give it to pages that you trust only."
             ),
             self.tr(
                 "If you did not expect this page to ask, it had no business to: leave it refused."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.actions.server import ServerStatus, Serving
+from app.actions.server import KeyState, ServerStatus, Serving
 from app.bridges.settings import SettingsBridge
 from app.theme import SIZE_SMALL, SPACE_L, SPACE_M, SPACE_S, mono_font
 from app.views.words import tokens_words
@@ -13,8 +13,10 @@ from app.widgets.buttons import Switch, TextButton
 from app.widgets.card_rows import CardRow, CardRows
 from app.widgets.chat_buttons import CopyButton
 from app.widgets.labels import ElidedLabel, Weight, set_tone, text_label
+from app.widgets.secret_line import CopyTextButton
+from models.api.protocol import other_port
 from models.api.server import ServerPhase
-from models.errors import ServerKeyError
+from models.errors import ServerKeyError, ServerPortError
 
 
 class ServerStateCard(CardRows):
@@ -35,8 +37,9 @@ class ServerStateCard(CardRows):
             CardRow(
                 self.tr("Let other programs ask"),
                 self.tr(
-                    "Programs on this machine use the loaded model the way they use OpenAI's "
-                    "interface. Nobody else can reach it, and nothing leaves this machine."
+                    "Editors, chat programs and scripts on this machine may then ask the loaded "
+                    "model: those that know “OpenAI compatible” servers. Nobody else can reach it, "
+                    "and nothing leaves this machine."
                 ),
                 self.switch,
             )
@@ -44,13 +47,18 @@ class ServerStateCard(CardRows):
         self.add(self._make_state())
         self.model_button = TextButton(self.tr("Choose a model"), icon_name="boxes")
         self.model_button.clicked.connect(self.models_requested)
+        self.load_button = TextButton(self.tr("Load again"), icon_name="refresh-cw")
+        self.load_button.clicked.connect(serving.load_model_again)
         self._model = CardRow(self.tr("What answers"), " ", self.model_button)
+        self._model.line.insertWidget(1, self.load_button, 0, Qt.AlignmentFlag.AlignVCenter)
         self.add(self._model)
         spec = settings.settings.spec("server.starts_with_window")
         self.start_switch = Switch(spec.title)
         self.start_switch.toggled.connect(self._set_start)
         self.add(CardRow(spec.title, spec.help, self.start_switch))
         serving.status_changed.connect(self.show_status)
+        serving.key_changed.connect(self._show_key)
+        self._show_key(serving.key)
         settings.changed.connect(self._on_setting)
         self._show_start(settings.settings.get_bool("server.starts_with_window"))
         self.show_status(serving.status)
@@ -75,7 +83,7 @@ class ServerStateCard(CardRows):
         set_tone(self._state, tone)
         self._url.set_full_text(status.url)
         is_open = status.phase is ServerPhase.LISTENING
-        for widget in (self._url, self.copy_button):
+        for widget in (self._url, self.copy_button, self.copy_key_button):
             widget.setVisible(is_open)
         error = status.error
         self._sentence.setText(self._says(status))
@@ -84,11 +92,19 @@ class ServerStateCard(CardRows):
         self._hint.setText(error.hint if error else "")
         self._hint.setVisible(bool(self._hint.text()))
         self.again_button.setVisible(error is not None)
+        self.port_button.setVisible(isinstance(error, ServerPortError))
+        if self.port_button.isVisibleTo(self):
+            port = other_port(self._serving.port)
+            self.port_button.setText(self.tr("Use port {0}").format(port))
         self.new_key_button.setVisible(isinstance(error, ServerKeyError))
         self._note.setText(self._note_words(status))
         self._note.setVisible(bool(self._note.text()))
         self.apply_button.setVisible(status.needs_restart)
         self._show_model(status)
+
+    @Slot(KeyState)
+    def _show_key(self, state: KeyState) -> None:
+        self.copy_key_button.set_copied(state.key)
 
     def _words(self, status: ServerStatus) -> tuple[str, str]:
         return {
@@ -101,24 +117,32 @@ class ServerStateCard(CardRows):
         if status.error is not None:
             return status.error.message
         if status.phase is ServerPhase.STOPPED:
-            return self.tr("Nothing listens: no program and no web page can reach Fathom.")
+            return self.tr("No program and no web page can reach Fathom.")
         return ""
 
     def _note_words(self, status: ServerStatus) -> str:
         words = []
-        if status.answering == 1:
-            words.append(self.tr("1 request is being answered or waits."))
-        elif status.answering:
-            count = self.tr("{0} requests are being answered or wait.")
-            words.append(count.format(status.answering))
+        if status.answering > status.waiting:
+            words.append(self.tr("1 request is being answered."))
+            if status.waiting:
+                words.append(self.tr("Waiting: {0}.").format(status.waiting))
+        elif status.waiting:
+            count = self.tr("Waiting until the chat has its answer: {0}.")
+            words.append(count.format(status.waiting))
         if status.needs_restart:
             words.append(self.tr("The change takes effect when they are done."))
         return " ".join(words)
 
     def _show_model(self, status: ServerStatus) -> None:
-        model = status.model
-        self.model_button.setVisible(model is None)
-        if model is None:
+        model, error = status.model, status.model_error
+        self.model_button.setVisible(model is None and not status.is_loading)
+        self.load_button.setVisible(error is not None and not status.is_loading)
+        set_tone(self._model.help, "fail" if error and not status.is_loading else "quiet")
+        if status.is_loading:
+            self._model.set_help(self.tr("A model is being loaded; programs are told to wait."))
+        elif error is not None:
+            self._model.set_help(error.one_line())
+        elif model is None:
             self._model.set_help(self.tr("Nothing is loaded; programs that ask are told so."))
         else:
             words = self.tr("{0}, context {1}")
@@ -134,10 +158,14 @@ class ServerStateCard(CardRows):
         self.copy_button = CopyButton()
         self.copy_button.set_label(self.tr("Copy the address"))
         self.copy_button.clicked.connect(self._copy)
+        # Beside the address: a program wants both.
+        self.copy_key_button = CopyTextButton(self.tr("Copy key"), is_secret=True)
         self._hint = text_label(tone="quiet", wrap=True)
         self._note = text_label(tone="quiet", size=SIZE_SMALL, wrap=True)
         self.again_button = TextButton(self.tr("Start again"), icon_name="refresh-cw")
         self.again_button.clicked.connect(self._serving.start_again)
+        self.port_button = TextButton("")
+        self.port_button.clicked.connect(self._serving.try_other_port)
         self.new_key_button = TextButton(self.tr("Make a new key"))
         self.new_key_button.clicked.connect(self.new_key_requested)
         self.apply_button = TextButton(self.tr("Apply now"))
@@ -148,9 +176,12 @@ class ServerStateCard(CardRows):
         line.addWidget(self._url)
         line.addWidget(self.copy_button)
         line.addStretch(1)
+        line.addWidget(self.copy_key_button)
         buttons = QHBoxLayout()
         buttons.setSpacing(SPACE_S)
-        for button in (self.again_button, self.new_key_button, self.apply_button):
+        for button in (
+            self.port_button, self.again_button, self.new_key_button, self.apply_button
+        ):  # fmt: skip
             buttons.addWidget(button)
             button.hide()
         buttons.addStretch(1)

@@ -51,14 +51,16 @@ def refused_words(one: Refused) -> str:
     """Return in a sentence who was turned away, and why."""
     words = {
         "origin": _tr("A web page wanted to use the server and was refused: {0}"),
-        "host": _tr("Somebody asked under the name {0} and was refused: a sign of DNS rebinding."),
+        "host": _tr("Somebody asked for {0}, which is not this machine, and was refused."),
         "key": _tr("A program without the right key was refused."),
-        "content_type": _tr("A request was refused that did not say it is JSON."),
+        "content_type": _tr("A request was refused that was not marked as JSON."),
         "too_large": _tr("A request was refused because it was too large."),
         "too_slow": _tr("A connection was closed that sent nothing for too long."),
         "too_many": _tr("A connection was refused because too many were open."),
     }
     shown = one.page or one.shown or _tr("(it did not say which)")
+    if one.reason == "origin" and shown == "null":
+        shown = _tr("(a file, or a page that hides its address)")
     return words.get(one.reason, _tr("A request was refused.")).format(shown)
 
 
@@ -67,7 +69,13 @@ def refused_advice(one: Refused) -> str:
     if one.reason == "key":
         return _tr("If it is one of yours, give it the key below.")
     if one.reason == "origin" and not one.page:
-        return _tr("It has no address of its own, so that it cannot be allowed.")
+        return _tr("Without an address it cannot be allowed.")
+    if one.reason == "host":
+        return _tr(
+            "Hostile web pages do that. If it was a program of yours, give it the address above."
+        )
+    if one.reason == "content_type":
+        return _tr("Programs that can use this server mark what they send by themselves.")
     return ""
 
 

@@ -131,7 +131,7 @@ class StatusBar(QAbstractButton):
     def set_server(self, status: ServerStatus) -> None:
         """Show that other programs may ask, as long as they may."""
         before = self.server.text()
-        if status.url and status.answering:
+        if status.url and status.answering > status.waiting:
             self.server.set_runs([Run(self.tr("Server answers"), "accent")])
         elif status.url:
             self.server.set_runs([Run(self.tr("Server on"), "good")])

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from app.theme import SPACE_XS, mono_font
 from app.widgets.buttons import IconButton
 from app.widgets.labels import ElidedLabel
+from app.widgets.tab_order import tab_before
 
 
 class RemovableLines(QVBoxLayout):
@@ -17,9 +18,15 @@ class RemovableLines(QVBoxLayout):
 
     removed = Signal(str)
 
-    def __init__(self) -> None:
+    def __init__(self, before: QWidget) -> None:
+        """Prepare.
+
+        Args:
+            before: where the keyboard comes after the lines; of the same parent.
+        """
         super().__init__()
         self.setSpacing(SPACE_XS)
+        self._before = before
         self._removers: dict[str, IconButton] = {}
 
     def remove_button(self, text: str) -> IconButton:
@@ -35,6 +42,7 @@ class RemovableLines(QVBoxLayout):
                 widget.deleteLater()
         for text in texts:
             self.addWidget(self._line(text))
+        tab_before(self._before, list(self._removers.values()))
 
     def _line(self, text: str) -> QWidget:
         line = QWidget()

@@ -197,9 +197,9 @@ class PathListControl(Control):
         self._name = name
         self._paths: tuple[str, ...] = ()
         self._empty = text_label(empty, tone="quiet")
-        self._lines = RemovableLines()
-        self._lines.removed.connect(self._remove)
         self.add_button = TextButton(self.tr("Add folder"), icon_name="folder-plus")
+        self._lines = RemovableLines(self.add_button)
+        self._lines.removed.connect(self._remove)
         self.add_button.clicked.connect(self._ask)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

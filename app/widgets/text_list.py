@@ -25,9 +25,9 @@ class TextList(QWidget):
         super().__init__(parent)
         self._texts: tuple[str, ...] | None = None
         self._empty = text_label(empty, tone="quiet", wrap=True)
-        self._lines = RemovableLines()
-        self._lines.removed.connect(self._remove)
         self.field = QLineEdit()
+        self._lines = RemovableLines(self.field)
+        self._lines.removed.connect(self._remove)
         self.field.setAccessibleName(name)
         self.field.setPlaceholderText(placeholder)
         self.field.returnPressed.connect(self._add)

@@ -14,6 +14,13 @@ from models.runtime.protocol import Json, PromptMessage, to_json
 from models.runtime.wire import build
 
 LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 8737
+LARGEST_PORT = 65_535
+
+
+def other_port(port: int) -> int:
+    """Return a port to try where one cannot be had."""
+    return port + 1 if 1024 <= port < LARGEST_PORT else DEFAULT_PORT
 
 
 @dataclass(frozen=True)

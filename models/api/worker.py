@@ -30,6 +30,7 @@ from models.api.protocol import (
     ServerOptions,
     event_to_line,
     options_from_line,
+    other_port,
     reply_from_line,
 )
 from models.errors import EngineProtocolError, ServerPortError
@@ -39,7 +40,6 @@ from models.runtime.protocol import MAX_LINE_BYTES, decode_line
 
 MEMORY_LIMIT_BYTES = 1024 * 1024 * 1024
 _BACKLOG = 128
-_LARGEST_PORT = 65_535
 
 
 def main() -> int:
@@ -104,8 +104,7 @@ def open_listener(port: int) -> socket.socket:
 
 
 def _port_error(port: int, error: Exception) -> ServerPortError:
-    other = port + 1 if 1024 <= port < _LARGEST_PORT else 8737
-    hint = f"Choose another port, {other} for example."
+    hint = f"Choose another port, {other_port(port)} for example."
     # Windows says this too of a port that another program keeps for itself.
     if isinstance(error, PermissionError) and sys.platform != "win32":
         message = f"The system does not let Fathom use port {port}."

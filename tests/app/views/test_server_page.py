@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QLineEdit
+from PySide6.QtWidgets import QApplication, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.actions.server import Refused, Serving
@@ -105,6 +106,9 @@ def test_the_switch_opens_the_server_and_shows_where_it_is(shown: Shown) -> None
     assert state.url == shown.serving.status.url
     state.copy_button.click()
     assert QGuiApplication.clipboard().text() == state.url
+    state.copy_key_button.click()
+    assert QGuiApplication.clipboard().text() == shown.serving.key.key
+    assert is_marked_as_secret()
     assert state.url in shown.page.example.text.toPlainText()
     shown.qtbot.keyClick(state.switch, Qt.Key.Key_Space)
     assert state.url == ""
@@ -236,7 +240,85 @@ def test_the_same_refusal_is_one_line_that_counts(shown: Shown) -> None:
 def test_many_refusals_are_a_list_that_ends(shown: Shown) -> None:
     shown.hear(*(TurnedAway("origin", f"https://{n}.example.org") for n in range(50)))
     shown.until(lambda: shown.serving.refusals[0].page == "https://49.example.org")
-    assert len(shown.page.refusals.words) == len(shown.serving.refusals) == 20
+    assert len(shown.page.refusals.words) == len(shown.serving.refusals) == 8
+
+
+def keys_order(shown: Shown, *, since: QWidget, until: QWidget) -> list[QWidget]:
+    """Where the Tab key leads between two widgets."""
+    found: list[QWidget] = []
+    widget = since.nextInFocusChain()
+    while widget is not until:
+        assert widget is not None
+        assert widget is not since, "the keyboard came round without it"
+        # The field in a spin box stands for the box.
+        takes_keys = widget.focusPolicy() & Qt.FocusPolicy.TabFocus and not widget.focusProxy()
+        if takes_keys and widget.isVisible():
+            found.append(widget)
+        widget = widget.nextInFocusChain()
+    return found
+
+
+def test_the_keyboard_comes_to_what_was_made_later_where_it_is_seen(shown: Shown) -> None:
+    state, refusals, pages = shown.page.state, shown.page.refusals, shown.page.access.pages
+    shown.serving.allow("http://a.example")
+    shown.serving.allow("http://b.example")
+    for page in (PAGE, "https://second.example"):
+        shown.hear(TurnedAway("origin", page))
+    shown.until(lambda: len(refusals.allow_buttons) == 2)
+    allow = [refusals.allow_buttons["https://second.example"], refusals.allow_buttons[PAGE]]
+    between = keys_order(shown, since=state.start_switch, until=refusals.clear_button)
+    assert between == allow
+    remove = [pages.remove_button("http://a.example"), pages.remove_button("http://b.example")]
+    assert keys_order(shown, since=shown.page.access.port.box, until=pages.field) == remove
+
+
+def test_what_gets_the_keyboard_is_scrolled_to(shown: Shown) -> None:
+    shown.page.resize(900, 300)
+    shown.page.window().activateWindow()
+    shown.page.access.port.box.setFocus()
+    shown.until(lambda: not shown.page.access.port.visibleRegion().isEmpty())
+    shown.until(lambda: shown.page.state.switch.visibleRegion().isEmpty())
+    shown.page.state.switch.setFocus()
+    shown.until(lambda: not shown.page.state.switch.visibleRegion().isEmpty())
+
+
+def test_why_a_request_failed_can_be_read_without_a_mouse(shown: Shown) -> None:
+    bridge, requests = shown.serving.bridge, shown.page.requests
+    bridge.on_note(RequestNote(1, "gpt-5", "failed", error='There is no model "gpt-5" here.'))
+    shown.until(lambda: "gpt-5" in requests.why)
+    bridge.on_note(RequestNote(2, "demo", "done", 33, 512, 41.3, 12.4))
+    shown.until(lambda: len(shown.serving.requests) == 2)
+    assert requests.why == ""
+    requests.table.setCurrentIndex(requests.model.index(0, 0))
+    shown.qtbot.keyClick(requests.table, Qt.Key.Key_Down)
+    assert "gpt-5" in requests.why
+
+
+def test_who_waits_for_whom_is_said(shown: Shown) -> None:
+    shown.page.state.switch.click()
+    shown.until(lambda: shown.page.state.url)
+    bridge, state = shown.serving.bridge, shown.page.state
+    bridge.on_note(RequestNote(1, "", "waiting"))
+    shown.until(lambda: "chat" in state.words)
+    bridge.on_note(RequestNote(1, "demo", "answering"))
+    bridge.on_note(RequestNote(2, "", "waiting"))
+    shown.until(lambda: "being answered" in state.words)
+    assert "Waiting: 1." in state.words
+    assert "chat" not in state.words
+
+
+def test_a_port_that_is_taken_can_be_left_with_one_press(shown: Shown) -> None:
+    state = shown.page.state
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        shown.serving.set_port(port)
+        state.switch.click()
+        shown.until(state.port_button.isVisible)
+        assert str(port) in state.words
+        state.port_button.click()
+        assert shown.serving.port != port
+        assert str(shown.serving.port) in state.port_button.text()
+    shown.until(lambda: shown.parts.runner.is_idle)
 
 
 def test_requests_are_shown_newest_first_with_figures_and_no_words(shown: Shown) -> None:
