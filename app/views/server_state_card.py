@@ -50,7 +50,7 @@ class ServerStateCard(CardRows):
         self.load_button = TextButton(self.tr("Load again"), icon_name="refresh-cw")
         self.load_button.clicked.connect(serving.load_model_again)
         self._model = CardRow(self.tr("What answers"), " ", self.model_button)
-        self._model.line.insertWidget(1, self.load_button, 0, Qt.AlignmentFlag.AlignVCenter)
+        self._model.body.addWidget(self.load_button, 0, Qt.AlignmentFlag.AlignLeft)
         self.add(self._model)
         spec = settings.settings.spec("server.starts_with_window")
         self.start_switch = Switch(spec.title)
@@ -129,6 +129,9 @@ class ServerStateCard(CardRows):
         elif status.waiting:
             count = self.tr("Waiting until the chat has its answer: {0}.")
             words.append(count.format(status.waiting))
+        elif status.phase is ServerPhase.LISTENING:
+            # Not empty: the page would jump with every request.
+            words.append(self.tr("Nobody is asking now."))
         if status.needs_restart:
             words.append(self.tr("The change takes effect when they are done."))
         return " ".join(words)

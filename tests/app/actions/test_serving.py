@@ -120,6 +120,24 @@ def test_without_a_model_a_program_is_told_so(beside: Beside) -> None:
     assert (status, answer["error"]["code"]) == (503, "model_not_loaded")
 
 
+def test_an_engine_that_dies_is_said_and_its_model_can_be_loaded_again(beside: Beside) -> None:
+    one = beside(**LONG)
+    one.open()
+    asked = one.ask()
+    one.window.until(
+        lambda: one.serving.requests and one.serving.requests[0].note.state == "answering"
+    )
+    pid = one.window.supervisor.pid
+    assert pid is not None
+    psutil.Process(pid).kill()
+    assert one.answer(asked)[0] == 500
+    one.window.until(lambda: one.serving.status.model_error)
+    assert one.serving.status.model is None
+    one.serving.load_model_again()
+    one.window.until(lambda: one.serving.status.model)
+    assert one.serving.status.model_error is None
+
+
 def test_an_allowed_page_is_let_in_and_another_is_shown(beside: Beside) -> None:
     one = beside()
     one.open()

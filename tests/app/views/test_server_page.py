@@ -102,7 +102,7 @@ def test_the_switch_opens_the_server_and_shows_where_it_is(shown: Shown) -> None
     shown.qtbot.keyClick(state.switch, Qt.Key.Key_Space)
     assert "Starting" in state.words
     shown.until(lambda: state.url)
-    assert state.words == "On"
+    assert state.words == "On Nobody is asking now."
     assert state.url == shown.serving.status.url
     state.copy_button.click()
     assert QGuiApplication.clipboard().text() == state.url
