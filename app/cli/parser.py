@@ -151,7 +151,15 @@ def build_parser() -> Parser:
     return parser
 
 
-def _add_verb(verbs: Any, shared: Parser, name: str, summary: str, more: str) -> Parser:
+def _add_verb(
+    verbs: Any,
+    shared: Parser,
+    name: str,
+    summary: str,
+    more: str,
+    *,
+    json_help: str = "print one JSON object and nothing else",
+) -> Parser:
     verb = verbs.add_parser(
         name,
         help=summary,
@@ -160,7 +168,7 @@ def _add_verb(verbs: Any, shared: Parser, name: str, summary: str, more: str) ->
         allow_abbrev=False,
     )
     assert isinstance(verb, Parser)
-    verb.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    verb.add_argument("--json", action="store_true", help=json_help)
     return verb
 
 
@@ -215,8 +223,8 @@ def _add_serve(verbs: Any, shared: Parser) -> None:
         shared,
         "serve",
         "let other programs on this machine ask a checkpoint, in the manner of OpenAI's API",
-        "The server listens on 127.0.0.1 only and wants a key with every request. Ctrl-C ends it. "
-        "--json prints one object per line for everything that happens.",
+        "The server listens on 127.0.0.1 only and wants a key with every request. Ctrl-C ends it.",
+        json_help="print one JSON object a line for everything that happens",
     )
     add_serve_options(serve, _whole(0, _MAX_TOKENS), _whole(0, _MAX_PORT))
 
@@ -264,8 +272,8 @@ def _add_library(verbs: Any, shared: Parser) -> None:
         "pull",
         "fetch a checkpoint from the hub and check it",
         "Stopped with Ctrl-C or killed, the same command goes on where it was. The path of the "
-        "checkpoint goes to standard output when it is there. --json prints one object per line "
-        "while it comes.",
+        "checkpoint goes to standard output when it is there.",
+        json_help="print one JSON object a line while it comes, and nothing else",
     )
     add_pull_options(pull)
     _add_verb(verbs, shared, "ls", "list the checkpoints of the library", "")
