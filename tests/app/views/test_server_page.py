@@ -266,9 +266,12 @@ def test_the_keyboard_comes_to_what_was_made_later_where_it_is_seen(shown: Shown
         shown.hear(TurnedAway("origin", page))
     shown.until(lambda: len(refusals.allow_buttons) == 2)
     allow = [refusals.allow_buttons["https://second.example"], refusals.allow_buttons[PAGE]]
+    # What is put into a layout is shown a turn of the event loop later.
+    shown.until(lambda: all(button.isVisible() for button in allow))
     between = keys_order(shown, since=state.start_switch, until=refusals.clear_button)
     assert between == allow
     remove = [pages.remove_button("http://a.example"), pages.remove_button("http://b.example")]
+    shown.until(lambda: all(button.isVisible() for button in remove))
     assert keys_order(shown, since=shown.page.access.port.box, until=pages.field) == remove
 
 
