@@ -21,6 +21,7 @@ from models.api.desk import RequestNote
 from models.api.key import KEY_FILE, load_or_make_key, make_new_key
 from models.api.origins import read_origin
 from models.api.protocol import ServedModel, ServerOptions, TurnedAway
+from models.api.requests import Awaited
 from models.api.server import ApiServer, ServerPhase, ServerState
 from models.engine_settings import sampling
 from models.errors import BadInputError, FathomError, StoppedError
@@ -206,8 +207,12 @@ class _Host:
 
     # --- from the server's threads --------------------------------------------------------------
 
-    def _served(self) -> ServedModel | None:
-        return self._model if self._engine.supervisor.model is not None else None
+    def _served(self) -> ServedModel | Awaited:
+        if self._model is not None and self._engine.supervisor.model is not None:
+            return self._model
+        # It crashed, or the first load is still to come: nobody has to do anything for it.
+        reload_s = self._reload_s
+        return Awaited(max(0.0, reload_s - time.monotonic()) if math.isfinite(reload_s) else 0.0)
 
     def _defaults(self) -> tuple[Sampling, int]:
         settings = self._session.settings

@@ -31,7 +31,7 @@ from models.api.protocol import (
     ServedModel,
     ToChild,
 )
-from models.api.requests import BUSY_RETRY_S, ApiRequest, RequestNote, failed, stopped
+from models.api.requests import BUSY_RETRY_S, ApiRequest, Awaited, RequestNote, failed, stopped
 from models.errors import FathomError, InvalidSettingError
 from models.runtime.protocol import (
     Cancelled,
@@ -68,7 +68,7 @@ class ApiDesk:
         engine: EngineSupervisor,
         turns: EngineTurns,
         *,
-        served: Callable[[], ServedModel | None],
+        served: Callable[[], ServedModel | Awaited | None],
         defaults: Callable[[], tuple[Sampling, int]],
         send: Callable[[ToChild], None],
         noted: Callable[[RequestNote], None],
@@ -79,7 +79,8 @@ class ApiDesk:
         Args:
             engine: who answers.
             turns: shared with everybody else who asks the engine.
-            served: returns what is loaded; None: nothing, or not for other programs now.
+            served: returns what is loaded, or is about to be; None: nothing, or not for other
+                programs now.
             defaults: returns sampling and the longest answer in tokens (0: until the context is
                 full) for what a question leaves open.
             send: hands a reply to the child; must not wait.
@@ -102,7 +103,8 @@ class ApiDesk:
         """Take an event of the child; those that are no request of a client are passed over."""
         if isinstance(event, AskedForModels):
             served = self._served()
-            self._tell(ModelsKnown(event.id, (served,) if served else ()))
+            known = (served,) if isinstance(served, ServedModel) else ()
+            self._tell(ModelsKnown(event.id, known))
         elif isinstance(event, Asked):
             self._take_question(event)
         elif isinstance(event, Gone):
@@ -161,11 +163,16 @@ class ApiDesk:
             turn.end()
         self._tell_place(request)
 
-    def _refusal(self, request_id: int, name: str, served: ServedModel | None) -> Failed | None:
+    def _refusal(
+        self, request_id: int, name: str, served: ServedModel | Awaited | None
+    ) -> Failed | None:
         """Return why nothing answers to a name now; None when something does."""
         if served is None and self._engine.state in _COMING:
-            words = "The checkpoint is being loaded."
-            return Failed(request_id, 503, "model_loading", words, retry_after_s=BUSY_RETRY_S)
+            served = Awaited(0.0)
+        if isinstance(served, Awaited):
+            words, retry_s = "The checkpoint is being loaded.", math.ceil(served.wait_s)
+            retry_s = max(retry_s, BUSY_RETRY_S)
+            return Failed(request_id, 503, "model_loading", words, retry_after_s=retry_s)
         if served is None:
             hint = "Load one in Fathom."
             return Failed(request_id, 503, "model_not_loaded", "No checkpoint is loaded.", hint)
@@ -216,7 +223,7 @@ class ApiDesk:
         """
         served = self._served()
         refusal = self._refusal(request.id, request.question.model, served)
-        if refusal is None and served is not None:
+        if refusal is None and isinstance(served, ServedModel):
             self._ask_engine(request, served)
         return refusal
 

@@ -27,6 +27,13 @@ _NAME_CHARS = 80
 
 
 @dataclass(frozen=True)
+class Awaited:
+    """Nothing is loaded, and something will be by itself, in about ``wait_s`` seconds."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True)
 class RequestNote:
     """What may be shown of a request: figures, and never a word of what was asked or answered.
 

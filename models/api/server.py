@@ -30,6 +30,7 @@ from models.api.protocol import (
     options_to_line,
     reply_to_line,
 )
+from models.api.requests import Awaited
 from models.errors import EngineProtocolError, FathomError, ServerDownError, error_from_json
 from models.runtime.client import ChildClient, ChildEnd
 from models.runtime.command import engine_environment, program_command, repair_hint
@@ -82,7 +83,7 @@ class ApiServer:
         engine: EngineSupervisor,
         turns: EngineTurns,
         *,
-        served: Callable[[], ServedModel | None],
+        served: Callable[[], ServedModel | Awaited | None],
         defaults: Callable[[], tuple[Sampling, int]],
         noted: Callable[[RequestNote], None],
         on_state: Callable[[ServerState], None],

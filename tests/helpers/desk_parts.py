@@ -22,6 +22,7 @@ from models.api.protocol import (
     ServedModel,
     ToChild,
 )
+from models.api.requests import Awaited
 from models.runtime.protocol import PromptMessage, Sampling
 from models.runtime.supervisor import EngineSupervisor
 from models.runtime.turns import EngineTurns, Turn
@@ -80,7 +81,7 @@ class DeskHarness:
         self.turns = EngineTurns()
         self.replies: Collected[ToChild]
         self.notes: Collected[RequestNote] = Collected()
-        self.served: ServedModel | None = MODEL
+        self.served: ServedModel | Awaited | None = MODEL
         self.sampling: Callable[[], Sampling] = Sampling
         self._numbers = itertools.count(1)
         self.open_desk()

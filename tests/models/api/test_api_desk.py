@@ -24,6 +24,7 @@ from models.api.protocol import (
     Queued,
     ServedModel,
 )
+from models.api.requests import Awaited
 from models.errors import InvalidSettingError
 from models.runtime.protocol import PromptMessage, Sampling
 
@@ -332,6 +333,19 @@ def test_a_load_under_way_is_told_with_a_time_to_come_again(
     assert refusal.retry_after_s > 0
     made.take_turn().end()
     made.engine.cancel(load)
+
+
+def test_what_is_awaited_is_told_with_the_time_to_come_again(make_desk: MakeDesk) -> None:
+    made = make_desk(loaded=False)
+    for request_id, wait_s, retry_s in ((1, 0.0, 5), (2, 41.2, 42)):
+        made.served = Awaited(wait_s)
+        made.ask(request_id)
+        refusal = made.wait_for_end(request_id)
+        assert isinstance(refusal, Failed)
+        assert (refusal.status, refusal.code) == (503, "model_loading")
+        assert refusal.retry_after_s == retry_s
+    made.desk.take(AskedForModels(3))
+    assert made.of(3) == [ModelsKnown(3, ())]
 
 
 def test_another_model_is_refused_by_the_name_of_what_there_is(make_desk: MakeDesk) -> None:
