@@ -162,7 +162,10 @@ class Camera:
         self.grab("library")
 
     def _is_known(self, library: LibraryView) -> bool:
-        rows = [library.row(entry) for entry in self._program.loader.entries]
+        entries = self._program.loader.entries
+        if not all(entry.path in library._rows for entry in entries):
+            return False
+        rows = [library.row(entry) for entry in entries]
         return len(rows) > len(LIBRARY) and all(row._rate.text() for row in rows)
 
 
