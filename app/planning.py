@@ -89,14 +89,7 @@ class PlanParts:
             loads=self.loads,
             gate=gate,
         )
-        self.plan = PlanCheckpoint(
-            desk=self.desk,
-            loads=self.loads,
-            loader=self.loader,
-            verifier=PlanVerifier(desk=self.desk, runner=runner, bridge=bridge),
-            runner=runner,
-            messages=messages,
-        )
+        self.plan = self._make_plan(bridge, runner, messages)
         self.forecasts = Forecasts(desk=ahead, loads=self.loads, runner=runner)
         # What is planned for a load is newer than what a row was told.
         self.plan.status_changed.connect(self.forecasts.keep_planned)
@@ -121,6 +114,18 @@ class PlanParts:
     def stop_children(self) -> None:
         """End the children that plan and wait for them, in any thread."""
         self.children.close()
+
+    def _make_plan(
+        self, bridge: EngineBridge, runner: TaskRunner, messages: Messages
+    ) -> PlanCheckpoint:
+        return PlanCheckpoint(
+            desk=self.desk,
+            loads=self.loads,
+            loader=self.loader,
+            verifier=PlanVerifier(desk=self.desk, runner=runner, bridge=bridge),
+            runner=runner,
+            messages=messages,
+        )
 
     def _make_desk(
         self,
