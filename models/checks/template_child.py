@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +15,8 @@ from models.runtime.protocol import Json, to_json
 from models.runtime.wire import build
 from models.stopping import POLL_S, Stop, check_stop, never
 
-# Of a processor, from the moment the child can begin; an honest template takes some milliseconds.
-# Not by the clock: while an answer is computed, everything else waits its turn.
+# From the moment the child can begin; an honest template takes some milliseconds.
 DEADLINE_S = 2.0
-# By the clock, as often as much: for one that only sleeps.
-_CLOCK_FACTOR = 8
 # Starting an interpreter, on a machine that is busy with something else.
 _START_LIMIT_S = 30.0
 
@@ -60,7 +56,7 @@ def read_template(
         request: the template, and the conversations to render.
         stop: is asked all the time.
         command: the child's command line; None for this program's.
-        deadline_s: how long all of it may keep a processor busy, without the start of the child.
+        deadline_s: how long all of it may take, without the start of the child.
 
     Raises:
         TemplateCheckError: the child cannot be started.
@@ -85,9 +81,8 @@ class _Child:
     def run(self, request: TemplateRequest, stop: Stop, deadline_s: float) -> TemplateReading:
         """Ask and collect the answers until the last one, the end or the deadline."""
         end_s = time.monotonic() + _START_LIMIT_S
-        cpu_end_s = math.inf
         is_ready = False
-        while (left_s := end_s - time.monotonic()) > 0 and self._child.cpu_s < cpu_end_s:
+        while (left_s := end_s - time.monotonic()) > 0:
             check_stop(stop)
             try:
                 events = self._child.receive(min(left_s, POLL_S))
@@ -99,8 +94,7 @@ class _Child:
                 if event.get("event") == "ready" and not is_ready:
                     is_ready = True
                     self._child.send(to_json(request))
-                    end_s = time.monotonic() + deadline_s * _CLOCK_FACTOR
-                    cpu_end_s = self._child.cpu_s + deadline_s
+                    end_s = time.monotonic() + deadline_s
                 elif event.get("event") == "done":
                     return self._reading(self._problem)
                 else:
