@@ -226,27 +226,27 @@ class MainWindow(QMainWindow):
 
     def _make_drops(self) -> WindowDrops:
         drops = WindowDrops(_CHECKPOINT_SUFFIX, self)
-        cover = DropCover(
-            self.tr("Drop to add to the library"),
-            self.tr("The files stay where they are."),
-            self,
+        self._cover(
+            drops, self.tr("Drop to add to the library"), self.tr("The files stay where they are.")
         )
-        drops.entered.connect(cover.appear)
-        drops.left.connect(cover.disappear)
         drops.dropped.connect(self.files_dropped)
         return drops
 
     def _make_conversation_drops(self) -> WindowDrops:
         drops = WindowDrops(_CONVERSATION_SUFFIX, self, takes_folders=False)
-        cover = DropCover(
+        self._cover(
+            drops,
             self.tr("Drop to import the conversation"),
             self.tr("It becomes a new one. Nothing is replaced."),
-            self,
         )
-        drops.entered.connect(cover.appear)
-        drops.left.connect(cover.disappear)
         drops.dropped.connect(self._take_conversations)
         return drops
+
+    def _cover(self, drops: WindowDrops, title: str, words: str) -> None:
+        """Say over the whole window what dropping does while something is held over it."""
+        cover = DropCover(title, words, self)
+        drops.entered.connect(cover.appear)
+        drops.left.connect(cover.disappear)
 
     @Slot(list)
     def _take_conversations(self, paths: list[Path]) -> None:

@@ -10,9 +10,9 @@ from models.transfer.remote import FileSpec, RemoteObject
 
 NAME = "unsloth/DeepSeek-R1-GGUF"
 PLACE = RepositoryPlace(NAME)
-# Without pauses, and more patient than people have it: a machine that is busy with other things is
-# not silence, and a second question would be counted.
-QUICK = Patience(connect_s=60.0, silence_s=60.0, grace_s=90.0, first_pause_s=0.0)
+# As people have it but for the pauses: a machine that is busy with other things is not silence, and
+# a second question would be counted.
+QUICK = Patience(first_pause_s=0.0)
 # For servers that are silent on purpose.
 IMPATIENT = Patience(first_pause_s=0.0, silence_s=0.3)
 # The same where requests are counted: a slow answer must not look like none.

@@ -106,8 +106,8 @@ def test_an_answer_in_one_piece_is_openais(server, stop_reason, finish_reason):
         server.say(
             Begun(asked.id, "demo", 12),
             Piece(asked.id, "", "Hm."),
-            Piece(asked.id, "Hel", ""),
-            Piece(asked.id, "lo", ""),
+            Piece(asked.id, "Hell", ""),
+            Piece(asked.id, "o", ""),
             Ended(asked.id, stop_reason, USAGE),
         )
         data = read_answer(client).data
@@ -150,7 +150,7 @@ def test_what_fails_later_ends_the_stream_with_the_error(server):
         asked = server.asked()
         server.say(
             Begun(asked.id, "demo", 12),
-            Piece(asked.id, "Hel", ""),
+            Piece(asked.id, "Hell", ""),
             Failed(asked.id, 500, "engine_crashed", "The engine crashed."),
         )
         answer = read_answer(client)
@@ -167,7 +167,7 @@ def test_an_answer_in_one_piece_that_fails_later_is_an_error(server):
         asked = server.asked()
         server.say(
             Begun(asked.id, "demo", 12),
-            Piece(asked.id, "Hel", ""),
+            Piece(asked.id, "Hell", ""),
             Failed(asked.id, 500, "engine_crashed", "The engine crashed."),
         )
         answer = read_answer(client)
