@@ -59,7 +59,8 @@ def test_a_question_asked_before_the_page_shows_the_last_one_follows_it(make: Ma
     window.ask("Second")
     window.ask("Third")
     window.until(lambda: any(turn.content == "Third" for turn in window.turns()))
-    window.until(lambda: window.chat.live is None and not window.chat.is_answering_here)
+    # Between two answers nothing is answered for a moment, while the next one waits for its turn.
+    window.until(lambda: not window.chat.is_waiting_here and not window.chat.is_answering_here)
     questions = [message.content for message in window.stored() if message.role == "user"]
     assert questions == ["First", "Second", "Third"]
 
